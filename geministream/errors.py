@@ -1,0 +1,326 @@
+"""What can go wrong, and what is known of it when it does.
+
+Everything that this library raises on its own account is a
+:class:`GeministreamError`.  All of them can be pickled (they travel between
+processes), none of them holds a credential, and each says in its text what to
+do next.
+"""
+
+import json
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+
+__all__ = [
+    "GeministreamError",
+    "APIError",
+    "BadRequestError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "RateLimitError",
+    "ServerError",
+    "TransportError",
+    "IncompleteStreamError",
+    "StreamTimeoutError",
+    "StreamDecodeError",
+    "StreamCancelled",
+    "BlockedError",
+    "FileProcessingError",
+    "ConfigurationError",
+    "InsecureEndpointWarning",
+]
+
+
+class GeministreamError(Exception):
+    """The base of every error that this library raises.
+
+    ``partial`` is what had arrived before the error, as one merged
+    :class:`~geministream.types.GenerateContentResponse`, where something was
+    collecting (:func:`~geministream.collect`, ``Chat``); otherwise ``None``.
+    """
+
+    partial: Optional[Any] = None
+    #: Whether the same request, sent again, may do better; for an `APIError`
+    #: its code tells (see ``Retry.statuses``).
+    retryable: bool = False
+
+
+class APIError(GeministreamError):
+    """The server answered with an error, as a status or inside the stream.
+
+    :ivar message: the server's own text.
+    :ivar code: the HTTP code (int), also for errors inside a 200 stream.
+    :ivar status: the name of the code, such as ``"RESOURCE_EXHAUSTED"``, or None.
+    :ivar details: the list of ``google.rpc`` details, as plain mappings.
+    :ivar retry_after: seconds (float) the server asked to wait, or None.
+    :ivar headers: the headers of the HTTP response, names in lower case.
+    """
+
+    advice = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        status: Optional[str] = None,
+        details: Optional[List[Any]] = None,
+        retry_after: Optional[float] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.details: List[Any] = details or []
+        self.retry_after = retry_after
+        self.headers: Dict[str, str] = dict(headers or {})
+
+    def __str__(self) -> str:
+        text = " ".join(str(word) for word in (self.code or None, self.status) if word)
+        text = f"{text}: {self.message}" if text else self.message
+        for field, description in self.field_violations:
+            if f"{field}: {description}" not in text:
+                text += f" [{field}: {description}]"
+        if self.retry_after is not None:
+            text += f" (the server asks to wait {self.retry_after:g} s)"
+        return f"{text.rstrip('.')}. {self.advice}" if self.advice else text
+
+    @property
+    def field_violations(self) -> List[Tuple[str, str]]:
+        """``(field, description)`` of each field that the server refused."""
+        found = []
+        for detail in _details_of_type(self.details, "google.rpc.BadRequest"):
+            violations = detail.get("fieldViolations")
+            for violation in violations if isinstance(violations, list) else ():
+                if isinstance(violation, dict):
+                    field = str(violation.get("field", ""))
+                    found.append((field, str(violation.get("description", ""))))
+        return found
+
+
+class BadRequestError(APIError):
+    """400: the request is wrong; sending it again will not help."""
+
+
+class AuthenticationError(APIError):
+    """401, or 400 with the reason API_KEY_INVALID: the credentials are not accepted."""
+
+    advice = "Check the API key and the way that the endpoint sends it (auth=)."
+
+
+class PermissionDeniedError(APIError):
+    """403: the credentials are missing, or do not allow this."""
+
+    advice = "Check that the key was sent and may use this model, file or project."
+
+
+class NotFoundError(APIError):
+    """404: no such model or file, or the base URL lacks a part of its path."""
+
+    advice = "Check the model's or file's name, and the base URL."
+
+
+class RateLimitError(APIError):
+    """429: too much at once, or the quota is spent."""
+
+
+class ServerError(APIError):
+    """5xx: the server failed, or is overloaded."""
+
+
+class TransportError(GeministreamError):
+    """There was no answer: no connection, no TLS, no such host, a refused redirect.
+
+    The ``requests`` exception, where there was one, is the ``__cause__``.
+    """
+
+
+class IncompleteStreamError(GeministreamError):
+    """The answer began and ended early, in whatever way.
+
+    :ivar continuation_token: the last token from which the server can go on,
+        to be given to ``stream_generate(continuation_token=…)``, or None.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, continuation_token: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.continuation_token = continuation_token
+
+
+class StreamTimeoutError(GeministreamError):
+    """The silence was longer than the time-out, or the deadline passed.
+
+    :ivar continuation_token: as in :class:`IncompleteStreamError`.
+    """
+
+    def __init__(self, message: str, *, continuation_token: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.continuation_token = continuation_token
+
+
+class StreamDecodeError(GeministreamError):
+    """What came is not a Gemini stream: bad JSON, bad UTF-8, an event past the limit."""
+
+
+class StreamCancelled(GeministreamError):
+    """``Cancel.cancel()`` was called."""
+
+
+class BlockedError(GeministreamError):
+    """The prompt or the answer was blocked; raised by ``raise_for_block()`` alone.
+
+    :ivar reason: the block reason or the finish reason, such as ``"SAFETY"``.
+    :ivar response: the response that was blocked.
+    """
+
+    def __init__(self, message: str, *, reason: Optional[str] = None, response: Any = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.response = response
+
+
+class FileProcessingError(GeministreamError):
+    """The server could not process an uploaded file.
+
+    :ivar file: the :class:`~geministream.types.File` as the server described it, or None.
+    """
+
+    def __init__(self, message: str, *, file: Any = None) -> None:
+        super().__init__(message)
+        self.file = file
+
+
+class ConfigurationError(GeministreamError, ValueError):
+    """The call cannot be made as asked: no key, a bad URL, an impossible argument."""
+
+
+class InsecureEndpointWarning(UserWarning):
+    """A credential is about to travel in clear text to another machine."""
+
+
+# Google's error form, https://google.aip.dev/193, and what gateways make of it.
+
+_CLASSES: Dict[int, Type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    429: RateLimitError,
+}
+
+# google.rpc.Code to HTTP, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+_HTTP_CODES = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "UNAUTHENTICATED": 401,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+}
+
+
+def api_error(
+    error: Any, *, http_status: int, headers: Optional[Mapping[str, str]] = None
+) -> APIError:
+    """Make the exception for the value of an ``"error"`` member, whatever its shape.
+
+    :param error: the JSON value: Google's mapping, a gateway's variation of it, or a text.
+    :param http_status: of the response; it stands in where the error has no code.
+    :param headers: of the response.
+    """
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = fields.get("message")
+    message = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)
+    upstream = _upstream_error(message)
+    if upstream:
+        # A gateway put the upstream's whole error into its message.
+        fields = {**upstream, **{k: v for k, v in fields.items() if v not in (None, "", [])}}
+        message = str(upstream.get("message") or message)
+    status = fields.get("status")
+    status = status if isinstance(status, str) and status else None
+    code = _as_code(fields.get("code"))
+    if not code:
+        # Inside a 200 stream an error without any code is gRPC's UNKNOWN.
+        code = _HTTP_CODES.get(status or "", http_status if http_status >= 300 else 500)
+    details = fields.get("details")
+    details = details if isinstance(details, list) else []
+
+    lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+    waits = [_retry_info(details), _retry_after_header(lower.get("retry-after"))]
+    kind = _CLASSES.get(code) or (ServerError if 500 <= code <= 599 else APIError)
+    if kind is BadRequestError and _reason(details) == "API_KEY_INVALID":
+        kind = AuthenticationError
+    return kind(
+        message.strip() or "the server gave no message",
+        code=code,
+        status=status,
+        details=details,
+        retry_after=max((wait for wait in waits if wait is not None), default=None),
+        headers=lower,
+    )
+
+
+def _upstream_error(message: str) -> Optional[Dict[str, Any]]:
+    if not message.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError):
+        return None  # only a text that looks like JSON
+    if isinstance(value, list) and value:
+        value = value[0]
+    error = value.get("error") if isinstance(value, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def _as_code(value: Any) -> int:
+    """``400`` and ``"400"`` are codes; anything else is none (0)."""
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{2}", value.strip()):
+        return int(value)
+    return value if type(value) is int and 100 <= value <= 999 else 0
+
+
+def _details_of_type(details: List[Any], name: str) -> List[Dict[str, Any]]:
+    found = (detail for detail in details if isinstance(detail, dict))
+    return [detail for detail in found if str(detail.get("@type", "")).endswith(name)]
+
+
+def _reason(details: List[Any]) -> Optional[str]:
+    for detail in _details_of_type(details, "google.rpc.ErrorInfo"):
+        return str(detail.get("reason"))
+    return None
+
+
+def _retry_info(details: List[Any]) -> Optional[float]:
+    for detail in _details_of_type(details, "google.rpc.RetryInfo"):
+        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)s", str(detail.get("retryDelay")))
+        if match:
+            return float(match.group(1))
+    return None
+
+
+def _retry_after_header(value: Optional[str]) -> Optional[float]:
+    """Seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None  # not a date either: as if it were not there
