@@ -1,0 +1,678 @@
+"""The messages of the wire as plain dataclasses, each field under its wire name in snake_case.
+
+Every field is None until it is set, lists too: that is the one rule.  What the
+wire calls ``finishReason`` is ``finish_reason`` here; what this version of the
+library does not know is kept in ``extra``, under its wire name, and sent back
+from there.  ``codec.py`` reads these definitions and does the rest; no second
+table says the same.
+
+This module holds what nearly every stream needs.  The request's messages
+(``types_request.py``) and what responses seldom carry (``types_rare.py``) are
+just as much in ``geministream.types``, and loaded when they are first asked for:
+seventy-five dataclasses take longer to make than ``requests`` takes to import.
+
+Enums are classes of plain strings, and fields that hold their values are plain
+``str``: servers send values that are in no published list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Type, TypeVar, Union
+
+from .codec import Int64, Message, shorten
+from .errors import BlockedError, ConfigurationError
+
+if TYPE_CHECKING:
+    import os
+
+    from .types_rare import *
+    from .types_request import *
+
+__all__ = [
+    "GenerateContentResponse",
+    "Candidate",
+    "Content",
+    "Part",
+    "Blob",
+    "FileData",
+    "FunctionCall",
+    "PartialArg",
+    "FunctionResponse",
+    "UsageMetadata",
+    "ModalityTokenCount",
+    "PromptFeedback",
+    "SafetyRating",
+    "File",
+    "FileStatus",
+    "BlockedReason",
+    "FileSource",
+    "FileState",
+    "FinishReason",
+    "HarmCategory",
+    "HarmProbability",
+    "HarmSeverity",
+    "MediaModality",
+    "TrafficType",
+]
+# Loaded on first use, from types_request.py.
+__all__ += [
+    "GenerateContentRequest",
+    "GenerationConfig",
+    "ThinkingConfig",
+    "ImageConfig",
+    "SpeechConfig",
+    "VoiceConfig",
+    "PrebuiltVoiceConfig",
+    "MultiSpeakerVoiceConfig",
+    "SpeakerVoiceConfig",
+    "SafetySetting",
+    "Tool",
+    "FunctionDeclaration",
+    "ToolConfig",
+    "FunctionCallingConfig",
+    "RetrievalConfig",
+    "LatLng",
+    "Behavior",
+    "FunctionCallingConfigMode",
+    "FunctionResponseScheduling",
+    "HarmBlockMethod",
+    "HarmBlockThreshold",
+    "MediaResolution",
+    "Modality",
+    "ThinkingLevel",
+]
+_HERE_OR_IN_REQUEST = frozenset(__all__)
+# Loaded on first use, from types_rare.py.
+__all__ += [
+    "ModelStatus",
+    "CodeExecutionResult",
+    "ExecutableCode",
+    "ToolCall",
+    "ToolResponse",
+    "FunctionResponsePart",
+    "FunctionResponseBlob",
+    "FunctionResponseFileData",
+    "PartMediaResolution",
+    "VideoMetadata",
+    "AudioMetadata",
+    "DocumentMetadata",
+    "SpreadsheetMetadata",
+    "SpeechMetadata",
+    "Transcription",
+    "WordInfo",
+    "CitationMetadata",
+    "Citation",
+    "GoogleTypeDate",
+    "GroundingMetadata",
+    "GroundingAttribution",
+    "GroundingChunk",
+    "GroundingChunkWeb",
+    "GroundingChunkImage",
+    "GroundingChunkRetrievedContext",
+    "GroundingChunkCustomMetadata",
+    "GroundingChunkStringList",
+    "RagChunk",
+    "RagChunkPageSpan",
+    "GroundingChunkMaps",
+    "MapsPlaceAnswerSources",
+    "MapsReviewSnippet",
+    "MapsAuthorAttribution",
+    "MapsRoute",
+    "GroundingChunkMapsPlaceAnswerSources",
+    "GroundingChunkMapsPlaceAnswerSourcesReviewSnippet",
+    "GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution",
+    "GroundingChunkMapsRoute",
+    "GroundingSupport",
+    "Segment",
+    "RetrievalMetadata",
+    "SearchEntryPoint",
+    "GroundingMetadataSourceFlaggingUri",
+    "LogprobsResult",
+    "LogprobsResultCandidate",
+    "LogprobsResultTopCandidates",
+    "UrlContextMetadata",
+    "UrlMetadata",
+    "DocumentMetadataContentLayer",
+    "Language",
+    "MediaProcessing",
+    "ModelStage",
+    "Outcome",
+    "PartMediaResolutionLevel",
+    "SpreadsheetMetadataContentLayer",
+    "ToolType",
+    "UrlRetrievalStatus",
+    "VideoMetadataContentLayer",
+]
+
+# A type checker must not see this: it would take every misspelt name for one of these.
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Load what is defined in the other two modules when it is first used (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _HERE_OR_IN_REQUEST:
+            from . import types_request as home
+        else:
+            from . import types_rare as home
+        value = globals()[name] = getattr(home, name)
+        return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})
+
+
+class FinishReason:
+    """Why a candidate ended."""
+
+    FINISH_REASON_UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
+    STOP = "STOP"
+    MAX_TOKENS = "MAX_TOKENS"
+    SAFETY = "SAFETY"
+    RECITATION = "RECITATION"
+    LANGUAGE = "LANGUAGE"
+    OTHER = "OTHER"
+    BLOCKLIST = "BLOCKLIST"
+    PROHIBITED_CONTENT = "PROHIBITED_CONTENT"
+    SPII = "SPII"
+    MALFORMED_FUNCTION_CALL = "MALFORMED_FUNCTION_CALL"
+    IMAGE_SAFETY = "IMAGE_SAFETY"
+    IMAGE_PROHIBITED_CONTENT = "IMAGE_PROHIBITED_CONTENT"
+    IMAGE_OTHER = "IMAGE_OTHER"
+    NO_IMAGE = "NO_IMAGE"
+    IMAGE_RECITATION = "IMAGE_RECITATION"
+    UNEXPECTED_TOOL_CALL = "UNEXPECTED_TOOL_CALL"
+    TOO_MANY_TOOL_CALLS = "TOO_MANY_TOOL_CALLS"
+    MISSING_THOUGHT_SIGNATURE = "MISSING_THOUGHT_SIGNATURE"
+    MALFORMED_RESPONSE = "MALFORMED_RESPONSE"
+    ESCALATION = "ESCALATION"
+    PUP_LIMITED_DISABLED = "PUP_LIMITED_DISABLED"
+    CONTINUATION = "CONTINUATION"
+    MODEL_ARMOR = "MODEL_ARMOR"
+
+
+class BlockedReason:
+    """Why a prompt was blocked."""
+
+    BLOCKED_REASON_UNSPECIFIED = "BLOCKED_REASON_UNSPECIFIED"
+    SAFETY = "SAFETY"
+    OTHER = "OTHER"
+    BLOCKLIST = "BLOCKLIST"
+    PROHIBITED_CONTENT = "PROHIBITED_CONTENT"
+    IMAGE_SAFETY = "IMAGE_SAFETY"
+    MODEL_ARMOR = "MODEL_ARMOR"
+    JAILBREAK = "JAILBREAK"
+
+
+class HarmCategory:
+    """What kind of harm a rating or a setting is about."""
+
+    HARM_CATEGORY_UNSPECIFIED = "HARM_CATEGORY_UNSPECIFIED"
+    HARM_CATEGORY_HARASSMENT = "HARM_CATEGORY_HARASSMENT"
+    HARM_CATEGORY_HATE_SPEECH = "HARM_CATEGORY_HATE_SPEECH"
+    HARM_CATEGORY_SEXUALLY_EXPLICIT = "HARM_CATEGORY_SEXUALLY_EXPLICIT"
+    HARM_CATEGORY_DANGEROUS_CONTENT = "HARM_CATEGORY_DANGEROUS_CONTENT"
+    HARM_CATEGORY_CIVIC_INTEGRITY = "HARM_CATEGORY_CIVIC_INTEGRITY"
+    HARM_CATEGORY_JAILBREAK = "HARM_CATEGORY_JAILBREAK"
+    HARM_CATEGORY_IMAGE_HATE = "HARM_CATEGORY_IMAGE_HATE"
+    HARM_CATEGORY_IMAGE_DANGEROUS_CONTENT = "HARM_CATEGORY_IMAGE_DANGEROUS_CONTENT"
+    HARM_CATEGORY_IMAGE_HARASSMENT = "HARM_CATEGORY_IMAGE_HARASSMENT"
+    HARM_CATEGORY_IMAGE_SEXUALLY_EXPLICIT = "HARM_CATEGORY_IMAGE_SEXUALLY_EXPLICIT"
+
+
+class HarmProbability:
+    """How probable it is that a text is harmful."""
+
+    HARM_PROBABILITY_UNSPECIFIED = "HARM_PROBABILITY_UNSPECIFIED"
+    NEGLIGIBLE = "NEGLIGIBLE"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+class HarmSeverity:
+    """How severe the harm would be."""
+
+    HARM_SEVERITY_UNSPECIFIED = "HARM_SEVERITY_UNSPECIFIED"
+    HARM_SEVERITY_NEGLIGIBLE = "HARM_SEVERITY_NEGLIGIBLE"
+    HARM_SEVERITY_LOW = "HARM_SEVERITY_LOW"
+    HARM_SEVERITY_MEDIUM = "HARM_SEVERITY_MEDIUM"
+    HARM_SEVERITY_HIGH = "HARM_SEVERITY_HIGH"
+
+
+class MediaModality:
+    """The kind of media that tokens were counted for."""
+
+    MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
+    TEXT = "TEXT"
+    IMAGE = "IMAGE"
+    VIDEO = "VIDEO"
+    AUDIO = "AUDIO"
+    DOCUMENT = "DOCUMENT"
+
+
+class TrafficType:
+    """How a request was paid for."""
+
+    TRAFFIC_TYPE_UNSPECIFIED = "TRAFFIC_TYPE_UNSPECIFIED"
+    ON_DEMAND = "ON_DEMAND"
+    ON_DEMAND_PRIORITY = "ON_DEMAND_PRIORITY"
+    ON_DEMAND_FLEX = "ON_DEMAND_FLEX"
+    ON_DEMAND_OFFPEAK = "ON_DEMAND_OFFPEAK"
+    PROVISIONED_THROUGHPUT = "PROVISIONED_THROUGHPUT"
+
+
+class FileState:
+    """Whether an uploaded file can be used yet."""
+
+    STATE_UNSPECIFIED = "STATE_UNSPECIFIED"
+    PROCESSING = "PROCESSING"
+    ACTIVE = "ACTIVE"
+    FAILED = "FAILED"
+
+
+class FileSource:
+    """Where a file of the Files API came from."""
+
+    SOURCE_UNSPECIFIED = "SOURCE_UNSPECIFIED"
+    UPLOADED = "UPLOADED"
+    GENERATED = "GENERATED"
+    REGISTERED = "REGISTERED"
+
+
+# The finish reasons by which a policy withheld the answer.  The others that are
+# no success (LANGUAGE, OTHER, NO_IMAGE, MALFORMED_…) are failures, not blocks.
+_BLOCKING_FINISH_REASONS = frozenset(
+    [
+        FinishReason.SAFETY,
+        FinishReason.RECITATION,
+        FinishReason.BLOCKLIST,
+        FinishReason.PROHIBITED_CONTENT,
+        FinishReason.SPII,
+        FinishReason.MODEL_ARMOR,
+        FinishReason.IMAGE_SAFETY,
+        FinishReason.IMAGE_PROHIBITED_CONTENT,
+        FinishReason.IMAGE_RECITATION,
+        FinishReason.ESCALATION,
+        FinishReason.PUP_LIMITED_DISABLED,
+    ]
+)
+# Google's two APIs differ in the name of the value that says nothing.
+_NO_BLOCK_REASONS = frozenset(["", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"])
+
+
+@dataclass(repr=False, eq=False)
+class GenerateContentResponse(Message):
+    """One chunk of a stream, or a whole answer.
+
+    The properties below look at the first candidate alone, which is all there is
+    unless ``candidate_count`` was above 1, and never raise: what is not there, or
+    not of the type that it should be, is as if absent.
+
+    :ivar candidates: the answers, or the next pieces of them.
+    :ivar usage_metadata: tokens so far; in a stream the last one counts.
+    :ivar prompt_feedback: what the filters made of the prompt.
+    :ivar create_time: RFC 3339.
+    """
+
+    candidates: Optional[List[Candidate]] = None
+    usage_metadata: Optional[UsageMetadata] = None
+    prompt_feedback: Optional[PromptFeedback] = None
+    model_version: Optional[str] = None
+    response_id: Optional[str] = None
+    create_time: Optional[str] = None
+    model_status: Optional[ModelStatus] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The text of the answer, without the thoughts; "" where there is none."""
+        return "".join([p.text for p in self.parts if isinstance(p.text, str) and not p.thought])
+
+    @property
+    def thoughts(self) -> str:
+        """The text of the model's thoughts; "" where there is none."""
+        return "".join([p.text for p in self.parts if isinstance(p.text, str) and p.thought])
+
+    @property
+    def parts(self) -> List[Part]:
+        """The parts, as a new list; [] where there are none."""
+        candidates: Any = self.candidates
+        try:
+            return [part for part in candidates[0].content.parts if isinstance(part, Part)]
+        except (AttributeError, LookupError, TypeError):
+            return []
+
+    @property
+    def function_calls(self) -> List[FunctionCall]:
+        """The function calls among the parts, in their order; [] where there are none."""
+        calls = [part.function_call for part in self.parts]
+        return [call for call in calls if isinstance(call, FunctionCall)]
+
+    @property
+    def finish_reason(self) -> Optional[str]:
+        """Why the answer ended, one of `FinishReason` or newer; None while it goes on."""
+        candidate = self._first_candidate()
+        return _if_a(str, candidate.finish_reason) if candidate is not None else None
+
+    def raise_for_block(self: Response) -> Response:
+        """Return the response itself, or raise where the prompt or the answer was blocked.
+
+        Blocked means: ``prompt_feedback`` has a ``block_reason``, or the finish
+        reason is SAFETY, RECITATION, BLOCKLIST, PROHIBITED_CONTENT, SPII,
+        MODEL_ARMOR, ESCALATION, PUP_LIMITED_DISABLED, or IMAGE_ with SAFETY,
+        PROHIBITED_CONTENT or RECITATION.
+
+        :raises BlockedError: with the reason as ``reason`` and this as ``response``.
+        """
+        feedback = _if_a(PromptFeedback, self.prompt_feedback) or PromptFeedback()
+        candidate = self._first_candidate() or Candidate()
+        if (_if_a(str, feedback.block_reason) or "") not in _NO_BLOCK_REASONS:
+            what, reason, said = "prompt", feedback.block_reason, feedback.block_reason_message
+        elif self.finish_reason in _BLOCKING_FINISH_REASONS:
+            what, reason, said = "answer", candidate.finish_reason, candidate.finish_message
+        else:
+            return self
+        said = f" ({shorten(said, 500)})" if said else ""
+        raise BlockedError(
+            f"the {what} was blocked: {reason}{said}; "
+            "change the prompt, or the safety settings where they allow it",
+            reason=reason,
+            response=self,
+        )
+
+    def _first_candidate(self) -> Optional[Candidate]:
+        candidates = self.candidates
+        first = candidates[0] if isinstance(candidates, list) and candidates else None
+        return first if isinstance(first, Candidate) else None
+
+
+@dataclass(repr=False, eq=False)
+class Candidate(Message):
+    """One answer, or in a stream the next piece of it.
+
+    :ivar finish_reason: one of `FinishReason`; None while the answer goes on.
+    :ivar finish_message: the server's words on the finish reason.
+    :ivar index: which of the answers this is, from 0.
+    :ivar continuation_token: opaque; from it a later request can go on.
+    :ivar avg_logprobs: the average log probability of the tokens.
+    """
+
+    content: Optional[Content] = None
+    finish_reason: Optional[str] = None
+    finish_message: Optional[str] = None
+    index: Optional[int] = None
+    safety_ratings: Optional[List[SafetyRating]] = None
+    citation_metadata: Optional[CitationMetadata] = None
+    grounding_metadata: Optional[GroundingMetadata] = None
+    url_context_metadata: Optional[UrlContextMetadata] = None
+    continuation_token: Optional[str] = None
+    token_count: Optional[int] = None
+    avg_logprobs: Optional[float] = None
+    logprobs_result: Optional[LogprobsResult] = None
+    grounding_attributions: Optional[List[GroundingAttribution]] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class Content(Message):
+    """One turn of a conversation.
+
+    :ivar role: "user" or "model".
+    """
+
+    parts: Optional[List[Part]] = None
+    role: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class Part(Message):
+    """One piece of a turn: a text, data, a file, a function call or its response, …
+
+    :ivar thought: true where the text is the model's thinking, not its answer.
+    :ivar thought_signature: opaque; goes back byte for byte, on this very part.
+    :ivar part_metadata: anything that the application wants to keep with the part.
+    """
+
+    text: Optional[str] = None
+    inline_data: Optional[Blob] = None
+    file_data: Optional[FileData] = None
+    function_call: Optional[FunctionCall] = None
+    function_response: Optional[FunctionResponse] = None
+    thought: Optional[bool] = None
+    thought_signature: Optional[str] = None
+    executable_code: Optional[ExecutableCode] = None
+    code_execution_result: Optional[CodeExecutionResult] = None
+    video_metadata: Optional[VideoMetadata] = None
+    media_resolution: Optional[PartMediaResolution] = None
+    media_processing: Optional[str] = None
+    tool_call: Optional[ToolCall] = None
+    tool_response: Optional[ToolResponse] = None
+    audio_transcription: Optional[Transcription] = None
+    audio_metadata: Optional[AudioMetadata] = None
+    document_metadata: Optional[DocumentMetadata] = None
+    spreadsheet_metadata: Optional[SpreadsheetMetadata] = None
+    speech_metadata: Optional[SpeechMetadata] = None
+    part_metadata: Optional[Dict[str, Any]] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class Blob(Message):
+    """Data inside a message: an image, a sound, a document.
+
+    :ivar data: the bytes themselves; base64 is the wire's business alone.
+    """
+
+    data: Optional[bytes] = None
+    mime_type: Optional[str] = None
+    display_name: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> Path:
+        """Write the data to a file, replacing one that is there, and return its path.
+
+        :raises ConfigurationError: where there is no data, or what came was not base64.
+        :raises OSError: where the file cannot be written.
+        """
+        if not isinstance(self.data, (bytes, bytearray)):
+            raise ConfigurationError(
+                f"this Blob has no bytes to save, its data is {shorten(self.data)}"
+            )
+        target = Path(path)
+        target.write_bytes(self.data)
+        return target
+
+
+@dataclass(repr=False, eq=False)
+class FileData(Message):
+    """A file that the server fetches itself: of the Files API, or at a URL."""
+
+    file_uri: Optional[str] = None
+    mime_type: Optional[str] = None
+    display_name: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class FunctionCall(Message):
+    """The model asks for a function to be called.
+
+    :ivar id: goes back in the response to this call, where one was given.
+    :ivar partial_args: pieces of the arguments, where these are streamed.
+    :ivar will_continue: true where more pieces of this call follow.
+    """
+
+    name: Optional[str] = None
+    args: Optional[Dict[str, Any]] = None
+    id: Optional[str] = None
+    partial_args: Optional[List[PartialArg]] = None
+    will_continue: Optional[bool] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class PartialArg(Message):
+    """One piece of a streamed argument; one of the four values is set.
+
+    :ivar json_path: where in the arguments the value belongs, such as ``$.city`` (RFC 9535).
+    :ivar null_value: "NULL_VALUE" where the argument is null.
+    :ivar will_continue: true where the string goes on in the next piece.
+    """
+
+    json_path: Optional[str] = None
+    string_value: Optional[str] = None
+    number_value: Optional[float] = None
+    bool_value: Optional[bool] = None
+    null_value: Optional[str] = None
+    will_continue: Optional[bool] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class FunctionResponse(Message):
+    """What a function gave back.
+
+    :ivar name: that of the call.
+    :ivar response: by custom ``{"output": …}`` or ``{"error": …}``.
+    :ivar id: that of the call, where it had one.
+    :ivar parts: media that belong to the response.
+    :ivar will_continue: true where more responses to this call follow.
+    :ivar scheduling: one of `FunctionResponseScheduling`.
+    """
+
+    name: Optional[str] = None
+    response: Optional[Dict[str, Any]] = None
+    id: Optional[str] = None
+    parts: Optional[List[FunctionResponsePart]] = None
+    will_continue: Optional[bool] = None
+    scheduling: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class UsageMetadata(Message):
+    """How many tokens a request took, in all and by modality.
+
+    :ivar prompt_token_count: the whole prompt, cached content included.
+    :ivar candidates_token_count: all candidates, without the thoughts.
+    :ivar total_token_count: prompt, tool use, thoughts and candidates.
+    :ivar cached_content_token_count: the part of the prompt that came from a cache.
+    :ivar traffic_type: one of `TrafficType`.
+    """
+
+    prompt_token_count: Optional[int] = None
+    candidates_token_count: Optional[int] = None
+    total_token_count: Optional[int] = None
+    thoughts_token_count: Optional[int] = None
+    cached_content_token_count: Optional[int] = None
+    tool_use_prompt_token_count: Optional[int] = None
+    prompt_tokens_details: Optional[List[ModalityTokenCount]] = None
+    candidates_tokens_details: Optional[List[ModalityTokenCount]] = None
+    cache_tokens_details: Optional[List[ModalityTokenCount]] = None
+    tool_use_prompt_tokens_details: Optional[List[ModalityTokenCount]] = None
+    traffic_type: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class ModalityTokenCount(Message):
+    """The tokens of one modality.
+
+    :ivar modality: one of `MediaModality`.
+    """
+
+    modality: Optional[str] = None
+    token_count: Optional[int] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class PromptFeedback(Message):
+    """What the filters made of the prompt.
+
+    :ivar block_reason: one of `BlockedReason`; set where the prompt was blocked.
+    """
+
+    block_reason: Optional[str] = None
+    block_reason_message: Optional[str] = None
+    safety_ratings: Optional[List[SafetyRating]] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class SafetyRating(Message):
+    """What a filter made of a prompt or an answer.
+
+    :ivar category: one of `HarmCategory`.
+    :ivar probability: one of `HarmProbability`.
+    :ivar blocked: true where this rating is why the text was blocked.
+    :ivar severity: one of `HarmSeverity`.
+    :ivar overwritten_threshold: one of `HarmBlockThreshold`.
+    """
+
+    category: Optional[str] = None
+    probability: Optional[str] = None
+    blocked: Optional[bool] = None
+    probability_score: Optional[float] = None
+    severity: Optional[str] = None
+    severity_score: Optional[float] = None
+    overwritten_threshold: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class File(Message):
+    """A file of the Files API.
+
+    :ivar name: "files/…", its identity.
+    :ivar uri: what a `FileData` names.
+    :ivar state: one of `FileState`.
+    :ivar size_bytes: bytes.
+    :ivar sha256_hash: base64 of the digest, as the server writes it.
+    :ivar create_time: RFC 3339, as are ``update_time`` and ``expiration_time``.
+    :ivar source: one of `FileSource`.
+    :ivar video_metadata: of a video, such as ``{"videoDuration": "12s"}``.
+    :ivar error: why the processing failed.
+    """
+
+    name: Optional[str] = None
+    uri: Optional[str] = None
+    mime_type: Optional[str] = None
+    state: Optional[str] = None
+    display_name: Optional[str] = None
+    size_bytes: Optional[Int64] = None
+    create_time: Optional[str] = None
+    update_time: Optional[str] = None
+    expiration_time: Optional[str] = None
+    sha256_hash: Optional[str] = None
+    download_uri: Optional[str] = None
+    source: Optional[str] = None
+    video_metadata: Optional[Dict[str, Any]] = None
+    error: Optional[FileStatus] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class FileStatus(Message):
+    """Why a file could not be processed, as a ``google.rpc.Status``.
+
+    :ivar code: of ``google.rpc.Code``, not of HTTP.
+    """
+
+    message: Optional[str] = None
+    code: Optional[int] = None
+    details: Optional[List[Dict[str, Any]]] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+Response = TypeVar("Response", bound=GenerateContentResponse)
+A = TypeVar("A")
+
+
+def _if_a(kind: Type[A], value: object) -> Optional[A]:
+    return value if isinstance(value, kind) else None
