@@ -1,0 +1,329 @@
+"""Where the model is, as whom to ask it, and how patiently.
+
+An `Endpoint` is a value: frozen, picklable, and safe to print, since its
+credentials are never in its ``repr``.  It knows how URLs and credentials look
+for every system that serves ``streamGenerateContent``; it never connects.
+"""
+
+import os
+import re
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from urllib.parse import quote, urlencode, urlsplit
+
+from .errors import ConfigurationError, InsecureEndpointWarning
+
+#: Where a key is looked for, in this order, when none is given.
+KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+#: Where the base URL is looked for when no endpoint is given.
+BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
+
+GOOGLE = "https://generativelanguage.googleapis.com"
+
+Token = Union[str, Callable[[], str]]
+Auth = Union[str, Tuple[str, ...], Callable[[], str]]
+Timeout = Union[None, float, Tuple[Optional[float], Optional[float]]]
+
+_WAYS = ("header", "query", "bearer")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often and how patiently a request is sent again.
+
+    Before attempt ``n + 1`` the call sleeps a random time between 0 and
+    ``min(max_delay, initial_delay * multiplier ** (n - 1))`` seconds (full
+    jitter), or as long as the server asked for, if that is longer.
+
+    :param attempts: requests in all, the first included; at least 1.
+    :param initial_delay: seconds.
+    :param max_delay: seconds; where a server asks for more, its error is raised at once.
+    :param multiplier: growth of the delay from attempt to attempt; at least 1.
+    :param statuses: the HTTP codes, also of errors inside a stream, worth another attempt.
+    :raises ConfigurationError: for a value outside these bounds.
+    """
+
+    attempts: int = 4
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+    multiplier: float = 2.0
+    statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ConfigurationError(f"Retry(attempts=) is a whole number from 1, not {self.attempts!r}")
+        for name, least in (("initial_delay", 0), ("max_delay", 0), ("multiplier", 1)):
+            value = getattr(self, name)
+            if not _is_number(value) or value < least:
+                raise ConfigurationError(f"Retry({name}=) is a number from {least}, not {value!r}")
+        object.__setattr__(self, "statuses", tuple(self.statuses))
+
+
+@dataclass(frozen=True, repr=False)
+class Endpoint:
+    """A server of ``streamGenerateContent``.
+
+    :param base_url: up to, and without, the API version.
+    :param api_version: the path between the base URL and ``/models/…``.
+    :param api_key: the key or token; None takes it from GOOGLE_API_KEY or
+        GEMINI_API_KEY when a request is made.
+    :param auth: how the key travels: ``"header"`` (x-goog-api-key), ``"query"``
+        (``?key=``), ``"bearer"`` (Authorization), or a tuple of several; an empty
+        tuple sends none.  A callable is asked for a bearer token before each
+        call, and once more when the server answers 401.
+    :param headers: further headers for every request.
+    :param params: further query parameters for every request.
+    :param upload_protocol: of the Files API: ``"resumable"`` or ``"multipart"``.
+    :param timeout: seconds, as a pair: to connect, and the longest silence
+        between two reads (models think in silence); or one number for both.
+        None waits for ever.
+    :param retry: a `Retry`, or None to send every request once.
+    :param session: a ``requests.Session`` to use; it is never closed.  Without
+        one, each call has its own.
+    :param max_event_bytes: the largest event that is accepted, in bytes.
+    :raises ConfigurationError: for a value that cannot work.
+
+    >>> Endpoint(base_url="https://api.chainhub.tech", auth=("query", "bearer"), api_key="k")
+    Endpoint(base_url='https://api.chainhub.tech', api_key=***, auth=('query', 'bearer'))
+    """
+
+    base_url: str = GOOGLE
+    api_version: str = "v1beta"
+    api_key: Optional[str] = None
+    auth: Auth = "header"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    upload_protocol: str = "resumable"
+    timeout: Timeout = (10, 600)
+    retry: Optional[Retry] = Retry()
+    session: Any = None
+    max_event_bytes: int = 256 * 2**20
+
+    @classmethod
+    def vertex(cls, project: str, location: str, token: Token, **fields: Any) -> "Endpoint":
+        """The endpoint of Vertex AI for a project and a location.
+
+        :param project: the project's id.
+        :param location: such as ``"europe-west4"``, or ``"global"``.
+        :param token: a short-lived OAuth token, or a callable that returns a
+            fresh one; it is asked again, once, when the server answers 401.
+        :param fields: any other field of the endpoint.
+        """
+        host = "aiplatform" if location == "global" else f"{location}-aiplatform"
+        settings: Dict[str, Any] = {
+            "base_url": f"https://{host}.googleapis.com",
+            "api_version": f"v1/projects/{quote(project)}/locations/{quote(location)}/publishers/google",
+            **({"auth": token} if callable(token) else {"auth": "bearer", "api_key": token}),
+            **fields,
+        }
+        return cls(**settings)
+
+    def __post_init__(self) -> None:
+        def fix(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)  # frozen for everyone else
+
+        fix("base_url", _checked_base_url(self.base_url, self.api_version))
+        if self.api_key is not None:
+            fix("api_key", _checked_secret(self.api_key))
+        if isinstance(self.auth, list):
+            fix("auth", tuple(self.auth))
+        if self.auth is None:
+            fix("auth", ())
+        unknown = [way for way in self.ways if way not in _WAYS]
+        if unknown:
+            raise ConfigurationError(f"auth= is one or several of {_WAYS} or a callable, not {unknown[0]!r}")
+        for name in ("headers", "params"):
+            fix(name, _checked_strings(name, getattr(self, name)))
+        if self.upload_protocol not in ("resumable", "multipart"):
+            raise ConfigurationError(
+                f"upload_protocol= is 'resumable' or 'multipart', not {self.upload_protocol!r}"
+            )
+        for seconds in self.timeouts:
+            if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+                raise ConfigurationError(
+                    f"timeout= is seconds above 0, a pair of them, or None, not {self.timeout!r}"
+                )
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ConfigurationError(f"retry= is a Retry or None, not {self.retry!r}")
+        if not isinstance(self.max_event_bytes, int) or self.max_event_bytes < 1:
+            raise ConfigurationError(f"max_event_bytes= is a number of bytes, not {self.max_event_bytes!r}")
+
+    def __repr__(self) -> str:
+        shown = [f"base_url={self.base_url!r}"]
+        plain = Endpoint.__dataclass_fields__
+        for name in ("api_version", "upload_protocol", "timeout", "retry", "max_event_bytes"):
+            if getattr(self, name) != plain[name].default:
+                shown.append(f"{name}={getattr(self, name)!r}")
+        if self.api_key is not None:
+            shown.append("api_key=***")
+        if callable(self.auth):
+            shown.append("auth=<callable>")
+        elif self.auth != "header":
+            shown.append(f"auth={self.auth!r}")
+        for name in ("headers", "params"):  # their values may be credentials
+            if getattr(self, name):
+                shown.append(f"{name}={{{', '.join(f'{key!r}: ***' for key in getattr(self, name))}}}")
+        if self.session is not None:
+            shown.append("session=<given>")
+        return f"Endpoint({', '.join(shown)})"
+
+    @property
+    def ways(self) -> Tuple[str, ...]:
+        """The ways in which the credential travels."""
+        if callable(self.auth):
+            return ("bearer",)
+        return (self.auth,) if isinstance(self.auth, str) else tuple(self.auth)
+
+    @property
+    def timeouts(self) -> Tuple[Optional[float], Optional[float]]:
+        """Seconds to connect, and of silence."""
+        if isinstance(self.timeout, (tuple, list)):
+            if len(self.timeout) != 2:
+                raise ConfigurationError(f"timeout= is one number or two, not {self.timeout!r}")
+            return self.timeout[0], self.timeout[1]
+        return self.timeout, self.timeout
+
+    def url(self, path: str, params: Optional[Mapping[str, str]] = None) -> str:
+        """The URL of ``path`` under the API version, credentials not included."""
+        return self._with_query(f"{self.base_url}/{self.api_version}/{path}", params)
+
+    def model_url(self, model: str, method: str, params: Optional[Mapping[str, str]] = None) -> str:
+        """The URL of a model's method, such as ``streamGenerateContent``.
+
+        ``model`` is a bare name (``gemini-2.5-flash``, and a gateway's
+        ``openai/gpt-4o``) or a resource name (``models/…``, ``tunedModels/…``).
+        """
+        return self.url(f"{quote(_model_path(model), safe='/:@')}:{method}", params)
+
+    def upload_url(self) -> str:
+        """The URL at which an upload to the Files API starts."""
+        return self._with_query(f"{self.base_url}/upload/{self.api_version}/files", None)
+
+    def _with_query(self, url: str, params: Optional[Mapping[str, str]]) -> str:
+        query = urlencode({**self.params, **(params or {})})
+        return f"{url}?{query}" if query else url
+
+
+def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None) -> Endpoint:
+    """The endpoint of a call, complete with its key.
+
+    :param endpoint: an `Endpoint`, a base URL, or None for the environment's
+        (GOOGLE_GEMINI_BASE_URL, else Google).
+    :param api_key: replaces the endpoint's.
+    :raises ConfigurationError: where no key can be found, or the URL is wrong.
+    """
+    if endpoint is None:
+        endpoint = Endpoint(base_url=os.environ.get(BASE_URL_VARIABLE) or GOOGLE)
+    elif isinstance(endpoint, str):
+        endpoint = Endpoint(base_url=endpoint)
+    elif not isinstance(endpoint, Endpoint):
+        raise ConfigurationError(
+            f"endpoint= is an Endpoint, a base URL or None, not a {type(endpoint).__name__}"
+        )
+    if api_key is not None:
+        endpoint = replace(endpoint, api_key=api_key)
+    if endpoint.ways and endpoint.api_key is None and not callable(endpoint.auth):
+        found = [os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)]
+        if not found:
+            raise ConfigurationError(
+                f"no API key: give api_key=, or set {' or '.join(KEY_VARIABLES)} "
+                "(both were looked at); a server that needs none takes Endpoint(auth=())"
+            )
+        endpoint = replace(endpoint, api_key=found[0])
+    if endpoint.ways and _is_exposed(endpoint.base_url):
+        warnings.warn(
+            f"the API key travels in clear text to {urlsplit(endpoint.base_url).hostname}; use https",
+            InsecureEndpointWarning,
+            stacklevel=3,
+        )
+    return endpoint
+
+
+def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
+    """The headers and query parameters that carry the credential.
+
+    :param token: what a callable ``auth`` returned; None for the endpoint's own key.
+    """
+    secret = _checked_secret(token) if token is not None else endpoint.api_key
+    headers: Dict[str, str] = {}
+    query: List[Tuple[str, str]] = []
+    for way in endpoint.ways if secret is not None else ():
+        assert secret is not None
+        if way == "header":
+            headers["x-goog-api-key"] = secret
+        elif way == "bearer":
+            headers["Authorization"] = f"Bearer {secret}"
+        else:
+            query.append(("key", secret))
+    return headers, query
+
+
+# Checks ----------------------------------------------------------------------
+
+
+def _checked_base_url(url: Any, api_version: str) -> str:
+    if not isinstance(url, str):
+        raise ConfigurationError(f"base_url= is a text, not a {type(url).__name__}")
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (raises for a port that is none)
+    except ValueError as error:
+        raise ConfigurationError(f"the base URL cannot be read: {error}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"the base URL must begin with http:// or https:// and a host: {url!r}")
+    if re.search(r"[\s\x00-\x1f]", url):
+        raise ConfigurationError(f"the base URL holds white space: {url!r}")
+    if parts.query or parts.fragment:
+        raise ConfigurationError("the base URL holds a query or fragment; use Endpoint(params=)")
+    # Users copy base URLs with the version in them; it is not meant twice.
+    version = f"/{api_version}"
+    return url[: -len(version)] if url.endswith(version) else url
+
+
+def _checked_secret(secret: Any) -> str:
+    """Keys come from files and shells, with a newline at the end; never show them."""
+    if not isinstance(secret, str):
+        raise ConfigurationError(f"an API key or token is a text, not a {type(secret).__name__}")
+    secret = secret.strip()
+    if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise ConfigurationError(
+            "the API key or token is empty" if not secret else
+            "the API key or token holds white space or characters that are not ASCII"
+        )
+    return secret
+
+
+def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
+    if not isinstance(mapping, Mapping):
+        raise ConfigurationError(f"{name}= is a mapping, not a {type(mapping).__name__}")
+    checked = {}
+    for key, value in mapping.items():
+        if not isinstance(key, str) or not isinstance(value, str) or re.search(r"[\r\n]", key + value):
+            raise ConfigurationError(f"{name}= maps texts of one line to texts of one line; see {key!r}")
+        checked[key] = value.strip() if name == "headers" else value
+    return checked
+
+
+def _model_path(model: Any) -> str:
+    if not isinstance(model, str) or not model.strip():
+        raise ConfigurationError(f"model is a name such as 'gemini-2.5-flash', not {model!r}")
+    model = model.strip().strip("/")
+    if re.search(r"[\s\x00-\x1f?#\\]", model) or ".." in model.split("/"):
+        raise ConfigurationError(f"{model!r} is no model's name")
+    return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+
+
+def _is_exposed(base_url: str) -> bool:
+    """Plain http to a host that is not this machine."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    local = host == "localhost" or host.endswith(".localhost") or host == "::1"
+    return parts.scheme == "http" and not local and not re.fullmatch(r"127(\.\d{1,3}){3}", host)
