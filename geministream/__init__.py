@@ -1,0 +1,119 @@
+"""Streams from Gemini's ``streamGenerateContent``, wherever it is served.
+
+>>> from geministream import stream_generate
+>>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
+...     print(chunk.text, end="")
+
+What streaming needs is imported at once; everything else on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, List
+
+from ._version import __version__
+from .endpoint import Endpoint, Retry
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BlockedError,
+    ConfigurationError,
+    FileProcessingError,
+    GeministreamError,
+    IncompleteStreamError,
+    InsecureEndpointWarning,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    StreamCancelled,
+    StreamDecodeError,
+    StreamTimeoutError,
+    TransportError,
+)
+from .merging import collect
+from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
+from .stream import stream_generate
+from .transport import Cancel
+
+if TYPE_CHECKING:
+    from .batch import BatchResult as BatchResult
+    from .batch import generate_many as generate_many
+    from .chat import Chat as Chat
+    from .files import delete_file as delete_file
+    from .files import get_file as get_file
+    from .files import list_files as list_files
+    from .files import upload_file as upload_file
+    from .files import wait_for_file as wait_for_file
+    from .functions import function_declaration as function_declaration
+    from .structured import iter_items as iter_items
+    from .structured import json_schema as json_schema
+    from .structured import parse as parse
+    from .types import *  # noqa: F403
+
+# Where the names live that are imported on first use; the messages of the wire
+# are looked for in `types` last.
+_ROOMS = {
+    "Chat": "chat",
+    "BatchResult": "batch",
+    "generate_many": "batch",
+    "upload_file": "files",
+    "get_file": "files",
+    "list_files": "files",
+    "delete_file": "files",
+    "wait_for_file": "files",
+    "function_declaration": "functions",
+    "json_schema": "structured",
+    "parse": "structured",
+    "iter_items": "structured",
+}
+
+__all__ = [
+    "__version__",
+    "Endpoint",
+    "Retry",
+    "Cancel",
+    "stream_generate",
+    "collect",
+    "part_from_path",
+    "part_from_bytes",
+    "part_from_uri",
+    "to_contents",
+    "GeministreamError",
+    "APIError",
+    "BadRequestError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "RateLimitError",
+    "ServerError",
+    "TransportError",
+    "IncompleteStreamError",
+    "StreamTimeoutError",
+    "StreamDecodeError",
+    "StreamCancelled",
+    "BlockedError",
+    "FileProcessingError",
+    "ConfigurationError",
+    "InsecureEndpointWarning",
+    *_ROOMS,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    else:
+        from . import types
+
+        if name.startswith("_") or name not in types.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(types, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    from . import types
+
+    return sorted({*globals(), *__all__, *types.__all__})

@@ -1,0 +1,151 @@
+"""The body of a request: its fields checked, put together and written as JSON once.
+
+Media makes bodies large, so the bytes of a part are not turned into base64
+text, then into JSON text, then into UTF-8, with a copy of all at each step:
+the JSON is written around them, and the base64 goes straight into its place.
+"""
+
+import binascii
+import io
+import json
+import uuid
+from collections.abc import Mapping as AnyMapping
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .codec import SpelledBytes, from_request, shorten
+from .errors import ConfigurationError
+from .parts import to_contents, to_instruction
+from .types import Content, Part
+
+_LARGE = 2**16  # bytes of media from which the detour pays
+_SLICE = 3 * 2**16  # a multiple of 3, so that base64 can be written slice by slice
+
+
+class RequestBody:
+    """The JSON of a ``GenerateContentRequest``; arguments as for ``stream_generate()``.
+
+    :raises ConfigurationError: for anything that cannot be sent.
+    """
+
+    def __init__(
+        self,
+        contents: Any,
+        *,
+        system_instruction: Any = None,
+        generation_config: Any = None,
+        safety_settings: Any = None,
+        tools: Any = None,
+        tool_config: Any = None,
+        cached_content: Optional[str] = None,
+        extra_body: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        self._media: List[Tuple[str, bytes]] = []  # (what stands for them, bytes)
+        fields: Dict[str, Any] = {
+            "contents": [self._content(content) for content in to_contents(contents)]
+        }
+        if system_instruction is not None:
+            fields["systemInstruction"] = self._content(to_instruction(system_instruction))
+        if generation_config is not None:
+            fields["generationConfig"] = _message("GenerationConfig", generation_config, "generation_config")
+        if safety_settings is not None:
+            settings = _as_list(safety_settings)
+            fields["safetySettings"] = [_message("SafetySetting", s, "safety_settings") for s in settings]
+        if tools is not None:
+            fields["tools"] = _tools(_as_list(tools))
+        if tool_config is not None:
+            fields["toolConfig"] = _message("ToolConfig", tool_config, "tool_config")
+        if cached_content is not None:
+            if not isinstance(cached_content, str):
+                raise ConfigurationError(f"cached_content is a name, not {shorten(cached_content)}")
+            fields["cachedContent"] = cached_content
+        if extra_body is not None:
+            if not isinstance(extra_body, AnyMapping):
+                raise ConfigurationError(f"extra_body is a mapping, not {shorten(extra_body)}")
+            fields = _merged(fields, extra_body)
+        self._fields = fields
+        self._json = self._write({})
+
+    def with_token(self, continuation_token: Optional[str]) -> bytes:
+        """The body in UTF-8, with the token of the hop that it asks for."""
+        if continuation_token is None:
+            return self._json
+        return self._write({"continuationToken": continuation_token})
+
+    def _write(self, more: Dict[str, Any]) -> bytes:
+        try:
+            text = json.dumps(
+                {**self._fields, **more}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            )
+            if not self._media:
+                return text.encode("utf-8")
+            body = io.BytesIO()  # its getvalue() is no copy
+            for mark, data in self._media:
+                before, text = text.split(mark, 1)
+                body.write(before.encode("utf-8"))
+                for start in range(0, len(data), _SLICE):
+                    body.write(binascii.b2a_base64(data[start : start + _SLICE], newline=False))
+            body.write(text.encode("utf-8"))
+            return body.getvalue()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
+
+    def _content(self, content: Content) -> Dict[str, Any]:
+        parts = content.parts
+        if isinstance(parts, list) and any(_has_media(part) for part in parts):
+            content = replace(content, parts=[self._marked(part) for part in parts])
+        return content.to_dict()
+
+    def _marked(self, part: Any) -> Any:
+        """The part with a mark where its bytes belong."""
+        if not _has_media(part):
+            return part
+        mark = uuid.uuid4().hex
+        self._media.append((mark, part.inline_data.data))
+        return replace(part, inline_data=replace(part.inline_data, data=mark))
+
+
+def _has_media(part: Any) -> bool:
+    data = getattr(part.inline_data, "data", None) if isinstance(part, Part) else None
+    return isinstance(data, bytes) and not isinstance(data, SpelledBytes) and len(data) >= _LARGE
+
+
+def _message(class_name: str, value: Any, what: str) -> Dict[str, Any]:
+    from . import types
+
+    message: Dict[str, Any] = from_request(getattr(types, class_name), value, what).to_dict()
+    return message
+
+
+def _as_list(value: Any) -> List[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _tools(tools: List[Any]) -> List[Dict[str, Any]]:
+    """Tools as they are; callables and single declarations become one tool together."""
+    from .types import FunctionDeclaration
+
+    made: List[Dict[str, Any]] = []
+    declarations: List[Dict[str, Any]] = []
+    for tool in tools:
+        if isinstance(tool, FunctionDeclaration):
+            declarations.append(tool.to_dict())
+        elif callable(tool):
+            from .functions import function_declaration
+
+            declarations.append(function_declaration(tool).to_dict())
+        else:
+            made.append(_message("Tool", tool, "tools"))
+    if declarations:
+        made.append({"functionDeclarations": declarations})
+    return made
+
+
+def _merged(base: Dict[str, Any], more: Mapping[str, Any]) -> Dict[str, Any]:
+    """``base`` with ``more`` laid over it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in more.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, AnyMapping)
+        merged[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+    return merged

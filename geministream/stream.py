@@ -1,0 +1,312 @@
+"""The stream: one answer, however many requests it takes, each piece once and in order.
+
+What can happen to a request, and what follows:
+
+==========================================  =====================================
+nothing of the answer had come              the request is sent again, as `Retry`
+                                            says
+it ended with CONTINUATION and a token      the next request asks to go on there
+it broke, and nothing but checkpoints       the next request asks to go on from
+came since the last token                   the last token
+it broke after further content              an exception: going on from the last
+                                            token would say that content again
+==========================================  =====================================
+"""
+
+import logging
+from functools import partial
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Set, Union
+
+from .codec import decoder, shorten
+from .endpoint import Endpoint, Retry, resolve
+from .errors import (
+    ConfigurationError,
+    GeministreamError,
+    IncompleteStreamError,
+    StreamDecodeError,
+    StreamTimeoutError,
+    api_error,
+)
+from .framing import Framing
+from .parts import ContentsLike
+from .request import RequestBody
+from .transport import Attempts, Call, Cancel, Reply, is_retryable
+from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeedback
+
+log = logging.getLogger("geministream")
+
+# An answer may have 1,048,576 tokens and a request gives up to 65,536 of them,
+# so this many requests in a row without content are no answer any more.
+_MOST_EMPTY_HOPS = 16
+
+_NO_REASON = (None, "", "FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
+
+
+def stream_generate(
+    model: str,
+    contents: ContentsLike,
+    *,
+    system_instruction: Any = None,
+    generation_config: Any = None,
+    safety_settings: Any = None,
+    tools: Any = None,
+    tool_config: Any = None,
+    cached_content: Optional[str] = None,
+    extra_body: Optional[Mapping[str, Any]] = None,
+    alt: str = "sse",
+    endpoint: Union[None, str, Endpoint] = None,
+    api_key: Optional[str] = None,
+    deadline: Optional[float] = None,
+    cancel: Optional[Cancel] = None,
+    continue_automatically: bool = True,
+    continuation_token: Optional[str] = None,
+    resume_with_repeats: bool = False,
+) -> Iterator[GenerateContentResponse]:
+    """Stream a model's answer, chunk by chunk, as the chunks arrive.
+
+    The arguments are checked now; the network is touched at the first
+    ``next()``.  Closing the generator, or leaving its loop, closes the connection.
+
+    :param model: such as ``"gemini-2.5-flash"``, ``"tunedModels/mine"`` or a gateway's name.
+    :param contents: a text, a ``pathlib.Path``, a Part, File, Content or mapping, or a list of these.
+    :param system_instruction: a text, or anything that makes one content.
+    :param generation_config: a `GenerationConfig` or a mapping.
+    :param safety_settings: a list of `SafetySetting` or mappings.
+    :param tools: a list of `Tool`, `FunctionDeclaration`, callables or mappings.
+    :param tool_config: a `ToolConfig` or a mapping.
+    :param cached_content: the name of cached content.
+    :param extra_body: laid over the request's JSON as it is, for what this library does not know.
+    :param alt: the framing to ask for: ``"sse"``, or ``"json"`` for the chunked
+        array.  Whatever the server then sends is read.
+    :param endpoint: an `Endpoint`, or a base URL; None takes the environment's.
+    :param api_key: replaces the endpoint's.
+    :param deadline: seconds for the whole call from the first ``next()``, retries included.
+    :param cancel: a `Cancel`, whose ``cancel()`` ends the call from another thread.
+    :param continue_automatically: ask on when an answer is longer than one request may give.
+    :param continuation_token: start from this token of an earlier answer to the same request.
+    :param resume_with_repeats: resume a broken stream from its last token even
+        where content came after it, which the model then says again in other words.
+    :returns: a generator of `GenerateContentResponse`.
+    :raises ConfigurationError: at the call, for arguments that cannot work.
+    :raises GeministreamError: from the generator, see ``errors.py`` for the tree;
+        always after every chunk that was whole.
+
+    >>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
+    ...     print(chunk.text, end="")
+    """
+    endpoint = resolve(endpoint, api_key)
+    if alt not in ("sse", "json"):
+        raise ConfigurationError(f"alt= is 'sse' or 'json', not {alt!r}")
+    if deadline is not None and (
+        isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not deadline > 0
+    ):
+        raise ConfigurationError(f"deadline= is seconds above 0, not {deadline!r}")
+    if cancel is not None and not isinstance(cancel, Cancel):
+        raise ConfigurationError(f"cancel= is a Cancel, not {cancel!r}")
+    if continuation_token is not None and not isinstance(continuation_token, str):
+        raise ConfigurationError(f"continuation_token= is a text, not {continuation_token!r}")
+    url = endpoint.model_url(model, "streamGenerateContent", {"alt": "sse"} if alt == "sse" else None)
+    body = RequestBody(
+        contents,
+        system_instruction=system_instruction,
+        generation_config=generation_config,
+        safety_settings=safety_settings,
+        tools=tools,
+        tool_config=tool_config,
+        cached_content=cached_content,
+        extra_body=extra_body,
+    )
+    call = partial(Call, endpoint, deadline=deadline, cancel=cancel)
+    return _answer(call, url, body, continuation_token, continue_automatically, resume_with_repeats)
+
+
+def _answer(
+    start_call: Callable[[], Call],
+    url: str,
+    body: RequestBody,
+    token: Optional[str],
+    continue_automatically: bool,
+    resume_with_repeats: bool,
+) -> Iterator[GenerateContentResponse]:
+    """The chunks of all the requests ("hops") that the answer takes."""
+    with start_call() as call:
+        attempts = Attempts(call)
+        asked: Set[int] = set()  # hashes of the tokens that hops were asked to go on from
+        empty_hops = 0
+        delivered = False
+        while True:
+            hop = _Hop(token)
+            try:
+                for chunk in _chunks(call, url, body.with_token(token)):
+                    if hop.add(chunk):
+                        attempts.progress()
+                    if hop.continues and continue_automatically:
+                        _hide_continuation(chunk)
+                    if call.requests_sent > 1:
+                        chunk.__dict__["_request"] = call.requests_sent  # for its usage, see merging
+                    delivered = True
+                    yield chunk
+                if not hop.complete:
+                    raise IncompleteStreamError(
+                        "the answer ended without a finish reason" if hop.chunks else "the answer was empty"
+                    )
+            except GeministreamError as error:
+                token = hop.token
+                at_token = token is not None and (resume_with_repeats or not hop.content_since_token)
+                if (at_token or not delivered) and _again(attempts, error, token):
+                    if delivered:
+                        log.debug("resuming the answer from its last token")
+                    continue
+                raise _final(call, error, token if delivered else None)
+            if not (hop.continues and continue_automatically):
+                return
+            token = hop.token
+            empty_hops = 0 if hop.has_content else empty_hops + 1
+            if hash(token) in asked or empty_hops >= _MOST_EMPTY_HOPS:
+                what = "gives the same token again" if hash(token) in asked else "gives no content"
+                raise IncompleteStreamError(
+                    f"the server continues the answer for ever: it {what}", continuation_token=token
+                )
+            asked.add(hash(token))
+
+
+def _chunks(call: Call, url: str, body: bytes) -> Iterator[GenerateContentResponse]:
+    """The chunks of one request."""
+    reply = call.send("POST", url, headers={"Content-Type": "application/json"}, body=body)
+    framing = Framing(call.endpoint.max_event_bytes)
+    decode = decoder(GenerateContentResponse)
+    watchful = call.cancel is not None or call.deadline is not None
+    try:
+        for piece in reply.pieces():
+            for value in framing.feed(piece):
+                if type(value) is not dict or "error" in value:
+                    _check_value(call, reply, value)
+                if watchful:
+                    call.check()
+                yield decode(value)
+        for value in framing.close():
+            _check_value(call, reply, value)
+            yield decode(value)
+    except (IncompleteStreamError, StreamTimeoutError) as broken:
+        # An event may be whole although the blank line behind it never came.
+        for value in _rest(framing):
+            _check_value(call, reply, value)
+            yield decode(value)
+        raise broken
+    except StreamDecodeError as error:
+        call.redact_chain(error)  # it quotes what came
+        raise
+    finally:
+        reply.close()
+
+
+def _rest(framing: Framing) -> List[Any]:
+    values: List[Any] = []
+    try:
+        values.extend(framing.close())
+    except (IncompleteStreamError, StreamDecodeError):
+        pass  # the reason why the stream broke off is the one to tell
+    return values
+
+
+def _check_value(call: Call, reply: Reply, value: Any) -> None:
+    """Raise for what is no chunk: an error inside the stream, or no object at all."""
+    if not isinstance(value, dict):
+        raise StreamDecodeError(f"a chunk is a JSON object, not {shorten(value)}")
+    error = value.get("error")
+    if error:
+        raise api_error(call.redact_value(error), http_status=reply.status, headers=reply.headers)
+
+
+class _Hop:
+    """What one request's stream has said so far.
+
+    :ivar token: the last continuation token, at first the one that was sent.
+    :ivar content_since_token: whether there was content after it.
+    """
+
+    def __init__(self, token: Optional[str]) -> None:
+        self.token = token
+        self.content_since_token = False
+        self.has_content = False
+        self.chunks = 0
+        self.continues = False
+        self._ended = False
+        self._open: Set[int] = set()  # candidates with content after their finish reason
+
+    def add(self, chunk: GenerateContentResponse) -> bool:
+        """Take a chunk; True where it brought a token that secures content."""
+        self.chunks += 1
+        progress = False
+        feedback = chunk.prompt_feedback
+        if type(feedback) is PromptFeedback and feedback.block_reason not in _NO_REASON:
+            self._ended = True
+        candidates = chunk.candidates
+        for candidate in candidates if type(candidates) is list else ():
+            if type(candidate) is not Candidate:
+                continue
+            index = candidate.index if type(candidate.index) is int else 0
+            if _has_content(candidate):
+                self.has_content = self.content_since_token = True
+                self._open.add(index)
+            token = candidate.continuation_token
+            if type(token) is str and token:
+                progress = progress or (token != self.token and self.content_since_token)
+                self.token = token
+                self.content_since_token = False
+            reason = candidate.finish_reason
+            if reason not in _NO_REASON:
+                self._ended = True
+                self._open.discard(index)
+                self.continues = reason == "CONTINUATION" and bool(token)
+        return progress
+
+    @property
+    def complete(self) -> bool:
+        """Every answer that began has its finish reason, or the prompt was blocked.
+
+        Some servers send a finish reason before any content, so one counts only
+        where no content follows it.
+        """
+        return self._ended and not self._open
+
+
+def _has_content(candidate: Candidate) -> bool:
+    content = candidate.content
+    parts = content.parts if type(content) is Content else None
+    for part in parts if type(parts) is list else ():
+        # {"text": ""} alone says nothing; with a signature it does.
+        if type(part) is not Part or part.text or part.__dict__.keys() - {"text", "thought"}:
+            return True
+    return False
+
+
+def _hide_continuation(chunk: GenerateContentResponse) -> None:
+    """To the caller the answer has not ended here."""
+    for candidate in chunk.candidates or ():
+        if candidate.finish_reason == "CONTINUATION":
+            candidate.finish_reason = None
+
+
+def _again(attempts: Attempts, error: GeministreamError, token: Optional[str]) -> bool:
+    if isinstance(error, StreamTimeoutError) and token is not None:
+        error.retryable = True  # the token marks what is paid for already
+    try:
+        return attempts.again(error)
+    except StreamTimeoutError as late:
+        late.continuation_token = token
+        raise
+
+
+def _final(call: Call, error: GeministreamError, token: Optional[str]) -> GeministreamError:
+    """The error that ends the stream; where there is a token to go on from, it has it."""
+    if token is None:
+        return error
+    if isinstance(error, IncompleteStreamError) or (isinstance(error, StreamTimeoutError) and call.expired):
+        error.continuation_token = token
+        return error
+    if isinstance(error, StreamTimeoutError) or is_retryable(error, Retry.statuses):
+        incomplete = IncompleteStreamError(f"the answer broke off: {error}", continuation_token=token)
+        incomplete.__cause__ = error
+        return incomplete
+    return error
