@@ -1,0 +1,107 @@
+"""The systems that the server can stand in for: their paths, credentials and manners.
+
+The facts are in the table "Where and as whom" of the project's wire notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Optional, Tuple
+
+from .answers import Answer
+from .wire import Head
+
+Check = Callable[[Head, str], Optional[Answer]]
+
+
+def bearer(head: Head) -> Optional[str]:
+    """The token of ``Authorization: Bearer TOKEN``."""
+    scheme, _, token = head.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _google(head: Head, key: str) -> Optional[Answer]:
+    given = head.headers.get("x-goog-api-key") or head.query.get("key")
+    if given is None:
+        if "authorization" in head.headers:
+            return _unauthenticated(
+                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+                "other valid authentication credential.", "ACCESS_TOKEN_TYPE_UNSUPPORTED")
+        return Answer.failure(
+            403, "Method doesn't allow unregistered callers (callers without established identity). "
+                 "Please use API Key or other form of API consumer identity to call this API.")
+    if given != key:
+        return Answer.failure(400, "API key not valid. Please pass a valid API key.", details=[
+            _error_info("API_KEY_INVALID"),
+            {"@type": "type.googleapis.com/google.rpc.LocalizedMessage", "locale": "en-US",
+             "message": "API key not valid. Please pass a valid API key."}])
+    return None
+
+
+def _chainhub(head: Head, key: str) -> Optional[Answer]:
+    if head.query.get("key") == key and bearer(head) == key:
+        return None
+    return _unauthenticated("The key must be given both as ?key= and as a bearer token.")
+
+
+def _bifrost(head: Head, key: str) -> Optional[Answer]:
+    # No credential is needed; one that is given must be right.
+    given = head.headers.get("x-goog-api-key") or bearer(head) or key
+    return None if given == key else _unauthenticated("The virtual key is not known.")
+
+
+def _vertex(head: Head, key: str) -> Optional[Answer]:
+    if bearer(head) == key:
+        return None
+    return _unauthenticated(
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
+        "valid authentication credential.", "ACCESS_TOKEN_EXPIRED" if bearer(head) else "CREDENTIALS_MISSING")
+
+
+def _gateway(head: Head, key: str) -> Optional[Answer]:
+    if key in (head.headers.get("x-goog-api-key"), head.query.get("key")):
+        return None
+    return _unauthenticated("Invalid API key.")
+
+
+def _unauthenticated(message: str, reason: Optional[str] = None) -> Answer:
+    details = [_error_info(reason)] if reason else None
+    return Answer.failure(401, message, details=details, headers={"WWW-Authenticate": 'Bearer realm="local"'})
+
+
+def _error_info(reason: str) -> dict:
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com",
+            "metadata": {"service": "generativelanguage.googleapis.com"}}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One system's rules."""
+
+    name: str
+    #: What stands before the version in every path.
+    prefix: str
+    check_key: Check
+    #: The `auth` of a geministream Endpoint.
+    auth: Tuple[str, ...]
+    #: "resumable", "multipart"
+    uploads: Tuple[str, ...] = ()
+    newline: bytes = b"\r\n"
+    #: A stream of server-sent events ends with `data: [DONE]`.
+    done: bool = False
+    #: Server-sent events whether `alt=sse` is asked for or not.
+    always_sse: bool = False
+    #: Unknown fields of a request are errors.
+    strict: bool = True
+    #: Models are under /v1/projects/…/locations/…/publishers/google/.
+    long_paths: bool = False
+
+
+PROFILES = {profile.name: profile for profile in (
+    Profile("google", "", _google, ("header",), uploads=("resumable",)),
+    Profile("chainhub", "", _chainhub, ("query", "bearer"), newline=b"\n", strict=False),
+    Profile("bifrost", "/genai", _bifrost, ("header",), uploads=("multipart",), newline=b"\n",
+            always_sse=True, strict=False),
+    Profile("vertex", "", _vertex, ("bearer",), long_paths=True),
+    Profile("gateway", "", _gateway, ("header",), uploads=("resumable", "multipart"), newline=b"\n", done=True, strict=False),
+)}

@@ -1,0 +1,95 @@
+"""Thought signatures, checked as Gemini 3 checks them.
+
+Every signature that goes out is remembered with the part that bore it.  In a
+request, each signature must sit on that very part, and the function calls of
+the current turn - all that follows the user's last words - must have theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Dict, List, Optional, Set
+
+from .answers import Answer
+from .model import bytes_of
+
+#: What Google lets through on calls that were not its own (its documentation of thought signatures).
+LET_THROUGH = ("context_engineering_is_the_way_to_go", "skip_thought_signature_validator")
+
+
+class Signatures:
+    """The signatures that one server issued."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: Dict[bytes, Set[str]] = {}  # signature -> the parts that it was issued with
+        self._calls: Dict[str, Set[bytes]] = {}  # function call -> the signatures that it was issued with
+
+    def issue(self, chunk: dict) -> None:
+        """Remember the signatures, and the function calls, of a chunk."""
+        for candidate in chunk.get("candidates") or []:
+            for part in (candidate.get("content") or {}).get("parts") or []:
+                signature = _bytes(part)
+                with self._lock:
+                    if signature:
+                        self._parts.setdefault(signature, set()).add(_canonical(part))
+                    if "functionCall" in part:
+                        signatures = self._calls.setdefault(_canonical(part), set())
+                        if signature:
+                            signatures.add(signature)
+
+    def check(self, contents: List[dict]) -> Optional[Answer]:
+        """The error for a signature that is missing, has moved, or was not issued here."""
+        turn = _current_turn(contents)
+        for k, content in enumerate(contents):
+            calls = 0
+            for n, part in enumerate(content.get("parts") or []):
+                signature = _bytes(part)
+                if signature and part["thoughtSignature"] not in LET_THROUGH:
+                    if _canonical(part) not in self._parts.get(signature, ()):
+                        return Answer.failure(400, f"Corrupted thought signature in contents[{k}].parts[{n}].")
+                if "functionCall" in part:
+                    calls += 1
+                    if not signature and k >= turn and self._must_be_signed(part, first=calls == 1):
+                        name = part["functionCall"].get("name")
+                        return Answer.failure(
+                            400, "Function call is missing a thought_signature in functionCall parts. This is "
+                                 "required for tools to work correctly, and missing thought_signature may lead to "
+                                 f"degraded model performance. Additional data, function call `{name}`, "
+                                 f"position {k + 1}.")
+        return None
+
+    def _must_be_signed(self, part: dict, first: bool) -> bool:
+        issued = self._calls.get(_canonical(part))
+        # A call that was not made here: the first of a content bears the signature.
+        return first if issued is None else bool(issued)
+
+
+def _current_turn(contents: List[dict]) -> int:
+    """Where the current turn begins: at the user's last content that is no function's answer."""
+    for k in range(len(contents) - 1, -1, -1):
+        if contents[k].get("role") != "model":
+            if any("functionResponse" not in part for part in contents[k].get("parts") or []):
+                return k
+    return 0
+
+
+def _bytes(part: dict) -> bytes:
+    """The part's signature: the bytes that count, as clients may write them in either base64 alphabet."""
+    written = part.get("thoughtSignature") or ""
+    try:
+        return bytes_of(written)
+    except ValueError:
+        return written.encode()  # a script's own
+
+
+def _canonical(part: dict) -> str:
+    """What a part says, without its signature and without what need not be written."""
+    said: Dict[str, Any] = {k: v for k, v in part.items() if k != "thoughtSignature" and v is not None}
+    if isinstance(said.get("functionCall"), dict):
+        call = said["functionCall"]
+        said["functionCall"] = [call.get("name"), call.get("args") or {}, call.get("id") or None]
+    if not said.get("thought"):
+        said.pop("thought", None)
+    return json.dumps(said, sort_keys=True)
