@@ -266,10 +266,10 @@ def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str
 # Checks ----------------------------------------------------------------------
 
 
-def _checked_base_url(url: Any, api_version: str) -> str:
-    if not isinstance(url, str):
-        raise ConfigurationError(f"base_url= is a text, not a {type(url).__name__}")
-    url = url.strip().rstrip("/")
+def _checked_base_url(given: Any, api_version: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(f"base_url= is a text, not a {type(given).__name__}")
+    url = given.strip().rstrip("/")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  (raises for a port that is none)
@@ -288,11 +288,11 @@ def _checked_base_url(url: Any, api_version: str) -> str:
     return url[: -len(version)] if url.endswith(version) else url
 
 
-def _checked_secret(secret: Any) -> str:
+def _checked_secret(given: Any) -> str:
     """Keys come from files and shells, with a newline at the end; never show them."""
-    if not isinstance(secret, str):
-        raise ConfigurationError(f"an API key or token is a text, not a {type(secret).__name__}")
-    secret = secret.strip()
+    if not isinstance(given, str):
+        raise ConfigurationError(f"an API key or token is a text, not a {type(given).__name__}")
+    secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(
             "the API key or token is empty" if not secret else

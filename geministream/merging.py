@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import fields, replace
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Set
 
 from .errors import GeministreamError
-from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, UsageMetadata
+from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
 
 
 def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentResponse:
@@ -88,8 +88,9 @@ class _CandidateMerger:
         self._content: Dict[str, Any] = {}
         self._content_extra: Dict[str, Any] = {}
         self._parts: Optional[List[Any]] = None
-        self._texts: List[str] = []  # of the last part, still to be joined
-        self._call: Optional[Part] = None  # whose arguments are still arriving
+        self._text: Optional[Part] = None  # the last part, while more text may join it
+        self._texts: List[str] = []
+        self._call: Optional[_OpenCall] = None  # whose arguments are still arriving
 
     def add(self, candidate: Candidate) -> None:
         for name, value in _given(candidate).items():
@@ -114,72 +115,41 @@ class _CandidateMerger:
 
     def _add_part(self, part: Any) -> None:
         assert self._parts is not None
-        last = self._parts[-1] if self._parts else None
         if _is_plain_text(part):
             if not part.text:
                 return  # says nothing, and servers refuse it in a history
-            if self._texts and bool(last.thought) == bool(part.thought):
-                self._texts.append(part.text)
-                return
-            self._finish_text()
-            self._parts.append(replace(part))
-            self._texts = [part.text]
+            if self._text is None or bool(self._text.thought) != bool(part.thought):
+                self._finish_text()
+                self._text, self._texts = replace(part), []
+                self._parts.append(self._text)
+            self._texts.append(part.text)
             return
         self._finish_text()
-        if isinstance(part, Part) and isinstance(part.function_call, FunctionCall):
-            self._add_call(part, part.function_call)
+        self._text = None
+        call = part.function_call if isinstance(part, Part) else None
+        if self._call is not None and isinstance(call, FunctionCall):
+            self._call.add(part, call)
+        elif isinstance(call, FunctionCall) and (call.partial_args or call.will_continue):
+            self._call = _OpenCall(part, call)
+            self._parts.append(self._call.part)
         else:
             self._parts.append(part)
-
-    def _finish_text(self) -> None:
-        if self._texts:
-            assert self._parts
-            self._parts[-1].text = "".join(self._texts)
-            self._texts = []
-
-    def _add_call(self, part: Part, call: FunctionCall) -> None:
-        """A call may come whole, or its arguments piece by piece over several parts."""
-        assert self._parts is not None
-        if self._call is None:
-            if not call.partial_args and not call.will_continue:
-                self._parts.append(part)
-                return
-            whole = FunctionCall(name=call.name, id=call.id, args=dict(call.args or {}), extra=dict(call.extra))
-            self._call = replace(part, function_call=whole)
-            self._strings: Dict[str, bool] = {}
-            self._parts.append(self._call)
-        else:
-            # What the first part did not say, a later one may.
-            for name, value in _given(part).items():
-                if name != "function_call":
-                    setattr(self._call, name, value)
-            whole = self._call.function_call  # type: ignore[assignment]
-            whole.name = whole.name or call.name
-            whole.id = whole.id or call.id
-            whole.args = {**(whole.args or {}), **(call.args or {})}
-        for piece in call.partial_args or []:
-            _set_argument(whole, piece, self._strings)
-        if not call.will_continue:
+        if self._call is not None and not self._call.open:
             self._call = None
 
+    def _finish_text(self) -> None:
+        """Join the text that has come; more may still follow."""
+        if self._text is not None:
+            self._texts = ["".join(self._texts)]
+            self._text.text = self._texts[0]
+
     def candidate(self) -> Candidate:
-        self._finish_text_copy()
+        self._finish_text()
         candidate = Candidate(**self._fields, extra=dict(self._extra))
         if self._parts is not None or self._content:
-            candidate.content = Content(
-                **self._content, parts=self._copied_parts(), extra=dict(self._content_extra)
-            )
+            parts = None if self._parts is None else list(self._parts)
+            candidate.content = Content(**self._content, parts=parts, extra=dict(self._content_extra))
         return candidate
-
-    def _finish_text_copy(self) -> None:
-        """Join what has come of the last text; more may still come."""
-        if self._texts:
-            assert self._parts
-            self._texts = ["".join(self._texts)]
-            self._parts[-1].text = self._texts[0]
-
-    def _copied_parts(self) -> Optional[List[Any]]:
-        return None if self._parts is None else list(self._parts)
 
 
 # Of these candidates' fields each chunk brings further items.
@@ -242,33 +212,58 @@ def _sum_details(details: List[Any]) -> List[Any]:
 
 # Streamed function-call arguments ---------------------------------------------
 
-_step = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\]""")
 
+class _OpenCall:
+    """A function call whose arguments arrive in pieces, over several parts.
 
-def _set_argument(call: FunctionCall, piece: Any, strings: Dict[str, bool]) -> None:
-    """Put one `PartialArg` into the call's arguments, where its ``json_path`` says.
-
-    A string that ``will_continue`` is followed by its next piece under the same path.
+    :ivar part: the part as it is so far, with all arguments in ``args``.
+    :ivar open: whether more is to come.
     """
-    path = getattr(piece, "json_path", None)
-    steps = _steps(path)
-    if steps is None:
-        # No path that we can read: keep the piece where the caller can see it.
-        call.partial_args = [*(call.partial_args or []), piece]
-        return
-    given = _given(piece)
-    value: Any = None
-    for name in ("string_value", "number_value", "bool_value"):
-        if name in given:
-            value = given[name]
-    if "string_value" in given and strings.get(path):
-        value = (_get(call.args, steps) or "") + value
-    strings[path] = bool(piece.will_continue)
-    if not any(name in given for name in ("string_value", "number_value", "bool_value", "null_value")):
-        return
-    root: Any = {"": call.args if call.args is not None else {}}
-    _put(root, ["", *steps], value)
-    call.args = root[""]
+
+    def __init__(self, part: Part, call: FunctionCall) -> None:
+        self._call = FunctionCall(args={})
+        self._unfinished: Set[str] = set()  # paths whose string goes on in the next piece
+        self.part = Part(function_call=self._call)
+        self.add(part, call)
+
+    def add(self, part: Part, call: FunctionCall) -> None:
+        """Take the next part; what the first one did not say, a later one may."""
+        for name, value in _given(part).items():
+            if name != "function_call":
+                setattr(self.part, name, value)
+        self.part.extra.update(part.__dict__.get("extra") or {})
+        whole = self._call
+        whole.name = whole.name or call.name
+        whole.id = whole.id or call.id
+        whole.args = {**(whole.args or {}), **(call.args or {})}
+        whole.extra.update(call.__dict__.get("extra") or {})
+        for piece in call.partial_args or []:
+            self._set_argument(piece)
+        self.open = bool(call.will_continue)
+
+    def _set_argument(self, piece: Any) -> None:
+        """Put one `PartialArg` into the arguments, where its ``json_path`` says."""
+        given = _given(piece) if isinstance(piece, PartialArg) else {}
+        path = given.get("json_path")
+        steps = _steps(path)
+        values = [given[name] for name in _VALUES if name in given]
+        if steps is None or not isinstance(path, str):
+            # No path that can be read: the piece stays where the caller can see it.
+            self._call.partial_args = [*(self._call.partial_args or []), piece]
+            return
+        if values or "null_value" in given:
+            value = values[0] if values else None
+            if path in self._unfinished and isinstance(value, str):
+                value = str(_get(self._call.args, steps) or "") + value
+            _put({"": self._call.args}, ["", *steps], value)
+        if given.get("will_continue"):
+            self._unfinished.add(path)
+        else:
+            self._unfinished.discard(path)
+
+
+_VALUES = ("string_value", "number_value", "bool_value")
+_step = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\]""")
 
 
 def _steps(path: Any) -> Optional[List[Any]]:

@@ -149,7 +149,7 @@ def part_from_uri(uri: str, mime_type: Optional[str] = None) -> Part:
     )
 
 
-def to_part(value: PartLike) -> Part:
+def to_part(value: Any) -> Part:
     """Make a part from a text, a path (``pathlib.Path``), a File, a mapping or a Part."""
     if isinstance(value, Part):
         return value

@@ -523,7 +523,7 @@ _REDIRECTS = (301, 302, 307, 308)  # 303 would turn the POST into a GET
 
 def _new_session() -> requests.Session:
     session = requests.Session()
-    session.headers["User-Agent"] = f"geministream/{__version__} {session.headers['User-Agent']}"
+    session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
     adapter = _Adapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -558,7 +558,7 @@ def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any])
             pool = adapter.get_connection(prepared.url, settings["proxies"])
     except (requests.RequestException, HTTPError, OSError, ValueError):
         return  # send() will meet the same error, and it is reported there
-    pool.ConnectionCls = _watched(pool.ConnectionCls)
+    pool.ConnectionCls = _watched(pool.ConnectionCls)  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=16)
@@ -606,7 +606,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, call: Call, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         call._request_left = True
-        raw: Any = self.fp.detach()  # type: ignore[attr-defined]
+        raw: Any = self.fp.detach()
         if call.deadline is not None:
             raw = _Armed(raw, partial(call.arm, sock))
         self.fp = io.BufferedReader(raw, PIECE)
