@@ -19,7 +19,7 @@ Three rules keep everything that came:
 - A value that is not of its field's type stays as it came (a string where a
   list was due is that string), and goes back as it came.
 - A value that the wire spelled unusually (URL-safe or unpadded base64, an
-  int64 as a bare number) remembers its spelling: see `SpelledBytes` and
+  int64 as a bare number) knows how it was spelled: see `SpelledBytes` and
   `SpelledInt`.  They are bytes and int in every other respect.
 
 Decoding sits on the hot path, so each class gets one decoder, made when the
@@ -38,7 +38,7 @@ import re
 import sys
 from collections.abc import Mapping as AnyMapping
 from dataclasses import Field, fields, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from .errors import ConfigurationError, StreamDecodeError
 
@@ -151,9 +151,7 @@ class SpelledBytes(bytes):
 
 
 class SpelledInt(int):
-    """An int64 that came as a JSON number; ``spelling`` is that number."""
-
-    spelling: int
+    """An int64 that came as a JSON number, and goes back as one."""
 
 
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -206,16 +204,12 @@ def _encode_base64(value: Any) -> Any:
 def _decode_int64(value: Any) -> Any:
     if type(value) is str and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value):
         return int(value)
-    if type(value) is int:
-        spelled = SpelledInt(value)
-        spelled.spelling = value
-        return spelled
-    return value
+    return SpelledInt(value) if type(value) is int else value
 
 
 def _encode_int64(value: Any) -> Any:
     if isinstance(value, SpelledInt):
-        return value.spelling
+        return int(value)
     return str(value) if type(value) is int else value
 
 
@@ -347,16 +341,12 @@ def from_request(cls: Type[M], value: Union[M, Mapping[str, Any]], what: str) ->
 
 
 def _understand(cls: type, value: Any) -> Any:
-    """Make each mapping a ``cls``, in a message and in a list too; all else stays as it is."""
+    """Make a mapping a ``cls``; in a message look into its fields; all else stays as it is."""
     if isinstance(value, AnyMapping):
         return _from_mapping(cls, value)
-    if isinstance(value, (list, tuple)):
-        understood = [_understand(cls, item) for item in value]
-        return value if all(map(operator.is_, understood, value)) else understood
-    return _with_understood_fields(value) if isinstance(value, Message) else value
-
-
-def _with_understood_fields(message: Any) -> Any:
+    if not isinstance(value, Message):
+        return value
+    message: Any = value
     changes = {}
     for field in _wire_fields(type(message)).values():
         old = message.__dict__.get(field.name)
@@ -367,10 +357,21 @@ def _with_understood_fields(message: Any) -> Any:
 
 
 def _understand_field(cls: type, field: Field[Any], value: Any) -> Any:
-    if not isinstance(value, (AnyMapping, list, tuple, Message)):
+    """The same for a field's value, or each item of it, where the field is for messages.
+
+    As in decoding, only a list will do where a list is due.  So nothing changes
+    in a message that was received, however odd.
+    """
+    kind, is_list = _kind(field)
+    if not isinstance(value, (list, tuple, AnyMapping, Message)):
         return value
-    message = _message_class(cls, _kind(field)[0])
-    return value if message is None else _understand(message, value)
+    message = _message_class(cls, kind)
+    if message is None or is_list is not isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, (list, tuple)):
+        items = [_understand(message, item) for item in value]
+        return value if all(map(operator.is_, items, value)) else items
+    return _understand(message, value)
 
 
 def _from_mapping(cls: type, mapping: Mapping[Any, Any]) -> Any:

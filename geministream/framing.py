@@ -87,6 +87,7 @@ class Framing:
 
 _LINE_ENDS = (b"\n", b"\r")
 _BLANK = (b"\r\n", b"\n", b"\r")
+_LINE_ENDS_OF_TEXT = ("\r\n", "\n", "\r", "")
 _IGNORED_FIELD = re.compile(rb"[\w-]*(?::|\s*$)")
 _DATA = b"data:"
 
@@ -136,7 +137,12 @@ class _ServerSentEvents:
             if line[:5] == _DATA and self._bare is None:
                 self._add_data(line)
             elif line in _BLANK and self._bare is None:
+                value = None
                 if self._data is not None:
+                    value = self._only_value()
+                if value is not None:
+                    yield value
+                elif self._data is not None:
                     yield from self._dispatch()
                 self._name = b""
             else:
@@ -168,6 +174,23 @@ class _ServerSentEvents:
             self._data += b"\n" + line[5:]
         if len(self._data) > self._limit + len("data: \r\n"):
             raise _too_large(self._limit)
+
+    def _only_value(self) -> Any:
+        """The object that is all of the event's data; None where there is more to it.
+
+        A shorter way than `_dispatch`, for nearly every event.
+        """
+        if self._name or self._data is None:
+            return None
+        try:
+            text = self._data.decode("utf-8")
+            value, end = _raw_decode(text, 6 if text[5:6] == " " else 5)
+        except (ValueError, RecursionError):
+            return None
+        if type(value) is not dict or text[end:] not in _LINE_ENDS_OF_TEXT:
+            return None
+        self._data = None
+        return value
 
     def _dispatch(self) -> Iterator[Any]:
         """The event is complete: yield the values in its data."""

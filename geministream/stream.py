@@ -147,9 +147,7 @@ def _answer(
                     delivered = True
                     yield chunk
                 if not hop.complete:
-                    raise IncompleteStreamError(
-                        "the answer ended without a finish reason" if hop.chunks else "the answer was empty"
-                    )
+                    raise IncompleteStreamError("the answer ended without a finish reason")
             except GeministreamError as error:
                 token = hop.token
                 at_token = token is not None and (resume_with_repeats or not hop.content_since_token)
@@ -228,38 +226,42 @@ class _Hop:
     def __init__(self, token: Optional[str]) -> None:
         self.token = token
         self.content_since_token = False
-        self.has_content = False
-        self.chunks = 0
         self.continues = False
+        self._secured = False  # content before the last token
         self._ended = False
-        self._open: Set[int] = set()  # candidates with content after their finish reason
+        self._open: Set[int] = set()  # candidates with content and no finish reason behind it
 
     def add(self, chunk: GenerateContentResponse) -> bool:
         """Take a chunk; True where it brought a token that secures content."""
-        self.chunks += 1
         progress = False
-        feedback = chunk.prompt_feedback
-        if type(feedback) is PromptFeedback and feedback.block_reason not in _NO_REASON:
-            self._ended = True
         candidates = chunk.candidates
         for candidate in candidates if type(candidates) is list else ():
             if type(candidate) is not Candidate:
                 continue
             index = candidate.index if type(candidate.index) is int else 0
             if _has_content(candidate):
-                self.has_content = self.content_since_token = True
+                self.content_since_token = True
                 self._open.add(index)
             token = candidate.continuation_token
             if type(token) is str and token:
                 progress = progress or (token != self.token and self.content_since_token)
                 self.token = token
+                self._secured = self._secured or self.content_since_token
                 self.content_since_token = False
             reason = candidate.finish_reason
             if reason not in _NO_REASON:
                 self._ended = True
                 self._open.discard(index)
                 self.continues = reason == "CONTINUATION" and bool(token)
+        feedback = chunk.prompt_feedback
+        if type(feedback) is PromptFeedback and feedback.block_reason not in _NO_REASON:
+            self._ended = True
         return progress
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there was any content."""
+        return self._secured or self.content_since_token
 
     @property
     def complete(self) -> bool:

@@ -22,16 +22,16 @@ import re
 import socket
 import threading
 import time
-import zlib
 from functools import lru_cache, partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from ._version import __version__
+from .body import PIECE, dechunk, inflate
 from .endpoint import Endpoint, credentials
 from .errors import (
     APIError,
@@ -48,7 +48,6 @@ from .framing import Framing
 
 log = logging.getLogger("geministream")
 
-PIECE = 2**16  # the most bytes that are read, sent or inflated at once
 _LARGEST_ERROR_BODY = 2**20
 _MOST_REDIRECTS = 5
 
@@ -316,7 +315,7 @@ class Call:
         """Where to go on, or TransportError where the credentials must not go."""
         target = urljoin(url, location)
         here, there = urlsplit(url), urlsplit(target)
-        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
+        if _origin(there) != _origin(here):
             raise TransportError(
                 f"refused the redirect from {here.scheme}://{here.netloc} to "
                 f"{there.scheme}://{there.hostname}: credentials stay with the host that they "
@@ -391,30 +390,35 @@ class Reply:
         if encoding in ("", "identity"):
             return self._read()
         if encoding in ("gzip", "x-gzip", "deflate"):
-            return _inflate(self._read())
+            return inflate(self._read())
         raise StreamDecodeError(f"the server compressed its answer with {encoding!r}, unasked")
 
     def _read(self) -> Iterator[bytes]:
         call = self.call
         raw = self._response.raw
+        # Below urllib3's response stands http.client's, or a BytesIO in tests
+        # with mocks; an adapter of another kind has only read().
         body = getattr(raw, "_fp", None)
-        # What stands below urllib3's response is http.client's, or a BytesIO
-        # in tests with mocks; an adapter of another kind has only read().
         read = getattr(body, "read1", None) or raw.read
+        if getattr(body, "chunked", False) and body.fp is not None:
+            pieces = dechunk(body.fp.read1)
+        else:
+            pieces = iter(partial(read, PIECE), b"")
         watchful = call.cancel is not None or call.deadline is not None
-        while True:
-            try:
-                data = read(PIECE)
-            except (OSError, http.client.HTTPException, HTTPError, ValueError, AttributeError) as error:
-                raise self._broken(error) from error
-            if watchful:
-                call.check()  # a connection that was shut down looks like the end of the body
-            if not data:
-                break
-            yield data
+        try:
+            for data in pieces:
+                if watchful:
+                    call.check()
+                yield data
+        except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
+            raise self._broken(error) from error
+        except IncompleteStreamError:
+            call.check()  # a connection that was shut down looks like an early end
+            raise
+        call.check()
         missing = getattr(body, "length", None)
         if missing:
-            raise _incomplete(f"the body ended {missing} bytes short of its Content-Length")
+            raise IncompleteStreamError(f"the body ended {missing} bytes short of its Content-Length")
         if body is not None:
             body.close()
             # All is read: the connection can serve another request.
@@ -425,7 +429,7 @@ class Reply:
         if isinstance(error, socket.timeout):
             return self.call._timed_out("nothing came", self.call.endpoint.timeouts[1])
         reason = str(error) or type(error).__name__
-        return _incomplete(f"the connection broke before the end of the answer: {reason}")
+        return IncompleteStreamError(f"the connection broke before the end of the answer: {reason}")
 
     def read(self, limit: int) -> bytes:
         """The whole body; StreamDecodeError where it is larger than ``limit`` bytes."""
@@ -635,16 +639,20 @@ class _Armed(io.RawIOBase):
 # Small change ----------------------------------------------------------------
 
 
+def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:
+    try:
+        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    except ValueError:
+        port = -1  # no port that could be ours
+    return url.scheme, url.hostname, port
+
+
 def _no_auth(request: Any) -> Any:
     return request
 
 
 def _nothing() -> None:
     pass
-
-
-def _incomplete(message: str) -> IncompleteStreamError:
-    return IncompleteStreamError(message)
 
 
 def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
@@ -657,35 +665,3 @@ def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
             seen.add(id(item))
             yield item
             waiting += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
-
-
-def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip or deflate, at most PIECE bytes at once: a small bomb stays small."""
-    inflater: Any = None
-    for data in pieces:
-        if inflater is None:
-            inflater = _inflater(data)
-        try:
-            while True:
-                out = inflater.decompress(data, PIECE)
-                if out:
-                    yield out
-                data = inflater.unconsumed_tail
-                if inflater.eof and inflater.unused_data:  # another gzip member follows
-                    data = inflater.unused_data
-                    inflater = _inflater(data)
-                elif not data and len(out) < PIECE:
-                    break
-        except zlib.error as error:
-            raise StreamDecodeError(f"the compressed answer is damaged: {error}") from error
-    if inflater is not None and not inflater.eof:
-        raise _incomplete("the compressed answer was cut short")
-
-
-def _inflater(start: bytes) -> Any:
-    if start[:1] == b"\x1f":  # gzip, https://www.rfc-editor.org/rfc/rfc1952#page-6
-        return zlib.decompressobj(16 + zlib.MAX_WBITS)
-    # "deflate" means zlib's format, and is raw deflate from some servers:
-    # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
-    zlib_header = len(start) > 1 and start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0
-    return zlib.decompressobj(zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS)

@@ -17,16 +17,15 @@ Enums are classes of plain strings, and fields that hold their values are plain
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 
 from .codec import Int64, Message, shorten
 from .errors import BlockedError, ConfigurationError
 
 if TYPE_CHECKING:
-    import os
-
     from .types_rare import *
     from .types_request import *
 
@@ -356,9 +355,10 @@ class GenerateContentResponse(Message):
     def finish_reason(self) -> Optional[str]:
         """Why the answer ended, one of `FinishReason` or newer; None while it goes on."""
         candidate = self._first_candidate()
-        return _if_a(str, candidate.finish_reason) if candidate is not None else None
+        reason = candidate.finish_reason if candidate is not None else None
+        return reason if isinstance(reason, str) else None
 
-    def raise_for_block(self: Response) -> Response:
+    def raise_for_block(self) -> GenerateContentResponse:
         """Return the response itself, or raise where the prompt or the answer was blocked.
 
         Blocked means: ``prompt_feedback`` has a ``block_reason``, or the finish
@@ -368,17 +368,20 @@ class GenerateContentResponse(Message):
 
         :raises BlockedError: with the reason as ``reason`` and this as ``response``.
         """
-        feedback = _if_a(PromptFeedback, self.prompt_feedback) or PromptFeedback()
-        candidate = self._first_candidate() or Candidate()
-        if (_if_a(str, feedback.block_reason) or "") not in _NO_BLOCK_REASONS:
-            what, reason, said = "prompt", feedback.block_reason, feedback.block_reason_message
-        elif self.finish_reason in _BLOCKING_FINISH_REASONS:
-            what, reason, said = "answer", candidate.finish_reason, candidate.finish_message
-        else:
-            return self
-        said = f" ({shorten(said, 500)})" if said else ""
-        raise BlockedError(
-            f"the {what} was blocked: {reason}{said}; "
+        feedback = self.prompt_feedback
+        if isinstance(feedback, PromptFeedback):
+            reason = feedback.block_reason
+            if isinstance(reason, str) and reason not in _NO_BLOCK_REASONS:
+                raise self._blocked("prompt", reason, feedback.block_reason_message)
+        candidate = self._first_candidate()
+        if candidate is not None and self.finish_reason in _BLOCKING_FINISH_REASONS:
+            raise self._blocked("answer", candidate.finish_reason, candidate.finish_message)
+        return self
+
+    def _blocked(self, what: str, reason: Optional[str], said: Optional[str]) -> BlockedError:
+        words = f" ({shorten(said, 500)})" if said else ""
+        return BlockedError(
+            f"the {what} was blocked: {reason}{words}; "
             "change the prompt, or the safety settings where they allow it",
             reason=reason,
             response=self,
@@ -668,11 +671,3 @@ class FileStatus(Message):
     code: Optional[int] = None
     details: Optional[List[Dict[str, Any]]] = None
     extra: Dict[str, Any] = field(default_factory=dict)
-
-
-Response = TypeVar("Response", bound=GenerateContentResponse)
-A = TypeVar("A")
-
-
-def _if_a(kind: Type[A], value: object) -> Optional[A]:
-    return value if isinstance(value, kind) else None

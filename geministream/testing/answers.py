@@ -207,7 +207,9 @@ class Answer:
                 part["thoughtSignature"] = signature or make_signature(part)
             parts.append(part)
         chunks = [chunk_of(part) for part in parts]
-        chunks[-1]["candidates"][0]["finishReason"] = how.pop("finish", "STOP")
+        finish = how.pop("finish", "STOP")
+        if finish:
+            chunks[-1]["candidates"][0]["finishReason"] = finish
         return cls(chunks=chunks, **how)
 
     @classmethod
@@ -484,7 +486,7 @@ def deliver(
     if piece_delay if answer.piece_delay is None else answer.piece_delay:
         items = _spaced(items, answer.piece_delay or piece_delay)
 
-    stop = answer.stop_after
+    stop, total = answer.stop_after, 0
     transfer = answer.transfer if chunks_known or answer.transfer != "chunked" else "close"
     if transfer == "length" or (stop is not None and stop < 0):
         items = list(items)  # type: ignore[assignment]
@@ -496,7 +498,7 @@ def deliver(
     bodiless = head_only or status in (204, 304)
     if transfer == "chunked" and not bodiless:
         headers = {**headers, "Transfer-Encoding": "chunked"}
-    keep_alive = keep_alive and not connection.body_unread and transfer != "close" and stop is None
+    keep_alive = keep_alive and not connection.body_unread and transfer != "close"
     if not keep_alive:
         headers = {**headers, "Connection": "close"}
 
@@ -508,6 +510,7 @@ def deliver(
     if answer.stop_in_head is not None:
         connection.send(head[:answer.stop_in_head])
         return _break(connection, answer)
+    connection.answering = True
     connection.send(head)
     if bodiless:
         return keep_alive
@@ -528,8 +531,11 @@ def deliver(
             left -= len(piece)
             if left == 0:
                 break
-    if stop is not None and answer.stop_how != "end":
-        return _break(connection, answer)
+    if stop is not None:
+        if answer.stop_how != "end":
+            return _break(connection, answer)
+        if transfer == "length" and stop < total:
+            keep_alive = False  # nobody announced it: the body is just shorter than its length
     if transfer == "chunked":
         connection.send(b"0\r\n\r\n")
     if not keep_alive:

@@ -14,14 +14,13 @@ KINDS = ("end", "drop", "reset", "nothing", "status", "stream_error")
 class RandomFaults:
     """Decides on a fault for each request: ``LocalServer(faults=RandomFaults(seed))``.
 
-    Args:
-        seed: what makes the faults repeatable.
-        rate: which share of the requests gets one.
-        kinds: of "end", "drop", "reset", "stall" (the body breaks somewhere),
-            "nothing" (no answer at all), "status" (429, 500, 502, 503, 504),
-            "stream_error" (429 or 503 in the stream); default: all but "stall".
-        body_bytes: the body breaks before this many bytes.
-        limit: how many faults there are at most.
+    :param seed: what makes the faults repeatable.
+    :param rate: which share of the requests gets one.
+    :param kinds: of "end", "drop", "reset", "stall" (the body breaks
+        somewhere), "nothing" (no answer at all), "status" (429, 500, 502, 503,
+        504), "stream_error" (429 or 503 in the stream); default: all but "stall".
+    :param body_bytes: the body breaks before this many bytes.
+    :param limit: how many faults there are at most.
     """
 
     def __init__(

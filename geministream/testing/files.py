@@ -471,7 +471,7 @@ def form_parts(pieces: Iterator[bytes], boundary: bytes) -> Iterator[Tuple[Dict[
                     break  # the end of the form, or of what is here
                 lines = held[:end].decode("utf-8", "replace").split("\r\n")
                 headers = {name.strip().lower(): value.strip()
-                           for name, _, value in (line.partition(":") for line in lines)}
+                           for name, _, value in (line.partition(":") for line in lines if line)}
                 held, start = held[end + 2:], 2
                 yield headers, b""
             place = held.find(mark)

@@ -32,20 +32,19 @@ Decide = Callable[["RecordedRequest"], Optional[Answer]]
 class RecordedRequest:
     """A request that came, and what became of it.
 
-    Attributes:
-        number: its place among all requests, from 0.
-        connection: the number of the connection that it came over, from 0.
-        method, target, path, query, headers: as sent; `query` is a dict (the
-            last value wins), `headers` is a mapping that knows no case.
-        body, size, sha256: the body; of an upload past 1 MiB only the
-            size and the hash are kept, and `body` is empty.
-        complete: whether the body came whole.
-        model, verb: of ``…/models/{model}:{verb}``.
-        answer: the Answer that was given.
-        fault: in words, what was made to go wrong; None where nothing was.
-        bytes_sent, pieces_sent: of the answer's body, so far.
-        client_gone: an Event, set when the client left before the answer's end.
-        finished: an Event, set when the server is done with the request.
+    :ivar number: its place among all requests, from 0.
+    :ivar connection: the number of the connection that it came over, from 0.
+    :ivar method, target, path, query, headers: as sent; ``query`` is a dict
+        (the last value wins), ``headers`` a mapping that knows no case.
+    :ivar body, size, sha256: the body; of an upload past 1 MiB only the size
+        and the hash are kept, and ``body`` is empty.
+    :ivar complete: whether the body came whole.
+    :ivar model, verb: of ``…/models/{model}:{verb}``.
+    :ivar answer: the `Answer` that was given.
+    :ivar fault: in words, what was made to go wrong; None where nothing was.
+    :ivar bytes_sent, pieces_sent: of the answer's body, so far.
+    :ivar client_gone: an Event, set when the client left before the answer's end.
+    :ivar finished: an Event, set when the server is done with the request.
     """
 
     def __init__(self, number: int, connection: int, head: Head):
@@ -89,50 +88,49 @@ class LocalServer:
     received (`geministream.testing.model`), or from scripts
     (:meth:`queue`, :meth:`answer_with`); faults can be put on any of them.
 
-    Args:
-        profile: whose rules it enforces: "google", "chainhub", "bifrost",
-            "vertex" or "gateway".
-        api_key: the key, or bearer token, that it wants.
-        host, port: where it listens; port 0 takes a free one.
-        tls: an `ssl.SSLContext` that makes it an HTTPS server.
-        latency: seconds before each answer's head.
-        piece_delay: seconds between two pieces of a stream.
-        words_per_chunk: how many words a chunk of the model's text holds.
-        gzip: compress where the client accepts it, as Google does.
-        reply: tells the text of an answer (called with the request as a dict),
-            in place of the model's rules.
-        faults: what goes wrong, decided for each request to a model: a
-            callable, or a list that is used up.  An Answer of it that says
-            nothing puts its fault on the answer due; one that speaks
-            replaces it.
-        keep_requests: how many requests are kept in `requests`; default: all.
-        max_request_bytes: the longest request that is taken.
-        tokens_per_request: long decode: the most words that one request
-            gives; the answer goes on in the next.
-        checkpoint_every: long decode: each so many chunks bear a checkpoint;
-            or a callable that decides for the k-th chunk of a request.
-        thinking_hops: long decode: the hops (from 0) that give no text.
-        reword: long decode: what is generated again reads otherwise
-            (``word~2``), as at Google; :meth:`whole_text` knows the answer.
-        require_signatures: check thought signatures as Gemini 3 does.
-        processing_seconds, processing_polls: how long, and for how many looks
-            at it, an uploaded video is PROCESSING.
-        upload_host: scheme and host that upload URLs name, where not its own.
-        max_file_bytes: the largest file that is taken.
+    :param profile: whose rules it enforces: "google", "chainhub", "bifrost",
+        "vertex" or "gateway".
+    :param api_key: the key, or bearer token, that it wants; may be set anew later.
+    :param host: where it listens.
+    :param port: 0 takes a free one.
+    :param tls: an `ssl.SSLContext` that makes it an HTTPS server.
+    :param latency: seconds before each answer's head.
+    :param piece_delay: seconds between two pieces of a stream.
+    :param words_per_chunk: how many words a chunk of the model's text holds.
+    :param gzip: compress where the client accepts it, as Google does.
+    :param reply: tells the text of an answer (called with the request as a
+        dict), in place of the model's rules.
+    :param faults: what goes wrong, for each request to a model: a callable
+        that decides, or a list that is used up.  An `Answer` of it that says
+        nothing puts its fault on the answer due; one that speaks replaces it.
+    :param keep_requests: how many requests are kept in ``requests``; default: all.
+    :param max_request_bytes: the longest request that is taken.
+    :param tokens_per_request: long decode: the most words that one request
+        gives; the answer goes on in the next.
+    :param checkpoint_every: long decode: each so many chunks bear a
+        checkpoint; or a callable that decides for the k-th chunk of a request.
+    :param thinking_hops: long decode: the hops (from 0) that give no text.
+    :param reword: long decode: what is generated again reads otherwise
+        (``word~2``), as at Google; `whole_text` knows the answer.
+    :param require_signatures: check thought signatures as Gemini 3 does.
+    :param processing_seconds: how long an uploaded video is PROCESSING,
+    :param processing_polls: and for how many looks at it.
+    :param upload_host: scheme and host that upload URLs name, where not its own.
+    :param max_file_bytes: the largest file that is taken.
 
-    Example:
-        >>> from geministream import stream_generate
-        >>> from geministream.testing import LocalServer
-        >>> with LocalServer() as server:
-        ...     for chunk in stream_generate("gemini-flash-latest", "Hello there", endpoint=server.endpoint):
-        ...         print(chunk.text, end="")
-        You said: Hello there
+    :ivar requests: the requests that came, oldest first (`RecordedRequest`).
+    :ivar request_count: how many came, kept or not.
+    :ivar connections: how many connections were accepted so far.
+    :ivar faults: what `faults` gave; a list may be added to.
+    :ivar errors: exceptions of the server's own, or of callables given to it;
+        the first is raised at the end of the ``with``.
 
-    Attributes:
-        requests: the requests that came, oldest first (`RecordedRequest`).
-        connections: how many connections were accepted so far.
-        errors: exceptions of the server's own, or of callables given to it;
-            the first is raised at the end of the ``with``.
+    >>> from geministream import stream_generate
+    >>> from geministream.testing import LocalServer
+    >>> with LocalServer() as server:
+    ...     for chunk in stream_generate("gemini-flash-latest", "Hello there", endpoint=server.endpoint):
+    ...         print(chunk.text, end="")
+    You said: Hello there
     """
 
     def __init__(
@@ -309,16 +307,15 @@ class LocalServer:
     ) -> None:
         """Let an upload fail, once; call it several times for several faults.
 
-        Args:
-            how: "reset" or "drop" (the connection dies in the middle of the
-                piece), "stall" (no answer until the client leaves),
-                "drop_answer" (all was taken, and the connection dies instead
-                of the answer), "gone" (404, and the upload is forgotten), or
-                a status such as 503, given when the piece has come.
-            piece: which of an upload's requests with bytes, from 0; or
-                "start", "query", "form".
-            at: in place of `piece`: the byte of the file at which it strikes.
-            after_bytes: how many bytes of the piece are taken before it strikes.
+        :param how: "reset" or "drop" (the connection dies in the middle of the
+            piece), "stall" (no answer until the client leaves), "drop_answer"
+            (all was taken, and the connection dies instead of the answer),
+            "gone" (404, and the upload is forgotten), or a status such as 503,
+            given when the piece has come.
+        :param piece: which of an upload's requests with bytes, from 0; or
+            "start", "query", "form".
+        :param at: in place of ``piece``: the byte of the file at which it strikes.
+        :param after_bytes: how many bytes of the piece are taken before it strikes.
         """
         self._files.fail(how, piece, at, after_bytes)
 
@@ -405,7 +402,8 @@ class LocalServer:
     def _refuse(self, connection: Connection, error: BadRequest) -> None:
         answer = Answer.failure(error.status, str(error), transfer="length")
         try:
-            deliver(connection, answer, render(answer, "object"), keep_alive=False)
+            if not connection.answering:
+                deliver(connection, answer, render(answer, "object"), keep_alive=False)
         except Gone:
             pass
 

@@ -96,6 +96,8 @@ class Connection:
         self._file: Any = None
         #: Whether bytes of the last request's body are still to be read.
         self.body_unread = False
+        #: Whether the head of an answer has been sent to the last request.
+        self.answering = False
 
     def open(self) -> None:
         """Do what may block: the TLS handshake, if there is one."""
@@ -111,6 +113,7 @@ class Connection:
 
     def read_head(self) -> Head:
         """The next request's head; Gone when the client has closed instead."""
+        self.answering = False
         line = self._line()
         while line in (b"\r\n", b"\n"):  # RFC 9112, 2.2: an empty line or two may precede
             line = self._line()
