@@ -120,7 +120,9 @@ def _set_fields(message: Any) -> Dict[str, Any]:
     """The fields that are set, in the order of the dataclass; an empty extra is not."""
     values = message.__dict__
     names = (field.name for field in fields(message))
-    return {n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])}
+    return {
+        n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])
+    }
 
 
 def shorten(value: Any, limit: int = 80) -> str:
@@ -171,9 +173,7 @@ def decode_base64(text: Any) -> Any:
         return data
     # The long way round: through bytes, where one pass translates both alphabets.
     plain = text.encode("utf-8", "replace").translate(_URL_SAFE_TO_STANDARD, b"\r\n").decode()
-    if not plain.endswith("="):
-        plain += "=" * (-len(plain) % 4)
-    data = _strict_base64(plain)
+    data = _strict_base64(plain + "=" * (-len(plain) % 4))
     if data is None:
         return text
     spelled = SpelledBytes(data)
@@ -220,6 +220,7 @@ def _encode_message(value: Any) -> Any:
 
 
 # From fields to tables -------------------------------------------------------
+
 
 def wire_name(name: str) -> str:
     """``start_index`` to ``startIndex``."""

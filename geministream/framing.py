@@ -154,13 +154,11 @@ class _ServerSentEvents:
         partial, self._partial = self._partial, bytearray()
         if partial[:5] == _DATA and self._bare is None:
             self._add_data(partial)
-        elif partial and self._bare is None:
+        elif partial:
             yield from self._other_line(partial)
         try:
             if self._data is not None:
                 yield from self._dispatch()
-            elif self._bare is not None:
-                yield from self._other_line(partial)
         except StreamDecodeError as error:
             raise IncompleteStreamError("the stream ended in the middle of an event") from error
         if self._bare is not None:
@@ -170,7 +168,10 @@ class _ServerSentEvents:
         if self._data is None:
             self._data = line
         else:
-            self._data = bytearray(self._data.rstrip(b"\r\n"))
+            if not isinstance(self._data, bytearray):
+                self._data = bytearray(self._data)
+            while self._data[-1:] in _LINE_ENDS:
+                del self._data[-1:]
             self._data += b"\n" + line[5:]
         if len(self._data) > self._limit + len("data: \r\n"):
             raise _too_large(self._limit)
@@ -234,8 +235,12 @@ def _as_error(text: str) -> Any:
     try:
         value, _ = _parse(text, 0)
     except StreamDecodeError:
-        return {"error": text}  # its data may be any text
-    return value if isinstance(value, dict) and "error" in value else {"error": value}
+        value = text  # its data may be any text
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict) and value.get("error"):
+        return value
+    return {"error": value or "an error event that says nothing"}
 
 
 # JSON ------------------------------------------------------------------------
@@ -436,7 +441,8 @@ def _parse(text: str, pos: int) -> Tuple[Any, int]:
 
 def _decode(data: Union[bytes, bytearray]) -> str:
     try:
-        return data.decode("utf-8")
+        # A sequence that the end of the body cut is left out: the JSON is cut, then.
+        return codecs.utf_8_decode(data, "strict", False)[0]
     except UnicodeDecodeError as error:
         raise _bad_utf8(error) from None
 

@@ -352,6 +352,18 @@ class GenerateContentResponse(Message):
         return [call for call in calls if isinstance(call, FunctionCall)]
 
     @property
+    def usage_by_request(self) -> List[UsageMetadata]:
+        """The usage of each request that a collected answer took, in their order.
+
+        ``usage_metadata`` of such an answer is their sum, in which each further
+        request counts the prompt, and the answer so far, once more.
+        """
+        usages = self.__dict__.get("_usages")
+        if usages is None:
+            usages = [self.usage_metadata] if isinstance(self.usage_metadata, UsageMetadata) else []
+        return list(usages)
+
+    @property
     def finish_reason(self) -> Optional[str]:
         """Why the answer ended, one of `FinishReason` or newer; None while it goes on."""
         candidate = self._first_candidate()

@@ -391,7 +391,7 @@ def _framed(
     form = answer.error_form or {"sse": "data", "json": "element"}.get(framing, "raw")
     if framing == "object":
         waits: List[Any] = []
-        chunks = []
+        chunks: List[dict] = []
         for item in items:
             (chunks if isinstance(item, dict) else waits).append(item)
         yield from waits

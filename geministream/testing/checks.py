@@ -51,12 +51,16 @@ FUNCTION_DECLARATION = {
     "name": str, "description": str, "parameters": STRUCT, "parametersJsonSchema": ANY,
     "response": STRUCT, "responseJsonSchema": ANY, "behavior": str,
 }
-TOOL = {"functionDeclarations": [FUNCTION_DECLARATION], "codeExecution": STRUCT, "googleSearch": STRUCT, "urlContext": STRUCT}
+TOOL = {
+    "functionDeclarations": [FUNCTION_DECLARATION], "codeExecution": STRUCT, "googleSearch": STRUCT,
+    "urlContext": STRUCT,
+}
 REQUEST = {
     "contents": [CONTENT], "systemInstruction": CONTENT, "generationConfig": GENERATION_CONFIG,
     "tools": [TOOL], "safetySettings": [{"category": str, "threshold": str}],
     "toolConfig": {"functionCallingConfig": {"mode": str, "allowedFunctionNames": [str]}},
-    "cachedContent": str, "continuationToken": str, "model": str, "labels": STRUCT, "serviceTier": str, "store": bool,
+    "cachedContent": str, "continuationToken": str, "model": str,
+    "labels": STRUCT, "serviceTier": str, "store": bool,
 }
 #: What a part says: exactly one of these (a thought or a signature alone is not a part).
 PART_DATA = (
@@ -91,26 +95,31 @@ def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
 
 
 def check(request: dict, *, strict: bool = True) -> Optional[Answer]:
-    """The error for a `GenerateContentRequest` in its normal form, or None; lenient gateways take unknown fields."""
+    """The error for a `GenerateContentRequest` in its normal form, or None.
+
+    Only a `strict` server refuses unknown fields at the top level.
+    """
     found = list(_violations(request, REQUEST, ""))
     if strict:
-        for name in request:
-            if name not in REQUEST:
-                found.append((name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'))
+        found += _unknown(request, REQUEST)
     if found:
         return bad_request("\n".join(text for _, text in found), found)
     found = list(_demands(request))
     if found:
-        return bad_request("".join(f"* GenerateContentRequest.{field}: {text}\n" for field, text in found), found)
+        message = "".join(f"* GenerateContentRequest.{field}: {text}\n" for field, text in found)
+        return bad_request(message, found)
     return _check_tool_turn(request["contents"])
 
 
 def check_count(request: dict) -> Optional[Answer]:
     """The error for a `CountTokensRequest`, or None."""
-    found = list(_violations(request, COUNT_REQUEST, ""))
-    found += [(name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
-              for name in request if name not in COUNT_REQUEST]
+    found = list(_violations(request, COUNT_REQUEST, "")) + _unknown(request, COUNT_REQUEST)
     return bad_request("\n".join(text for _, text in found), found) if found else None
+
+
+def _unknown(request: dict, known: dict) -> List[Violation]:
+    return [(name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
+            for name in request if name not in known]
 
 
 def snake(name: str) -> str:
@@ -126,32 +135,34 @@ def _violations(value: Any, kind: Any, path: str) -> Iterator[Violation]:
         yield from _number_violations(value, kind, path)
     elif isinstance(kind, list):
         if not isinstance(value, list) or None in value:
-            yield path, f"Invalid value at '{path}', {json.dumps(value)[:80]}"
+            yield _invalid(path, value)
             return
         for k, item in enumerate(value):
             yield from _violations(item, kind[0], f"{path}[{k}]")
     elif isinstance(kind, dict):
         if not isinstance(value, dict):
-            yield path, f"Invalid value at '{path}', {json.dumps(value)[:80]}"
+            yield _invalid(path, value)
             return
         for name, inner in kind.items():
             if name in value:
                 yield from _violations(value[name], inner, f"{path}.{snake(name)}" if path else snake(name))
     elif kind is STRUCT:
         if not isinstance(value, dict):
-            yield path, f"Invalid value at '{path}' (type.googleapis.com/google.protobuf.Struct), {json.dumps(value)[:80]}"
+            yield _invalid(path, value, " (type.googleapis.com/google.protobuf.Struct)")
     elif kind is BYTES:
         try:
             bytes_of(value)
         except (AttributeError, ValueError, binascii.Error):
-            yield path, f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for {json.dumps(value)[:80]}"
+            yield _invalid(path, value, " (TYPE_BYTES)", "Base64 decoding failed for ")
     elif not isinstance(value, kind):
-        name = {str: "TYPE_STRING", bool: "TYPE_BOOL"}[kind]
-        yield path, f"Invalid value at '{path}' ({name}), {json.dumps(value)[:80]}"
+        yield _invalid(path, value, " (TYPE_STRING)" if kind is str else " (TYPE_BOOL)")
+
+
+def _invalid(path: str, value: Any, kind: str = "", why: str = "") -> Violation:
+    return path, f"Invalid value at '{path}'{kind}, {why}{json.dumps(value)[:80]}"
 
 
 def _number_violations(value: Any, kind: Number, path: str) -> Iterator[Violation]:
-    name = "TYPE_INT32" if kind.kind is int else "TYPE_FLOAT"
     try:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError
@@ -159,7 +170,7 @@ def _number_violations(value: Any, kind: Number, path: str) -> Iterator[Violatio
         if number != number or (kind.kind is int and number != int(number)):
             raise ValueError
     except (ValueError, OverflowError):
-        yield path, f"Invalid value at '{path}' ({name}), {json.dumps(value)[:80]}"
+        yield _invalid(path, value, " (TYPE_INT32)" if kind.kind is int else " (TYPE_FLOAT)")
         return
     if (kind.low is not None and number < kind.low) or (kind.high is not None and number > kind.high):
         bounds = f"[{kind.low}, {'inf' if kind.high is None else kind.high}]"
@@ -205,6 +216,7 @@ def _check_tool_turn(contents: List[dict]) -> Optional[Answer]:
         answers = sum("functionResponse" in part for part in content.get("parts") or [])
         calls = sum("functionCall" in part for part in before.get("parts") or [])
         if answers and answers != calls:
-            return Answer.failure(400, "Please ensure that the number of function response parts is equal to the "
-                                       "number of function call parts of the function call turn.")
+            return Answer.failure(
+                400, "Please ensure that the number of function response parts is equal to the number of "
+                     "function call parts of the function call turn.")
     return None

@@ -127,33 +127,28 @@ class Files:
         pieces = _measured(connection.read_body(head), recorded)
         content_type = head.headers.get("content-type", "")
         if head.method != "POST":
-            refusal: Optional[Answer] = Answer.failure(405, "Only POST is served here.")
-        elif content_type.startswith("multipart/form-data") and "multipart" in protocols:
+            return _after(pieces, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"}))
+        if content_type.startswith("multipart/form-data") and "multipart" in protocols:
             return self._form(pieces, content_type)
-        elif "resumable" not in protocols or "x-goog-upload-command" not in head.headers:
-            refusal = Answer.failure(400, f"Uploads are taken here as {' or '.join(protocols)}.")
-        else:
-            commands = {each.strip() for each in head.headers["x-goog-upload-command"].lower().split(",")}
-            if commands == {"start"}:
-                return self._start(b"".join(_limited(pieces)), head)
-            with self._lock:
-                upload = self._uploads.get(head.query.get("upload_id", ""))
-            if upload is None:
-                refusal = Answer.failure(404, "This upload is not known, or is no more.")
-            elif commands == {"query"}:
-                return self._query(pieces, upload, recorded)
-            elif commands == {"upload"} or commands == {"upload", "finalize"}:
-                return self._piece(pieces, head, upload, "finalize" in commands, recorded)
-            elif commands == {"finalize"}:
-                return self._piece(pieces, head, upload, True, recorded)
-            elif commands == {"cancel"}:
-                self._forget(upload)
-                refusal = _upload_answer("cancelled", {})
-            else:
-                refusal = Answer.failure(400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel.")
-        for _ in pieces:
-            pass
-        return refusal
+        told = head.headers.get("x-goog-upload-command")
+        if told is None or "resumable" not in protocols:
+            return _after(pieces, Answer.failure(400, f"Uploads are taken here as {' or '.join(protocols)}."))
+        command = ", ".join(sorted(each.strip() for each in told.lower().split(",")))
+        if command == "start":
+            return self._start(b"".join(_limited(pieces)), head)
+        with self._lock:
+            upload = self._uploads.get(head.query.get("upload_id", ""))
+        if upload is None:
+            return _after(pieces, _gone())
+        if command == "query":
+            return self._query(pieces, upload, recorded)
+        if command in ("upload", "finalize, upload", "finalize"):
+            return self._piece(pieces, head, upload, command != "upload", recorded)
+        if command == "cancel":
+            self._forget(upload)
+            return _after(pieces, _upload_answer("cancelled", {}))
+        return _after(pieces, Answer.failure(
+            400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel."))
 
     def _start(self, body: bytes, head: Head) -> Answer:
         fault = self._take_fault("start")
@@ -173,14 +168,14 @@ class Files:
         with self._lock:
             self._uploads[upload.id] = upload
         base, slash, version = self._base().rpartition("/")
-        url = f"{self.upload_host or base}/upload/{version}/files?upload_id={upload.id}&upload_protocol=resumable"
+        url = (f"{self.upload_host or base}/upload/{version}/files"
+               f"?upload_id={upload.id}&upload_protocol=resumable")
         return Answer(body=b"", headers={
             "X-Goog-Upload-Status": "active", "X-Goog-Upload-URL": url, "X-Goog-Upload-Control-URL": url,
             "X-Goog-Upload-Chunk-Granularity": str(GRANULARITY)})
 
     def _query(self, pieces: Iterator[bytes], upload: Upload, recorded: Any) -> Answer:
-        for _ in pieces:
-            pass
+        _after(pieces)
         fault = self._take_fault("query")
         if fault is not None:
             recorded.fault = _in_words(fault)
@@ -193,21 +188,22 @@ class Files:
                 return _upload_answer("final", {"file": upload.file.to_dict(self._base())}, upload.received)
             return _upload_answer("active", None, upload.received)
 
-    def _piece(self, pieces: Iterator[bytes], head: Head, upload: Upload, last: bool, recorded: Any) -> Answer:
+    def _piece(
+        self, pieces: Iterator[bytes], head: Head, upload: Upload, last: bool, recorded: Any
+    ) -> Answer:
         me = object()
         with upload.lock:
             upload.owner = me
             start, digest = upload.received, upload.digest.copy()
             number, upload.pieces = upload.pieces, upload.pieces + 1
         refusal = None
+        offset = head.headers.get("x-goog-upload-offset", str(start))
         if upload.file is not None:
             refusal = "The upload is finished."
-        elif head.headers.get("x-goog-upload-offset", str(start)) != str(start):
-            refusal = f"X-Goog-Upload-Offset is {head.headers['x-goog-upload-offset']}, but {start} bytes were received."
+        elif offset != str(start):
+            refusal = f"X-Goog-Upload-Offset is {offset}, but {start} bytes were received."
         if refusal:
-            for _ in pieces:
-                pass
-            return Answer.failure(400, refusal)
+            return _after(pieces, Answer.failure(400, refusal))
 
         taken = 0
         fault, limit = self._fault_for(number, start, taken)
@@ -229,7 +225,7 @@ class Files:
                 piece = piece[len(part):]  # another request met this fault first
                 fault, limit = self._fault_for(number, start, taken)
         if fault is not None and fault.piece is not None and self._drop_fault(fault):
-            return self._struck(fault, upload, pieces, recorded)  # the piece was shorter than the fault's place
+            return self._struck(fault, upload, pieces, recorded)  # the piece ended before its place
 
         wrong = None
         if not last and taken % GRANULARITY:
@@ -246,7 +242,8 @@ class Files:
             return Answer.failure(400, wrong)
         if last:
             upload.file = self._store(
-                upload.name, upload.display_name, upload.mime_type, upload.received, upload.digest.hexdigest())
+                upload.name, upload.display_name, upload.mime_type, upload.received,
+                upload.digest.hexdigest())
         lost = self._answer_lost(number, start, start + taken)
         if lost is not None:
             recorded.fault = _in_words(lost)
@@ -257,7 +254,10 @@ class Files:
 
     # -- faults ------------------------------------------------------------------
 
-    def fail(self, how: Union[str, int], piece: Union[None, int, str], at: Optional[int], after_bytes: int) -> None:
+    def fail(
+        self, how: Union[str, int], piece: Union[None, int, str], at: Optional[int], after_bytes: int
+    ) -> None:
+        """Add a fault; see `LocalServer.fail_upload`."""
         if how not in FAULTS and not str(how).isdigit():
             raise ValueError(f"how={how!r} is neither a status nor one of {FAULTS}")
         if (piece is None) == (at is None):
@@ -314,8 +314,7 @@ class Files:
         if fault.how == "gone":
             self._forget(upload)
         if fault.how not in ("reset", "drop"):  # these strike in the middle of the body
-            for _ in pieces:
-                pass
+            _after(pieces)
         return _strike(fault)
 
     def _forget(self, upload: Upload) -> None:
@@ -362,7 +361,8 @@ class Files:
         """The wished name and the display name of `{"file": {…}}`."""
         try:
             file = json.loads(body or b"{}").get("file") or {}
-            name, display_name = file.get("name") or "", file.get("displayName") or file.get("display_name") or ""
+            name = file.get("name") or ""
+            display_name = file.get("displayName") or file.get("display_name") or ""
         except (ValueError, AttributeError, RecursionError):
             return "", "", Answer.failure(400, "Invalid JSON payload received.")
         if name:
@@ -523,10 +523,21 @@ def _upload_answer(status: str, body: Optional[dict], received: Optional[int] = 
 
 def _strike(fault: UploadFault) -> Answer:
     if fault.how == "gone":
-        return Answer.failure(404, "This upload is not known, or is no more.")
+        return _gone()
     if str(fault.how).isdigit():
         return Answer.failure(int(fault.how), transfer="length")
     return Answer.nothing("drop" if fault.how == "drop_answer" else str(fault.how))
+
+
+def _after(pieces: Iterator[bytes], answer: Answer = Answer()) -> Answer:
+    """The answer, once the rest of the body has been read."""
+    for _ in pieces:
+        pass
+    return answer
+
+
+def _gone() -> Answer:
+    return Answer.failure(404, "This upload is not known, or is no more.")
 
 
 def _in_words(fault: UploadFault) -> str:

@@ -139,7 +139,8 @@ def _told_part(part: dict, files: FileFacts) -> str:
     if part.get("inlineData"):
         blob = part["inlineData"]
         data = bytes_of(blob.get("data") or "")
-        return f"You sent {blob.get('mimeType')}, {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}."
+        digest = hashlib.sha256(data).hexdigest()
+        return f"You sent {blob.get('mimeType')}, {len(data)} bytes, SHA-256 {digest}."
     if part.get("fileData"):
         uri = part["fileData"].get("fileUri", "")
         facts = files(uri)
@@ -149,7 +150,8 @@ def _told_part(part: dict, files: FileFacts) -> str:
         return f"You sent the file {uri}{', ' + mime_type if mime_type else ''}."
     if part.get("functionResponse"):
         answer = part["functionResponse"]
-        return f"{answer.get('name')} answered {json.dumps(answer.get('response'), sort_keys=True, ensure_ascii=False)}"
+        response = json.dumps(answer.get("response"), sort_keys=True, ensure_ascii=False)
+        return f"{answer.get('name')} answered {response}"
     if isinstance(part.get("text"), str):
         return f"You said: {part['text']}"
     return f"You sent {', '.join(sorted(part))}."
@@ -160,14 +162,16 @@ def answer_tokens(
 ) -> Tuple[List[str], str]:
     """The text as tokens, cut as the request says, and the finish reason."""
     config = request.get("generationConfig") or {}
-    schema = config.get("responseJsonSchema") or config.get("_responseJsonSchema") or config.get("responseSchema")
+    schemas = ("responseJsonSchema", "_responseJsonSchema", "responseSchema")
+    schema = next((config[name] for name in schemas if config.get(name)), None)
     mime_type = config.get("responseMimeType")
     if function_calls(request) or _modalities(config) == {"IMAGE"}:
         text = ""
     elif reply is not None:
         text = reply(request)
     elif mime_type == "application/json":
-        text = json.dumps(instance_of(schema) if schema else {"text": _told(request, files)}, ensure_ascii=False)
+        made = instance_of(schema) if schema else {"text": _told(request, files)}
+        text = json.dumps(made, ensure_ascii=False)
     elif mime_type == "text/x.enum" and schema:
         text = str(instance_of(schema))
     else:
@@ -205,7 +209,7 @@ def function_calls(request: dict) -> List[dict]:
     if mode == "NONE" or not declared:
         return []
     text = prompt_text(request)
-    calls = []
+    calls: List[dict] = []
     names = "|".join(re.escape(name) for name in sorted(declared, key=len, reverse=True))
     for match in re.finditer(rf"(?<![\w.])({names})(?![\w])(\(\s*)?", text):
         args: Any = None
@@ -246,10 +250,7 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         return None
     again = {"root": root, "depth": depth + 1}
     if "$ref" in schema:
-        target: Any = root
-        for step in schema["$ref"].lstrip("#/").split("/"):
-            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        return instance_of(target, name, number, **again)
+        return instance_of(_referred(root, schema["$ref"]), name, number, **again)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -260,14 +261,17 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = next((each for each in kind if str(each).lower() != "null"), "null")
-    kind = str(kind or ("object" if "properties" in schema else "array" if "items" in schema else "string")).lower()
+    if not kind:
+        kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
+    kind = str(kind).lower()
     if kind == "object":
         properties = schema.get("properties") or {}
         order = schema.get("propertyOrdering") or schema.get("property_ordering") or list(properties)
         required = schema.get("required")
         if depth > 6 and required is not None:  # a schema that contains itself must end somewhere
             order = [each for each in order if each in required]
-        return {each: instance_of(properties[each], each, number, **again) for each in order if each in properties}
+        return {each: instance_of(properties[each], each, number, **again)
+                for each in order if each in properties}
     if kind == "array":
         if schema.get("prefixItems"):
             return [instance_of(each, name, k + 1, **again) for k, each in enumerate(schema["prefixItems"])]
@@ -291,6 +295,13 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
     return made.ljust(int(schema.get("minLength") or 0), ".")
 
 
+def _referred(root: Any, reference: str) -> Any:
+    """What a `$ref` within the schema points at."""
+    for step in [step for step in reference.lstrip("#").split("/") if step]:
+        root = root.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(root, dict) else None
+    return root
+
+
 # -- images ------------------------------------------------------------------
 
 
@@ -304,15 +315,20 @@ def png(seed: bytes, size: int = 16) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", head) + block(b"IDAT", zlib.compress(rows)) + block(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (block(b"IHDR", head), block(b"IDAT", zlib.compress(rows)), block(b"IEND", b"")))
 
 
 # -- usage -------------------------------------------------------------------
 
 
+#: By the first half of the MIME type: the modality, and the tokens that each such medium costs.
+PRICES = {"image": ("IMAGE", 258), "video": ("VIDEO", 263), "audio": ("AUDIO", 32),
+          "application": ("DOCUMENT", 258)}
+
+
 def prompt_token_details(request: dict) -> Dict[str, int]:
     """The prompt's tokens by modality: text by words, each medium at a flat price."""
-    prices = {"image": ("IMAGE", 258), "video": ("VIDEO", 263), "audio": ("AUDIO", 32), "application": ("DOCUMENT", 258)}
     counts: Dict[str, int] = {}
     system = request.get("systemInstruction")
     for content in request["contents"] + ([system] if system else []):
@@ -320,7 +336,7 @@ def prompt_token_details(request: dict) -> Dict[str, int]:
             medium = part.get("inlineData") or part.get("fileData")
             if medium:
                 kind = str(medium.get("mimeType") or "").partition("/")[0]
-                modality, tokens = prices.get(kind, ("TEXT", 258))
+                modality, tokens = PRICES.get(kind, ("TEXT", 258))
             else:
                 text = part.get("text")
                 modality, tokens = "TEXT", len(words(text if isinstance(text, str) else json.dumps(part)))
@@ -351,6 +367,38 @@ def reworded(word: str, variant: int) -> str:
     return word if variant == 1 or not bare else f"{bare}~{variant}{word[len(bare):]}"
 
 
+class Telling:
+    """An answer while it is told: what all its chunks have in common, and the usage so far."""
+
+    def __init__(self, request: dict, model: str, hop: Hop):
+        self.model = model
+        self.seed = json.dumps(request, sort_keys=True).encode()
+        self.response_id = base64.urlsafe_b64encode(hashlib.sha256(self.seed).digest()[:12]).decode()
+        self.details = prompt_token_details(request)
+        self.prompt = sum(self.details.values()) + hop.start  # a hop reads all that came before again
+        self.thoughts = 0
+        self.spoken = 0
+
+    def chunk(self, index: int, part: Optional[dict], finish: Optional[str] = None,
+              token: Optional[str] = None) -> dict:
+        """The next chunk: one part of one candidate."""
+        candidate: Dict[str, Any] = {"content": {"parts": [part], "role": "model"}} if part else {}
+        if finish:
+            candidate["finishReason"] = finish
+        if token:
+            candidate["continuationToken"] = token
+        candidate["index"] = index
+        usage: Dict[str, Any] = {"promptTokenCount": self.prompt}
+        if self.spoken:
+            usage["candidatesTokenCount"] = self.spoken
+        usage["totalTokenCount"] = self.prompt + self.spoken + self.thoughts
+        usage["promptTokensDetails"] = [{"modality": m, "tokenCount": n} for m, n in self.details.items()]
+        if self.thoughts:
+            usage["thoughtsTokenCount"] = self.thoughts
+        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": self.model,
+                "responseId": self.response_id}
+
+
 def generate(
     request: dict,
     model: str,
@@ -362,85 +410,67 @@ def generate(
 ) -> Iterator[dict]:
     """The chunks of the answer to a request (in its normal form)."""
     config = request.get("generationConfig") or {}
-    seed = json.dumps(request, sort_keys=True).encode()
-    details = prompt_token_details(request)
-    prompt = sum(details.values()) + hop.start
-    response_id = base64.urlsafe_b64encode(hashlib.sha256(seed).digest()[:12]).decode()
-    thoughts = 0
-    spoken = 0
-
-    def chunk(index: int, part: Optional[dict], finish: Optional[str] = None, token: Optional[str] = None) -> dict:
-        candidate: Dict[str, Any] = {}
-        if part is not None:
-            candidate["content"] = {"parts": [part], "role": "model"}
-        if finish:
-            candidate["finishReason"] = finish
-        if token:
-            candidate["continuationToken"] = token
-        candidate["index"] = index
-        usage: Dict[str, Any] = {"promptTokenCount": prompt}
-        if spoken:
-            usage["candidatesTokenCount"] = spoken
-        usage["totalTokenCount"] = prompt + spoken + thoughts
-        usage["promptTokensDetails"] = [{"modality": m, "tokenCount": n} for m, n in details.items()]
-        if thoughts:
-            usage["thoughtsTokenCount"] = thoughts
-        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": response_id}
-
+    told = Telling(request, model, hop)
     if hop.thinking and hop.token:
-        thoughts = 7
-        yield chunk(0, None, "CONTINUATION", hop.token(hop.start))
+        told.thoughts = 7
+        yield told.chunk(0, None, "CONTINUATION", hop.token(hop.start))
         return
 
     thinks = bool((config.get("thinkingConfig") or {}).get("includeThoughts"))
     if thinks and hop.start == 0:
         for piece in _groups(words(expected_thoughts(request)), 4):
-            thoughts += len(piece)
-            yield chunk(0, {"text": "".join(piece), "thought": True})
+            told.thoughts += len(piece)
+            yield told.chunk(0, {"text": "".join(piece), "thought": True})
 
     calls = function_calls(request)
+    for k, call in enumerate(calls):
+        part: Dict[str, Any] = {"functionCall": call}
+        if k == 0:
+            part["thoughtSignature"] = make_signature(part)
+        told.spoken += 1
+        yield told.chunk(0, part, "STOP" if k == len(calls) - 1 else None)
     if calls:
-        for k, call in enumerate(calls):
-            part: Dict[str, Any] = {"functionCall": call}
-            if k == 0:
-                part["thoughtSignature"] = make_signature(part)
-            spoken += 1
-            yield chunk(0, part, "STOP" if k == len(calls) - 1 else None)
         return
 
-    lanes = []  # of each candidate: the parts still to give, and how it ends
+    # Of each candidate: the parts that it has still to give, with their tokens, and how it ends.
+    lanes: List[Tuple[List[Tuple[dict, int]], str]] = []
+    end = 0
     for index in range(int(config.get("candidateCount") or 1)):
         tokens, finish = answer_tokens(request, index, files=files, reply=reply)
         end = len(tokens) if hop.end is None else hop.end
         if end < len(tokens):
             finish = "CONTINUATION"
         tokens = [reworded(token, hop.variant) for token in tokens[hop.start:end]]
-        parts: List[Tuple[dict, int]] = [
-            ({"text": "".join(piece)}, len(piece)) for piece in _groups(tokens, words_per_chunk)]
+        parts = [({"text": "".join(piece)}, len(piece)) for piece in _groups(tokens, words_per_chunk)]
         if finish != "CONTINUATION":
-            if "IMAGE" in _modalities(config):
-                picture = base64.b64encode(png(b"%d" % index + seed)).decode()
-                parts.append(({"inlineData": {"mimeType": "image/png", "data": picture}}, 258))
-            if thinks:
-                last: Dict[str, Any] = {"text": ""}
-                last["thoughtSignature"] = make_signature({"text": "", "of": response_id, "candidate": index})
-                parts.append((last, 0))
-        lanes.append((index, parts or [({"text": ""}, 0)], finish, end))
+            parts += _last_parts(config, told, index, thinks)
+        lanes.append((parts or [({"text": ""}, 0)], finish))
     place = hop.start
-    for k in range(max(len(parts) for _, parts, _, _ in lanes)):
-        for index, parts, finish, end in lanes:
+    for k in range(max(len(parts) for parts, _ in lanes)):
+        for index, (parts, finish) in enumerate(lanes):
             if k >= len(parts):
                 continue
             part, cost = parts[k]
-            spoken += cost
+            told.spoken += cost
             place += cost
-            token = None
-            last_one = k == len(parts) - 1
-            if hop.token and last_one and finish in ("CONTINUATION", "MAX_TOKENS"):
+            ends, token = k == len(parts) - 1, None
+            if hop.token and ends and finish in ("CONTINUATION", "MAX_TOKENS"):
                 token = hop.token(end)
-            elif hop.token and not last_one and hop.checkpoint(k) and "text" in part:
+            elif hop.token and not ends and "text" in part and hop.checkpoint(k):
                 token = hop.token(place)
-            yield chunk(index, part, finish if last_one else None, token)
+            yield told.chunk(index, part, finish if ends else None, token)
+
+
+def _last_parts(config: dict, told: Telling, index: int, thinks: bool) -> List[Tuple[dict, int]]:
+    """What follows the text: an image, and a signature on a part of no text."""
+    parts: List[Tuple[dict, int]] = []
+    if "IMAGE" in _modalities(config):
+        picture = base64.b64encode(png(b"%d" % index + told.seed)).decode()
+        parts.append(({"inlineData": {"mimeType": "image/png", "data": picture}}, 258))
+    if thinks:
+        signature = make_signature({"text": "", "of": told.response_id, "candidate": index})
+        parts.append(({"text": "", "thoughtSignature": signature}, 0))
+    return parts
 
 
 def _groups(items: List[str], size: int) -> Iterator[List[str]]:

@@ -14,6 +14,10 @@ from .wire import Head
 Check = Callable[[Head, str], Optional[Answer]]
 
 
+NO_TOKEN = ("Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
+            "or other valid authentication credential.")
+
+
 def bearer(head: Head) -> Optional[str]:
     """The token of ``Authorization: Bearer TOKEN``."""
     scheme, _, token = head.headers.get("authorization", "").partition(" ")
@@ -24,9 +28,7 @@ def _google(head: Head, key: str) -> Optional[Answer]:
     given = head.headers.get("x-goog-api-key") or head.query.get("key")
     if given is None:
         if "authorization" in head.headers:
-            return _unauthenticated(
-                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
-                "other valid authentication credential.", "ACCESS_TOKEN_TYPE_UNSUPPORTED")
+            return _unauthenticated(NO_TOKEN, "ACCESS_TOKEN_TYPE_UNSUPPORTED")
         return Answer.failure(
             403, "Method doesn't allow unregistered callers (callers without established identity). "
                  "Please use API Key or other form of API consumer identity to call this API.")
@@ -53,9 +55,7 @@ def _bifrost(head: Head, key: str) -> Optional[Answer]:
 def _vertex(head: Head, key: str) -> Optional[Answer]:
     if bearer(head) == key:
         return None
-    return _unauthenticated(
-        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
-        "valid authentication credential.", "ACCESS_TOKEN_EXPIRED" if bearer(head) else "CREDENTIALS_MISSING")
+    return _unauthenticated(NO_TOKEN, "ACCESS_TOKEN_EXPIRED" if bearer(head) else "CREDENTIALS_MISSING")
 
 
 def _gateway(head: Head, key: str) -> Optional[Answer]:
@@ -103,5 +103,6 @@ PROFILES = {profile.name: profile for profile in (
     Profile("bifrost", "/genai", _bifrost, ("header",), uploads=("multipart",), newline=b"\n",
             always_sse=True, strict=False),
     Profile("vertex", "", _vertex, ("bearer",), long_paths=True),
-    Profile("gateway", "", _gateway, ("header",), uploads=("resumable", "multipart"), newline=b"\n", done=True, strict=False),
+    Profile("gateway", "", _gateway, ("header",), uploads=("resumable", "multipart"), newline=b"\n",
+            done=True, strict=False),
 )}

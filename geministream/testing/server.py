@@ -25,6 +25,11 @@ from .wire import BadRequest, Connection, Gone, Head
 #: "The whole request may be 100 MB" (Gemini API reference, inline data).
 MAX_REQUEST_BYTES = 100 * 2**20
 
+#: What a path's verb asks for.
+VERBS = {
+    "streamGenerateContent": "generate", "generateContent": "generate", "countTokens": "count", None: "model",
+}
+
 #: What decides on an answer or a fault: called with the request, returns an Answer or None.
 Decide = Callable[["RecordedRequest"], Optional[Answer]]
 
@@ -70,7 +75,8 @@ class RecordedRequest:
         return json.loads(self.body)
 
     def __repr__(self) -> str:
-        return f"<RecordedRequest {self.number}: {self.method} {self.path}, {self.size} bytes, fault={self.fault!r}>"
+        what = f"{self.method} {self.path}, {self.size} bytes"
+        return f"<RecordedRequest {self.number}: {what}, fault={self.fault!r}>"
 
 
 class Route(NamedTuple):
@@ -373,7 +379,8 @@ class LocalServer:
             with self._changed:
                 connection = Connection(sock, self.connections, self._closing)
                 thread = threading.Thread(
-                    target=self._serve, args=(connection,), name=f"LocalServer-{self.connections}", daemon=True)
+                    target=self._serve, args=(connection,), name=f"LocalServer-{connection.number}",
+                    daemon=True)
                 self.connections += 1
                 self._open.add(connection)
                 self._threads.add(thread)
@@ -514,9 +521,7 @@ class LocalServer:
         match = re.match(r"(?:models|tunedModels)/(.+?)(?::(\w+))?$", path)
         if match:
             recorded.model, recorded.verb = match.groups()
-            kinds = {"streamGenerateContent": "generate", "generateContent": "generate", "countTokens": "count",
-                     None: "model"}
-            kind = kinds.get(recorded.verb)
+            kind = VERBS.get(recorded.verb)
             return Route(kind, recorded.model, recorded.verb or "") if kind else None
         return Route("models") if path == "models" else None
 
@@ -586,7 +591,7 @@ class LocalServer:
         if route.kind == "files":
             return self._files.serve(head, route.name)
         if route.kind == "generate":
-            known = {"files": self._files.facts, "reply": self.reply}
+            known: Dict[str, Any] = {"files": self._files.facts, "reply": self.reply}
             hop = self._decode.hop(
                 request, recorded.number, lambda: len(model.answer_tokens(request, **known)[0]))
             if isinstance(hop, Answer):
@@ -594,14 +599,16 @@ class LocalServer:
             return Answer(chunks=model.generate(
                 request, route.name, hop=hop, words_per_chunk=self.words_per_chunk, **known))
         if route.kind == "count":
-            details = model.prompt_token_details(model.normal(request.get("generateContentRequest") or request))
+            counted = model.normal(request.get("generateContentRequest") or request)
+            details = model.prompt_token_details(counted)
             return Answer(chunks=[{
                 "totalTokens": sum(details.values()),
                 "promptTokensDetails": [{"modality": m, "tokenCount": n} for m, n in details.items()]}])
         if head.method not in ("GET", "HEAD"):
             return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
         if route.kind == "models":
-            return Answer(chunks=[{"models": [_model_info("gemini-flash-latest"), _model_info("gemini-pro-latest")]}])
+            names = ("gemini-flash-latest", "gemini-pro-latest")
+            return Answer(chunks=[{"models": [_model_info(name) for name in names]}])
         if re.search("no-such-model|missing", route.name):
             return _no_model(route)
         return Answer(chunks=[_model_info(route.name)])

@@ -48,16 +48,17 @@ class Signatures:
                 signature = _bytes(part)
                 if signature and part["thoughtSignature"] not in LET_THROUGH:
                     if _canonical(part) not in self._parts.get(signature, ()):
-                        return Answer.failure(400, f"Corrupted thought signature in contents[{k}].parts[{n}].")
+                        return Answer.failure(
+                            400, f"Corrupted thought signature in contents[{k}].parts[{n}].")
                 if "functionCall" in part:
                     calls += 1
                     if not signature and k >= turn and self._must_be_signed(part, first=calls == 1):
                         name = part["functionCall"].get("name")
                         return Answer.failure(
-                            400, "Function call is missing a thought_signature in functionCall parts. This is "
-                                 "required for tools to work correctly, and missing thought_signature may lead to "
-                                 f"degraded model performance. Additional data, function call `{name}`, "
-                                 f"position {k + 1}.")
+                            400, "Function call is missing a thought_signature in functionCall parts. "
+                                 "This is required for tools to work correctly, and missing "
+                                 "thought_signature may lead to degraded model performance. Additional "
+                                 f"data, function call `{name}`, position {k + 1}.")
         return None
 
     def _must_be_signed(self, part: dict, first: bool) -> bool:

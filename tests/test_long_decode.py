@@ -1,0 +1,412 @@
+"""One answer over many requests: every piece once and in order, or an exception that says so."""
+
+import dataclasses
+import json
+import os
+import random
+import threading
+import time
+import tracemalloc
+
+import pytest
+
+import geministream
+from geministream import (
+    APIError,
+    BadRequestError,
+    Cancel,
+    IncompleteStreamError,
+    Retry,
+    ServerError,
+    StreamCancelled,
+    StreamTimeoutError,
+    collect,
+    stream_generate,
+)
+from geministream.testing import Answer, LocalServer
+
+MODEL = "gemini-flash-latest"
+WORDS = " ".join(f"w{number}" for number in range(200))
+
+
+def text_chunk(text, **candidate):
+    content = {"content": {"role": "model", "parts": [{"text": text}]}} if text else {}
+    return {"candidates": [{**content, "index": 0, **candidate}]}
+
+
+def usage(prompt, answer):
+    return {"promptTokenCount": prompt, "candidatesTokenCount": answer, "totalTokenCount": prompt + answer}
+
+
+def read(server, *, prompt="Go on", **arguments):
+    """``(text, error)`` of a stream read to its end, whichever way it ends."""
+    text = []
+    try:
+        for chunk in stream_generate(MODEL, prompt, endpoint=server.endpoint, **arguments):
+            text.append(chunk.text)
+    except (IncompleteStreamError, StreamTimeoutError, APIError) as error:
+        return "".join(text), error
+    return "".join(text), None
+
+
+def tokens_asked(server):
+    return [request.json.get("continuationToken") for request in server.requests]
+
+
+# Continuing --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alt", ["sse", "json"])
+def test_an_answer_over_many_requests_is_one_stream(alt):
+    with LocalServer(reply=lambda request: WORDS, tokens_per_request=30) as server:
+        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint, alt=alt))
+        assert "".join(chunk.text for chunk in chunks) == WORDS
+        assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["STOP"]
+        assert len(server.requests) == 7
+        first, *others = [request.json for request in server.requests]
+        tokens = [request.pop("continuationToken") for request in others]
+        assert len(set(tokens)) == 6
+        assert all(request == first for request in others)  # the same request, the token apart
+        assert server.connections == 1
+
+
+def test_a_hop_without_any_text_is_normal():
+    with LocalServer(reply=lambda request: WORDS, tokens_per_request=90, thinking_hops={0, 2}) as server:
+        assert read(server) == (WORDS, None)
+        assert len(server.requests) == 5
+
+
+def test_without_continue_automatically_the_reason_and_the_token_are_the_callers():
+    with LocalServer(reply=lambda request: WORDS, tokens_per_request=150) as server:
+        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint, continue_automatically=False))
+        assert chunks[-1].finish_reason == "CONTINUATION"
+        token = chunks[-1].candidates[0].continuation_token
+        assert token and len(server.requests) == 1
+        rest, error = read(server, continuation_token=token)
+        assert "".join(chunk.text for chunk in chunks) + rest == WORDS and error is None
+        assert tokens_asked(server) == [None, token]
+
+
+def test_a_continuation_without_a_token_is_the_end():
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("all there is", finishReason="CONTINUATION")]))
+        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        assert chunks[-1].finish_reason == "CONTINUATION"
+        assert len(server.requests) == 1
+
+
+def test_max_tokens_ends_the_stream_with_its_token_on_the_last_chunk():
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("half", finishReason="MAX_TOKENS", continuationToken="t1")]))
+        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        assert chunks[-1].finish_reason == "MAX_TOKENS"
+        assert chunks[-1].candidates[0].continuation_token == "t1"
+        assert len(server.requests) == 1
+
+
+def test_what_comes_after_the_continuation_still_belongs_to_the_hop():
+    with LocalServer() as server:
+        server.queue(
+            Answer(chunks=[
+                text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1"),
+                {"usageMetadata": usage(5, 10)},
+            ]),
+            Answer(chunks=[text_chunk("two", finishReason="STOP"), {"usageMetadata": usage(15, 7)}]),
+        )
+        answer = collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        assert answer.text == "one two"
+        assert answer.finish_reason == "STOP"
+        assert [u.prompt_token_count for u in answer.usage_by_request] == [5, 15]
+        assert answer.usage_metadata.prompt_token_count == 20
+        assert answer.usage_metadata.candidates_token_count == 17
+        assert answer.usage_metadata.total_token_count == 37
+
+
+def test_usage_of_the_chunks_stays_what_the_server_said():
+    with LocalServer(reply=lambda request: WORDS, tokens_per_request=100) as server:
+        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        sent = [c for c in (chunk.usage_metadata for chunk in chunks) if c is not None]
+        whole = collect(iter(chunks))
+        assert len(whole.usage_by_request) == 2
+        assert whole.usage_by_request[-1] == sent[-1]
+        assert whole.usage_metadata.total_token_count == sum(u.total_token_count for u in whole.usage_by_request)
+        assert whole.usage_metadata.total_token_count > sent[-1].total_token_count
+
+
+# Resuming ----------------------------------------------------------------------
+
+BREAKS = ["end", "drop", "reset"]
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_stream_that_broke_at_a_checkpoint_goes_on_there(how):
+    start = b"".join(_sse(text_chunk(*c, **t)) for c, t in [(("one ",), {"continuationToken": "t1"})])
+    with LocalServer() as server:
+        server.queue(
+            Answer(body=start + b"data: {", content_type="text/event-stream", stop_after=len(start), stop_how=how),
+            Answer(chunks=[text_chunk("two", finishReason="STOP")]),
+        )
+        assert read(server) == ("one two", None)
+        assert tokens_asked(server) == [None, "t1"]
+
+
+def _sse(value):
+    return b"data: " + json.dumps(value).encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_content_after_the_checkpoint_is_never_asked_for_again(how):
+    start = _sse(text_chunk("one ", continuationToken="t1")) + _sse(text_chunk("two "))
+    broken = Answer(body=start + b"x", content_type="text/event-stream", stop_after=len(start), stop_how=how)
+    with LocalServer() as server:
+        server.queue(broken)
+        text, error = read(server)
+        assert text == "one two "
+        assert type(error) is IncompleteStreamError and error.continuation_token == "t1"
+        assert len(server.requests) == 1
+
+        server.queue(dataclasses.replace(broken), Answer(chunks=[text_chunk("two again, three", finishReason="STOP")]))
+        assert read(server, resume_with_repeats=True) == ("one two two again, three", None)
+        assert tokens_asked(server)[1:] == [None, "t1"]
+
+
+def test_an_error_inside_the_stream_is_resumed_if_it_is_retryable():
+    with LocalServer() as server:
+        server.queue(
+            Answer(chunks=[text_chunk("one ", continuationToken="t1")], stream_error=(503, "UNAVAILABLE", "busy")),
+            Answer(chunks=[text_chunk("two", finishReason="STOP")]),
+        )
+        assert read(server) == ("one two", None)
+        server.queue(
+            Answer(chunks=[text_chunk("one ", continuationToken="t1")], stream_error=(400, "INVALID_ARGUMENT", "no")),
+        )
+        text, error = read(server)
+        assert text == "one " and type(error) is BadRequestError
+
+
+def test_an_error_after_the_checkpoint_names_the_token():
+    with LocalServer() as server:
+        server.queue(Answer(
+            chunks=[text_chunk("one ", continuationToken="t1"), text_chunk("two ")],
+            stream_error=(503, "UNAVAILABLE", "busy")))
+        text, error = read(server)
+        assert text == "one two " and type(error) is IncompleteStreamError
+        assert error.continuation_token == "t1" and type(error.__cause__) is ServerError
+
+
+def test_silence_after_a_checkpoint_is_resumed_and_other_silence_is_not():
+    with LocalServer() as server:
+        endpoint = dataclasses.replace(server.endpoint, timeout=(5, 0.3))
+        first = _sse(text_chunk("one ", continuationToken="t1"))
+        server.queue(
+            Answer(body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"),
+            Answer(chunks=[text_chunk("two", finishReason="STOP")]),
+        )
+        assert collect(stream_generate(MODEL, "Go on", endpoint=endpoint)).text == "one two"
+        first = _sse(text_chunk("one "))
+        server.queue(Answer(body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"))
+        with pytest.raises(StreamTimeoutError):
+            collect(stream_generate(MODEL, "Go on", endpoint=endpoint))
+        assert len(server.requests) == 3
+
+
+def test_a_hop_that_broke_before_content_is_asked_again_with_its_token():
+    with LocalServer() as server:
+        server.queue(
+            Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")]),
+            Answer.nothing("reset"),
+            Answer.failure(503, "busy"),
+            Answer(chunks=[text_chunk("two", finishReason="STOP")]),
+        )
+        assert read(server) == ("one two", None)
+        assert tokens_asked(server) == [None, "t1", "t1", "t1"]
+
+
+def test_resumes_without_progress_are_bounded_by_the_retry_and_progress_resets_it():
+    with LocalServer() as server:
+        first = Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")])
+        server.queue(first, *[Answer.nothing("drop")] * 9)
+        text, error = read(server)
+        assert text == "one " and type(error) is IncompleteStreamError and error.continuation_token == "t1"
+        assert tokens_asked(server) == [None] + ["t1"] * server.endpoint.retry.attempts
+
+    with LocalServer() as server:
+        broken = [Answer.nothing("drop")] * 2
+        for number in range(5):
+            server.queue(
+                *broken,
+                Answer(chunks=[text_chunk(f"{number} ", finishReason="CONTINUATION", continuationToken=f"t{number}")]))
+        server.queue(*broken, Answer(chunks=[text_chunk("end", finishReason="STOP")]))
+        assert read(server) == ("0 1 2 3 4 end", None)
+        assert len(server.requests) == 18
+
+
+def test_without_a_retry_nothing_is_resumed():
+    with LocalServer() as server:
+        endpoint = dataclasses.replace(server.endpoint, retry=None)
+        server.queue(Answer(chunks=[text_chunk("one ", continuationToken="t1")], finish=None))
+        with pytest.raises(IncompleteStreamError) as caught:
+            collect(stream_generate(MODEL, "Go on", endpoint=endpoint))
+        assert caught.value.continuation_token == "t1" and caught.value.partial.text == "one "
+        assert len(server.requests) == 1
+
+
+# For ever ------------------------------------------------------------------------
+
+
+def test_a_server_that_repeats_a_token_ends_in_an_error():
+    def answer(request):
+        return Answer(chunks=[text_chunk("again ", finishReason="CONTINUATION", continuationToken="same")])
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        text, error = read(server)
+        assert text == "again again " and type(error) is IncompleteStreamError
+        assert error.continuation_token == "same"
+
+
+def test_tokens_that_go_round_in_a_circle_end_in_an_error():
+    def answer(request):
+        following = {"a": "b", "b": "c"}.get(request.json.get("continuationToken"), "a")
+        return Answer(chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=following)])
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        text, error = read(server)
+        assert text == "xxxx" and type(error) is IncompleteStreamError
+
+
+def test_a_server_that_continues_for_ever_without_content_ends_in_an_error():
+    def answer(request):
+        return Answer(chunks=[text_chunk("", finishReason="CONTINUATION", continuationToken=f"t{request.number}")])
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        text, error = read(server)
+        assert text == "" and type(error) is IncompleteStreamError
+        assert len(server.requests) == 16
+
+
+def test_a_server_that_gives_new_checkpoints_but_never_content_ends_in_an_error():
+    def answer(request):
+        return Answer(chunks=[text_chunk("", continuationToken=f"t{request.number}")], finish=None)
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        text, error = read(server)
+        assert text == "" and type(error) is IncompleteStreamError
+        assert len(server.requests) == server.endpoint.retry.attempts
+
+
+def test_the_deadline_holds_over_all_hops():
+    def answer(request):
+        return Answer(
+            chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")], delay=0.05)
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        began = time.monotonic()
+        text, error = read(server, deadline=0.5)
+        assert 0.3 < time.monotonic() - began < 2
+        assert len(text) >= 2 and type(error) is StreamTimeoutError and error.continuation_token
+
+
+def test_a_cancel_holds_over_all_hops():
+    cancel = Cancel()
+    reached = threading.Event()
+
+    def answer(request):
+        if request.number >= 5:
+            reached.set()
+            return Answer.nothing("stall")
+        return Answer(chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")])
+
+    with LocalServer() as server:
+        server.answer_with(answer)
+        canceller = threading.Thread(target=lambda: reached.wait(10) and cancel.cancel())
+        canceller.start()
+        with pytest.raises(StreamCancelled):
+            list(stream_generate(MODEL, "Go on", endpoint=server.endpoint, cancel=cancel))
+        canceller.join()
+
+
+# Anything at any time ---------------------------------------------------------------
+
+
+def broken_answer(seed, alt):
+    """Stream an answer of 40 hops, each broken at a random byte; what came, what was due, the error."""
+    chance = random.Random(seed)
+    words = " ".join(f"w{number}" for number in range(40 * 3))
+    checkpoints = random.Random(seed + 1)
+    clean = set()  # hops that were broken once already
+
+    def fault(request):
+        token = request.json.get("continuationToken")
+        if token in clean or chance.random() < 0.1:
+            return None
+        clean.add(token)
+        return Answer(stop_after=chance.randrange(1, 1500), stop_how=chance.choice(BREAKS))
+
+    often = chance.choice([0.3, 0.95, 1.0, 1.0])
+    with LocalServer(
+        reply=lambda request: words, tokens_per_request=3, words_per_chunk=1, reword=True, faults=fault,
+        checkpoint_every=lambda k: checkpoints.random() < often,
+    ) as server:
+        endpoint = dataclasses.replace(server.endpoint, retry=Retry(attempts=6, initial_delay=0.0))
+        text, error = [], None
+        try:
+            for chunk in stream_generate(MODEL, "Tell it all", endpoint=endpoint, alt=alt):
+                text.append(chunk.text)
+        except IncompleteStreamError as incomplete:
+            error = incomplete
+        return "".join(text), server.whole_text(server.requests[-1]), error, len(server.requests)
+
+
+@pytest.mark.parametrize("alt", ["sse", "json"])
+def test_forty_hops_each_broken_at_a_random_byte(alt):
+    # Half of the 200 seeds in each framing; GEMINISTREAM_LONG_TESTS=1 runs all of them in both.
+    step = 1 if os.environ.get("GEMINISTREAM_LONG_TESTS") else 2
+    seeds = range(0 if alt == "sse" or step == 1 else 1, 200, step)
+    whole = requests = 0
+    for seed in seeds:
+        text, due, error, sent = broken_answer(seed, alt)
+        requests += sent
+        if error is None:
+            assert text == due, seed
+            whole += 1
+        else:
+            assert due.startswith(text), (seed, text, due)
+    print(f"{alt}: {len(seeds)} seeds, {whole} answers whole, {requests} requests")
+    assert len(seeds) / 5 < whole < len(seeds) * 4 / 5  # both outcomes were seen
+
+
+def test_memory_stays_flat_over_the_hops():
+    filler = "x" * 2000
+
+    def answer(request):
+        last = request.number >= 399
+        reason = {"finishReason": "STOP"} if last else {
+            "finishReason": "CONTINUATION", "continuationToken": f"{request.number}" * 100}
+        return Answer(chunks=[text_chunk(filler), text_chunk(filler, **reason)])
+
+    def ours():
+        rooms = os.path.join(os.path.dirname(geministream.__file__), "*.py")
+        testing = os.path.join(os.path.dirname(geministream.__file__), "testing", "*.py")
+        snapshot = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.Filter(True, rooms), tracemalloc.Filter(False, testing)])
+        return sum(trace.size for trace in snapshot.traces)
+
+    with LocalServer(keep_requests=1) as server:
+        server.answer_with(answer)
+        stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint)
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                next(stream)
+            early = ours()
+            count = sum(1 for _ in stream)
+            late = ours()
+        finally:
+            tracemalloc.stop()
+    print(f"{early} bytes after 50 hops, {late} after 400")
+    assert count == 700 and late - early < 100_000
