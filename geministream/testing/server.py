@@ -422,6 +422,11 @@ class LocalServer:
         try:
             refusal = self._receive(connection, head, route, recorded)
             recorded.complete = not connection.body_unread
+        except (Gone, BadRequest) as error:
+            if isinstance(error, Gone) and not self._closing.is_set():
+                recorded.client_gone.set()
+            recorded.finished.set()
+            raise
         finally:
             self._record(recorded)
         try:
@@ -468,8 +473,6 @@ class LocalServer:
             self.requests.append(recorded)
             if self._keep is not None:
                 del self.requests[:-self._keep or len(self.requests)]
-            if not recorded.complete:
-                recorded.finished.set()
             self._changed.notify_all()
 
     def _receive(
