@@ -10,6 +10,7 @@ What streaming needs is imported at once; everything else on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, List
 
+from . import types
 from ._version import __version__
 from .endpoint import Endpoint, Retry
 from .errors import (
@@ -96,24 +97,33 @@ __all__ = [
     "FileProcessingError",
     "ConfigurationError",
     "InsecureEndpointWarning",
-    *_ROOMS,
+    "Chat",
+    "BatchResult",
+    "generate_many",
+    "upload_file",
+    "get_file",
+    "list_files",
+    "delete_file",
+    "wait_for_file",
+    "function_declaration",
+    "json_schema",
+    "parse",
+    "iter_items",
 ]
+__all__ += types.__all__
 
+if not TYPE_CHECKING:  # a type checker shall know what is not there
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
-    else:
-        from . import types
-
-        if name.startswith("_") or name not in types.__all__:
+    def __getattr__(name: str) -> Any:
+        if name in _ROOMS:
+            value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        elif name in types.__all__:
+            value = getattr(types, name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(types, name)
-    globals()[name] = value
-    return value
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> List[str]:
-    from . import types
-
-    return sorted({*globals(), *__all__, *types.__all__})
+    return sorted({*globals(), *__all__})

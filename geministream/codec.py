@@ -187,8 +187,9 @@ def _strict_base64(text: str) -> Optional[bytes]:
         data = binascii.a2b_base64(text)
     except ValueError:  # not ASCII, or not padded
         return None
-    # a2b_base64 skips what it does not know, four characters at least if those
-    # that are left come out even; then three bytes are missing or more.
+    # a2b_base64 skips what it does not know: four characters at least where those
+    # that are left come out even, so that three bytes are missing or more.  The
+    # padding accounts for two at most.
     whole = len(text) % 4 == 0 and len(data) == len(text) // 4 * 3 - text.count("=", -2)
     return data if whole else None
 

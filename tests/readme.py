@@ -1,0 +1,21 @@
+"""README.rst's examples: each code block behind a comment ``.. example: NAME``."""
+
+import re
+import textwrap
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.rst"
+
+
+def names():
+    """The names of all examples."""
+    return re.findall(r"^\.\. example: (\S+)$", README.read_text("utf-8"), re.MULTILINE)
+
+
+def code(name):
+    """The code of an example, ready to be run."""
+    match = re.search(
+        rf"^\.\. example: {re.escape(name)}\n\n\.\. code-block:: python\n\n((?:    .*\n|\n)+)",
+        README.read_text("utf-8"), re.MULTILINE)
+    assert match, f"README.rst has no example {name!r}"
+    return textwrap.dedent(match.group(1))
