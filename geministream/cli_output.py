@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import sys
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Dict, Optional, TextIO
 
 from .endpoint import KEY_VARIABLES
 from .errors import BlockedError
@@ -123,7 +123,7 @@ class Answer:
         if thoughts and not as_json:
             self._thoughts = self._out if is_terminal(sys.stdout) else _Column(sys.stderr)
         self._after_thought = False
-        self._notes: List[str] = []  # that came in the middle of a line
+        self._resumed = 0
         self._not_shown: Dict[str, str] = {}
         self._usage = Merger()
 
@@ -172,22 +172,28 @@ class Answer:
                 what = f"{blob.mime_type} data" if blob else kind
                 self._not_shown[kind] = f"the answer holds {what}, which is not shown; --json shows it"
 
-    def note(self, text: str) -> None:
-        """A note for the person, now, or at the end of the answer's line."""
+    def tell_retry(self, text: str) -> None:
+        """Tell a person that there is a wait, unless that is in the middle of a line."""
         if self._out.at_start or not is_terminal(sys.stdout):
             note(text)
-        else:
-            self._notes.append(text)
+
+    def tell_resume(self) -> None:
+        """Remember to tell that the answer had broken off."""
+        self._resumed += 1
 
     def end(self) -> None:
         """Let the terminal be at the start of a line, and tell what has been held back."""
         for column in (self._thoughts, self._out):
             if column is not None:
                 column.end_line()
-        for text in [*self._notes, *self._not_shown.values()]:
+        notes = list(self._not_shown.values())
+        if self._resumed:
+            times = "" if self._resumed == 1 else f" {self._resumed} times"
+            notes.append(f"the answer had broken off and was resumed{times}")
+        for text in notes:
             note(text)
-        self._notes = []
         self._not_shown = {}
+        self._resumed = 0
 
     @property
     def usage(self) -> str:
@@ -234,8 +240,10 @@ class ShowRetries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text.startswith(("attempt", "resuming")):
-            self._answer.note(text)
+        if text.startswith("attempt"):
+            self._answer.tell_retry(text.replace(" ,", ","))
+        elif text.startswith("resuming"):
+            self._answer.tell_resume()
 
     def __enter__(self) -> None:
         if is_terminal(sys.stderr):
@@ -262,9 +270,10 @@ class _Column:
             text = text.translate(_VISIBLE_ON_TERMINAL)
         if not text or self._stream is None:
             return
+        # First this: a Ctrl-C may come as soon as the text is out.
+        self.at_start = text.endswith("\n")
         self._stream.write(f"\x1b[2m{text}\x1b[22m" if dim and self._styles else text)
         self._stream.flush()
-        self.at_start = text.endswith("\n")
 
     def end_line(self) -> None:
         """Write a line end unless the last character was one."""

@@ -38,6 +38,7 @@ import re
 import sys
 from collections.abc import Mapping as AnyMapping
 from dataclasses import Field, fields, replace
+from itertools import islice
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from .errors import ConfigurationError, StreamDecodeError
@@ -125,22 +126,28 @@ def _set_fields(message: Any) -> Dict[str, Any]:
     }
 
 
-def shorten(value: Any, limit: int = 80) -> str:
-    """``repr(value)``, with the greater part of long text and of bytes left out.
+def shorten(value: Any, limit: int = 80, depth: int = 8) -> str:
+    """``repr(value)``, with the greater part of long text, bytes and collections left out.
 
-    :param limit: characters; text that is longer is shortened.
+    :param limit: characters of a text, and items of a collection, that are shown.
+    :param depth: collections within collections; deeper ones are shown as ``...``.
     """
     if isinstance(value, (bytes, bytearray)):
         head = repr(bytes(value[:16]))
         return head if len(value) <= 16 else f"<{len(value)} bytes: {head}...>"
     if isinstance(value, str) and len(value) > limit:
         return f"{value[: limit - 20]!r}...<{len(value)} characters>"
-    if isinstance(value, list):
-        return f"[{', '.join(shorten(item, limit) for item in value)}]"
+    if not isinstance(value, (list, dict)):
+        return repr(value)
+    if not depth:
+        return "..."
+    items = [shorten(item, limit, depth - 1) for item in islice(value, limit)]
     if isinstance(value, dict):
-        items = (f"{key!r}: {shorten(item, limit)}" for key, item in value.items())
-        return f"{{{', '.join(items)}}}"
-    return repr(value)
+        shown = (shorten(item, limit, depth - 1) for item in value.values())
+        items = [f"{key}: {item}" for key, item in zip(items, shown)]
+    if len(value) > limit:
+        items.append(f"...<{len(value)} items>")
+    return f"{{{', '.join(items)}}}" if isinstance(value, dict) else f"[{', '.join(items)}]"
 
 
 # Spellings -------------------------------------------------------------------

@@ -25,7 +25,6 @@ from .errors import (
     IncompleteStreamError,
     StreamDecodeError,
     StreamTimeoutError,
-    api_error,
 )
 from .framing import Framing
 from .parts import ContentsLike
@@ -173,13 +172,13 @@ def _chunks(call: Call, url: str, body: bytes) -> Iterator[GenerateContentRespon
     reply = call.send("POST", url, headers={"Content-Type": "application/json"}, body=body)
     framing = Framing(call.endpoint.max_event_bytes)
     decode = decoder(GenerateContentResponse)
-    watchful = call.cancel is not None or call.deadline is not None
+    watched = call.cancel is not None
     try:
         for piece in reply.pieces():
             for value in framing.feed(piece):
                 if type(value) is not dict or "error" in value:
                     _check_value(call, reply, value)
-                if watchful:
+                if watched and call.cancelled:
                     call.check()
                 yield decode(value)
         for value in framing.close():
@@ -213,7 +212,7 @@ def _check_value(call: Call, reply: Reply, value: Any) -> None:
         raise StreamDecodeError(f"a chunk is a JSON object, not {shorten(value)}")
     error = value.get("error")
     if error:
-        raise api_error(call.redact_value(error), http_status=reply.status, headers=reply.headers)
+        raise call.api_error(error, reply)
 
 
 class _Hop:

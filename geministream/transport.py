@@ -143,9 +143,14 @@ class Call:
 
     # Patience
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call's `Cancel` was used."""
+        return self.cancel is not None and self.cancel.cancelled
+
     def check(self) -> None:
         """Raise where the call was cancelled or is out of time."""
-        if self.cancel is not None and self.cancel.cancelled:
+        if self.cancelled:
             raise StreamCancelled("the call was cancelled")
         if self._ends is not None and time.monotonic() >= self._ends:
             raise StreamTimeoutError(f"the deadline of {self.deadline:g} s has passed")
@@ -222,7 +227,7 @@ class Call:
             elif status in _REDIRECTS and "location" in reply.headers and status not in ok:
                 reply.close()
                 redirects += 1
-                url = self._redirected(url, reply.headers["location"], redirects)
+                url = self._redirected(url, reply.location, redirects)
             elif 200 <= status < 300 or status in ok:
                 return reply
             else:
@@ -274,7 +279,8 @@ class Call:
         ) as error:
             if isinstance(error, GeministreamError):
                 raise
-            raise self._no_answer(url, error) from self.redact_chain(error)
+            self.redact_chain(error)  # first of all: any other error will have it in its context
+            raise self._no_answer(url, error) from error
         finally:
             _running.call = previous
         return Reply(self, response)
@@ -316,11 +322,11 @@ class Call:
         target = urljoin(url, location)
         here, there = urlsplit(url), urlsplit(target)
         if _origin(there) != _origin(here):
-            raise TransportError(
+            raise TransportError(self.redact(
                 f"refused the redirect from {here.scheme}://{here.netloc} to "
                 f"{there.scheme}://{there.hostname}: credentials stay with the host that they "
                 "were given for; if it is right, use it as the base URL"
-            )
+            ))
         if count > _MOST_REDIRECTS:
             raise TransportError(f"{here.netloc} redirects for ever")
         query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in self._secrets]
@@ -354,6 +360,23 @@ class Call:
             return {self.redact(str(key)): self.redact_value(item) for key, item in value.items()}
         return value
 
+    def api_error(self, error: Any, reply: "Reply") -> APIError:
+        """The exception for an error value that a server sent."""
+        try:
+            made = api_error(error, http_status=reply.status, headers=reply.headers)
+            # Only now is all text as the caller will see it: the server may have
+            # escaped a credential in its JSON, and put that JSON into another.
+            made.details = self.redact_value(made.details)
+        except RecursionError:
+            short = {"message": "the error is nested too deeply to be shown"}
+            if isinstance(error, dict):
+                short.update({name: error.get(name) for name in ("code", "status")})
+            made = api_error(short, http_status=reply.status, headers=reply.headers)
+        made.message = self.redact(made.message)
+        made.status = made.status and self.redact(made.status)
+        made.args = (made.message,)
+        return made
+
     def redact_chain(self, error: BaseException) -> BaseException:
         """Take this call's credentials out of an exception's text, and out of its causes'."""
         for cause in _chain(error):
@@ -373,6 +396,7 @@ class Reply:
         self.call = call
         self.status = response.status_code
         self.headers = {name.lower(): call.redact(value) for name, value in response.headers.items()}
+        self.location: str = response.headers.get("location", "")  # as it came, credentials and all
         self._response = response
 
     def close(self) -> None:
@@ -404,12 +428,12 @@ class Reply:
             pieces = dechunk(body.fp.read1)
         else:
             pieces = iter(partial(read, PIECE), b"")
-        watchful = call.cancel is not None or call.deadline is not None
         try:
             for data in pieces:
-                if watchful:
-                    call.check()
+                if call.cancelled:
+                    break
                 yield data
+                call.check()  # a deadline that passed takes nothing that has come
         except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
             raise self._broken(error) from error
         except IncompleteStreamError:
@@ -425,6 +449,7 @@ class Reply:
             getattr(raw, "release_conn", _nothing)()
 
     def _broken(self, error: Exception) -> GeministreamError:
+        self.call.redact_chain(error)
         self.call.check()
         if isinstance(error, socket.timeout):
             return self.call._timed_out("nothing came", self.call.endpoint.timeouts[1])
@@ -458,9 +483,13 @@ class Reply:
         text = self.call.redact(body.decode("utf-8", "replace"))
         error = _error_value(text)
         if error is None:
-            plain = " ".join(re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.S).split())
+            plain = " ".join(_markup.sub(" ", text).split())
             error = {"message": plain[:300] or self._response.reason or "no message"}
-        return api_error(error, http_status=self.status, headers=self.headers)
+        return self.call.api_error(error, self)
+
+
+# What a page for people has besides its text; linear, whatever the page.
+_markup = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def _error_value(text: str) -> Any:
@@ -563,6 +592,9 @@ def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any])
     except (requests.RequestException, HTTPError, OSError, ValueError):
         return  # send() will meet the same error, and it is reported there
     pool.ConnectionCls = _watched(pool.ConnectionCls)  # type: ignore[attr-defined]
+    for idle in list(getattr(pool.pool, "queue", ())):
+        if idle is not None:  # the session made it for a request of its own
+            idle.__class__ = _watched(type(idle))
 
 
 @lru_cache(maxsize=16)
