@@ -32,7 +32,6 @@ from .errors import (
     StreamTimeoutError,
     TransportError,
 )
-from .merging import collect
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .stream import stream_generate
 from .transport import Cancel
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from .files import upload_file as upload_file
     from .files import wait_for_file as wait_for_file
     from .functions import function_declaration as function_declaration
+    from .merging import collect as collect
     from .structured import iter_items as iter_items
     from .structured import json_schema as json_schema
     from .structured import parse as parse
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.
 _ROOMS = {
+    "collect": "merging",
     "Chat": "chat",
     "BatchResult": "batch",
     "generate_many": "batch",

@@ -243,6 +243,8 @@ def api_error(
     :param http_status: of the response; it stands in where the error has no code.
     :param headers: of the response.
     """
+    if isinstance(error, list) and len(error) == 1:
+        error = error[0]
     fields = error if isinstance(error, dict) else {"message": error}
     message = fields.get("message")
     message = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)
@@ -253,6 +255,8 @@ def api_error(
         message = str(upstream.get("message") or message)
     status = fields.get("status")
     status = status if isinstance(status, str) and status else None
+    if status is None and fields.get("code") in _HTTP_CODES:
+        status = fields["code"]  # a name where the number belongs
     code = _as_code(fields.get("code"))
     if not code:
         # Inside a 200 stream an error without any code is gRPC's UNKNOWN.

@@ -27,7 +27,7 @@ import codecs
 import io
 import json
 import re
-from typing import Any, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from .errors import IncompleteStreamError, StreamDecodeError
 
@@ -278,6 +278,8 @@ _STEPS = {
     (_AFTER, ","): _NEXT,
     (_AFTER, "]"): _OUTSIDE,
 }
+# The state in which a value begins to the one behind it; in no other can one begin.
+_VALUES = {_OUTSIDE: _OUTSIDE, _FIRST: _AFTER, _NEXT: _AFTER}
 
 _bracket_or_quote = re.compile(r'["{}\[\]]')
 _scalar_end = re.compile(r"[,\]}\s]")
@@ -288,6 +290,10 @@ class JSONValues:
 
     :param limit: the largest value that is accepted, in characters.
     """
+
+    # What may stand between values; a subclass may know more than arrays.
+    _steps: Dict[Tuple[str, str], str] = _STEPS
+    _values: Dict[str, str] = _VALUES
 
     def __init__(self, limit: int = 256 * 2**20) -> None:
         self._limit = limit
@@ -321,12 +327,13 @@ class JSONValues:
             pos = _end_of_space(text, pos)
             if pos == len(text):
                 return
-            step = _STEPS.get((self._state, text[pos]))
+            step = self._steps.get((self._state, text[pos]))
             if step is not None:
                 self._state = step
                 pos += 1
                 continue
-            if self._state is _AFTER or (self._state is _OUTSIDE and text[pos] != "{"):
+            state_behind = self._values.get(self._state)
+            if state_behind is None or (self._state is _OUTSIDE and text[pos] != "{"):
                 raise StreamDecodeError(
                     f"bad JSON: {text[pos : pos + 40]!r} stands {self._state}"
                 )
@@ -343,8 +350,7 @@ class JSONValues:
                 value, end = _parse(text, pos)
             elif end - pos > self._limit:
                 raise _too_large(self._limit)
-            if self._state is not _OUTSIDE:
-                self._state = _AFTER
+            self._state = state_behind
             yield value
             pos = end
 
@@ -369,8 +375,7 @@ class JSONValues:
         assert self._held is not None
         text = self._held.getvalue()
         self._held = None
-        if self._state is not _OUTSIDE:
-            self._state = _AFTER
+        self._state = self._values[self._state]
         value, end = _parse(text, 0)
         if end != len(text):
             raise StreamDecodeError(f"bad JSON: {text[end : end + 40]!r} stands after a value")

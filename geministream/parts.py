@@ -2,6 +2,7 @@
 
 import mimetypes
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Union
 from urllib.parse import unquote, urlsplit
@@ -55,14 +56,18 @@ _MIME_TYPES = {
     ".log": "text/plain",
     ".srt": "text/plain",
 }
-# Without the files of the system: the same name has the same type everywhere.
-_standard = mimetypes.MimeTypes()
 
 
 def guess_mime_type(name: str) -> Optional[str]:
     """The MIME type that a file's name or a URI tells, or None."""
     name = name.lower()
-    return _MIME_TYPES.get(os.path.splitext(name)[1]) or _standard.guess_type(name)[0]
+    return _MIME_TYPES.get(os.path.splitext(name)[1]) or _standard_types().guess_type(name)[0]
+
+
+@lru_cache(maxsize=None)
+def _standard_types() -> mimetypes.MimeTypes:
+    """The standard library's, without the files of the system: the same name is the same everywhere."""
+    return mimetypes.MimeTypes()
 
 
 def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str] = None) -> Part:

@@ -8,7 +8,7 @@ the JSON is written around them, and the base64 goes straight into its place.
 import binascii
 import io
 import json
-import uuid
+import os
 from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -100,7 +100,7 @@ class RequestBody:
         """The part with a mark where its bytes belong."""
         if not _has_media(part):
             return part
-        mark = uuid.uuid4().hex
+        mark = os.urandom(16).hex()
         self._media.append((mark, part.inline_data.data))
         return replace(part, inline_data=replace(part.inline_data, data=mark))
 

@@ -277,7 +277,9 @@ def _has_content(candidate: Candidate) -> bool:
     parts = content.parts if type(content) is Content else None
     for part in parts if type(parts) is list else ():
         # {"text": ""} alone says nothing; with a signature it does.
-        if type(part) is not Part or part.text or part.__dict__.keys() - {"text", "thought"}:
+        if type(part) is not Part or part.text:
+            return True
+        if any(value is not None for name, value in part.__dict__.items() if name not in ("text", "thought")):
             return True
     return False
 
