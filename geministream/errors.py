@@ -255,9 +255,9 @@ def api_error(
         message = str(upstream.get("message") or message)
     status = fields.get("status")
     status = status if isinstance(status, str) and status else None
-    if status is None and fields.get("code") in _HTTP_CODES:
-        status = fields["code"]  # a name where the number belongs
     code = _as_code(fields.get("code"))
+    if status is None and isinstance(fields.get("code"), str) and not code:
+        status = fields["code"] or None  # a name where the number belongs
     if not code:
         # Inside a 200 stream an error without any code is gRPC's UNKNOWN.
         code = _HTTP_CODES.get(status or "", http_status if http_status >= 300 else 500)

@@ -66,6 +66,14 @@ class RequestBody:
         self._fields = fields
         self._json = self._write({})
 
+    def __getstate__(self) -> Dict[str, Any]:
+        # For another process: the media once, not as JSON beside them.
+        return {"_media": self._media, "_fields": self._fields}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._json = self._write({})
+
     def with_token(self, continuation_token: Optional[str]) -> bytes:
         """The body in UTF-8, with the token of the hop that it asks for."""
         if continuation_token is None:

@@ -161,9 +161,11 @@ def _answer(
             empty_hops = 0 if hop.has_content else empty_hops + 1
             if hash(token) in asked or empty_hops >= _MOST_EMPTY_HOPS:
                 what = "gives the same token again" if hash(token) in asked else "gives no content"
-                raise IncompleteStreamError(
+                endless = IncompleteStreamError(
                     f"the server continues the answer for ever: it {what}", continuation_token=token
                 )
+                endless.retryable = False
+                raise endless
             asked.add(hash(token))
 
 

@@ -99,7 +99,10 @@ class Cancel:
 
 
 def _shut_down(sock: Any) -> None:
-    """Wake whoever is blocked on this socket."""
+    """Wake whoever is blocked on this socket; a `Cancel` may stand below another, too."""
+    if isinstance(sock, Cancel):
+        sock.cancel()
+        return
     sock = getattr(sock, "socket", sock)  # TLS within TLS is no socket, but has one
     try:
         # Not sock.shutdown(): that of an SSLSocket takes the TLS state from
