@@ -87,7 +87,7 @@ class Framing:
 
 _LINE_ENDS = (b"\n", b"\r")
 _BLANK = (b"\r\n", b"\n", b"\r")
-_LINE_ENDS_OF_TEXT = ("\r\n", "\n", "\r", "")
+_LINE_ENDS_OF_TEXT = ("\r\n", "\n", "\r")
 _IGNORED_FIELD = re.compile(rb"[\w-]*(?::|\s*$)")
 _DATA = b"data:"
 
@@ -99,7 +99,7 @@ class _ServerSentEvents:
 
     - a line that begins with ``{`` or ``[`` is JSON that lacks its ``data:``
       (Google reports errors that way, over several lines);
-    - an event that lacks its blank line is complete when the body ends;
+    - an event that lacks its blank line is complete when its line or the body ends;
     - one event may hold several JSON values, an array of them, or ``[DONE]``;
     - a line that cannot be a field (a proxy's HTML, say) is an error.
     """
@@ -135,14 +135,16 @@ class _ServerSentEvents:
         while lines:
             line = lines.pop()
             if line[:5] == _DATA and self._bare is None:
-                self._add_data(line)
-            elif line in _BLANK and self._bare is None:
                 value = None
-                if self._data is not None:
-                    value = self._only_value()
-                if value is not None:
+                if self._data is None and not self._name and len(line) <= self._limit:
+                    value = _whole_object(line)
+                if value is None:
+                    self._add_data(line)
+                else:
+                    line = b""
                     yield value
-                elif self._data is not None:
+            elif line in _BLANK and self._bare is None:
+                if self._data is not None:
                     yield from self._dispatch()
                 self._name = b""
             else:
@@ -175,23 +177,6 @@ class _ServerSentEvents:
             self._data += b"\n" + line[5:]
         if len(self._data) > self._limit + len("data: \r\n"):
             raise _too_large(self._limit)
-
-    def _only_value(self) -> Any:
-        """The object that is all of the event's data; None where there is more to it.
-
-        A shorter way than `_dispatch`, for nearly every event.
-        """
-        if self._name or self._data is None:
-            return None
-        try:
-            text = self._data.decode("utf-8")
-            value, end = _raw_decode(text, 6 if text[5:6] == " " else 5)
-        except (ValueError, RecursionError):
-            return None
-        if type(value) is not dict or text[end:] not in _LINE_ENDS_OF_TEXT:
-            return None
-        self._data = None
-        return value
 
     def _dispatch(self) -> Iterator[Any]:
         """The event is complete: yield the values in its data."""
@@ -228,6 +213,20 @@ class _ServerSentEvents:
                 f"this is no event stream, it has the line {bytes(line[:100])!r}; "
                 "check that the base URL is that of a Gemini API"
             )
+
+
+def _whole_object(line: Union[bytes, bytearray]) -> Any:
+    """The object that is all of this data line, or None where it is anything else.
+
+    Nearly every event is one such line, and nothing behind it can change it: it
+    need not wait for the blank line.
+    """
+    try:
+        text = line.decode("utf-8")
+        value, end = _raw_decode(text, 6 if text[5:6] == " " else 5)
+    except (ValueError, RecursionError):
+        return None  # the event may go on, or is bad: `_dispatch` will tell
+    return value if type(value) is dict and text[end:] in _LINE_ENDS_OF_TEXT else None
 
 
 def _as_error(text: str) -> Any:
@@ -283,6 +282,9 @@ _VALUES = {_OUTSIDE: _OUTSIDE, _FIRST: _AFTER, _NEXT: _AFTER}
 
 _bracket_or_quote = re.compile(r'["{}\[\]]')
 _scalar_end = re.compile(r"[,\]}\s]")
+# "1" is no value yet where it may become "1.5" or "1e5".
+_SCALAR_ENDS = frozenset(",]} \t\n\r")
+_DEEPEST = 20000  # no json of CPython 3.8 to 3.13 goes deeper than 10,000: not worth the search
 
 
 class JSONValues:
@@ -317,6 +319,8 @@ class JSONValues:
         """
         pos = 0
         if self._held is not None:
+            if not text:
+                return  # or it would end an escape
             pos = self._find_end(text, 0)
             if pos < 0:
                 self._hold(text)
@@ -341,7 +345,7 @@ class JSONValues:
                 value, end = _parse(text, pos)
             except StreamDecodeError:
                 end = -1  # it is bad or not all here: its end will tell
-            if end < 0 or (end == len(text) and not isinstance(value, (dict, list, str))):
+            if end < 0 or (text[end : end + 1] not in _SCALAR_ENDS and not isinstance(value, (dict, list, str))):
                 self._scalar = text[pos] not in '{["'
                 end = self._find_end(text, pos)
                 if end < 0:
@@ -405,6 +409,8 @@ class JSONValues:
                 self._in_string = True
             elif match.group() in "{[":
                 self._depth += 1
+                if self._depth > _DEEPEST:
+                    raise _too_deep()
             else:
                 self._depth -= 1
                 if self._depth == 0:
@@ -436,7 +442,7 @@ def _parse(text: str, pos: int) -> Tuple[Any, int]:
     try:
         return _raw_decode(text, pos)
     except RecursionError:
-        raise StreamDecodeError("the JSON is nested too deeply to be read") from None
+        raise _too_deep() from None
     except ValueError as error:
         at = getattr(error, "pos", pos)
         raise StreamDecodeError(
@@ -454,6 +460,10 @@ def _decode(data: Union[bytes, bytearray]) -> str:
 
 def _bad_utf8(error: UnicodeDecodeError) -> StreamDecodeError:
     return StreamDecodeError(f"bad UTF-8: {error.object[error.start : error.start + 8]!r}")
+
+
+def _too_deep() -> StreamDecodeError:
+    return StreamDecodeError("the JSON is nested too deeply to be read")
 
 
 def _too_large(limit: int) -> StreamDecodeError:
