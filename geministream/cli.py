@@ -6,6 +6,7 @@ started often, and starts in the time that ``requests`` takes.
 """
 
 import argparse
+import errno
 import os
 import re
 import select
@@ -76,7 +77,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         note(in_options(error))
         return status_of(error)
     except OSError as error:
-        if _is_closed_pipe(error):
+        _drop_what_stdout_does_not_take()
+        # Windows reports a closed pipe as EINVAL.
+        if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
             return DONE  # whoever read it has had enough
         note(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return FAILED
@@ -128,16 +131,13 @@ def in_options(error: GeministreamError) -> str:
     return text
 
 
-def _is_closed_pipe(error: OSError) -> bool:
-    """Whether the reader of stdout is gone; then nothing more is written, also not at the exit."""
-    # Windows reports it as EINVAL.
-    if not isinstance(error, BrokenPipeError) and not (os.name == "nt" and error.errno == 22):
-        return False
+def _drop_what_stdout_does_not_take() -> None:
+    """Python would try again to write it when it exits, and complain."""
     try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        pass
-    return True
 
 
 # The arguments ---------------------------------------------------------------
@@ -399,11 +399,11 @@ def run_stream(args: argparse.Namespace) -> int:
             deadline=args.deadline,
             endpoint=endpoint,
         )
-        answer = Answer(as_json=args.json, thoughts=args.thoughts)
-        return show_answer(answer, chunks, usage=args.usage)
+        answer = Answer(as_json=args.json, thoughts=args.thoughts, usage=args.usage)
+        return show_answer(answer, chunks)
 
 
-def show_answer(answer: Answer, chunks: Iterator[Any], *, usage: bool = False) -> int:
+def show_answer(answer: Answer, chunks: Iterator[Any]) -> int:
     """Print an answer as it arrives, then what there is to say about it, and return the exit status."""
     status = DONE
     last_words: List[str] = []
@@ -425,7 +425,7 @@ def show_answer(answer: Answer, chunks: Iterator[Any], *, usage: bool = False) -
             last_words.append(f"the answer ended early: {answer.finish_reason}")
         elif answer.finish_reason == "MAX_TOKENS":
             last_words.append("the answer has as many tokens as it may have (MAX_TOKENS)")
-    if usage and answer.usage:
+    if answer.usage:
         last_words.insert(0, answer.usage)
     for text in last_words:
         note(text)

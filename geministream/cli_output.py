@@ -16,7 +16,6 @@ from typing import Any, Dict, Optional, TextIO
 
 from .endpoint import KEY_VARIABLES
 from .errors import BlockedError
-from .merging import Merger
 from .types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
 
 # How an answer can end that is neither its end nor a block: the model gave up.
@@ -113,7 +112,7 @@ class Answer:
     :ivar finish_reason: the last that came.
     """
 
-    def __init__(self, *, as_json: bool = False, thoughts: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, thoughts: bool = False, usage: bool = False) -> None:
         self.began = False
         self.blocked: Optional[BlockedError] = None
         self.finish_reason: Optional[str] = None
@@ -125,7 +124,11 @@ class Answer:
         self._after_thought = False
         self._resumed = 0
         self._not_shown: Dict[str, str] = {}
-        self._usage = Merger()
+        self._usage: Any = None
+        if usage:
+            from .merging import Merger
+
+            self._usage = Merger()
 
     def show(self, chunk: GenerateContentResponse) -> None:
         """Print what is new.
@@ -133,9 +136,10 @@ class Answer:
         :raises OSError: where stdout takes no more; BrokenPipeError where nobody reads it.
         """
         self.began = True
-        bare = copy.copy(chunk)
-        bare.candidates = None  # the text is not kept, however long the answer
-        self._usage.add(bare)
+        if self._usage is not None:
+            bare = copy.copy(chunk)
+            bare.candidates = None  # the text is not kept, however long the answer
+            self._usage.add(bare)
         self.finish_reason = chunk.finish_reason or self.finish_reason
         try:
             chunk.raise_for_block()
@@ -197,8 +201,8 @@ class Answer:
 
     @property
     def usage(self) -> str:
-        """The tokens in words, or "" where the server told none."""
-        response = self._usage.response()
+        """The tokens in words, or "" where the server told none or nobody asked."""
+        response = self._usage.response() if self._usage is not None else GenerateContentResponse()
         if not isinstance(response.usage_metadata, UsageMetadata):
             return ""
         words = usage_in_words(response.usage_metadata)
@@ -220,7 +224,9 @@ def usage_in_words(usage: UsageMetadata) -> str:
     ]
     words = " + ".join(f"{count} {name}" for count, name in counts if count)
     total = usage.total_token_count
-    return f"{words} = {total} tokens" if total is not None else f"{words} tokens"
+    if total is None:
+        total = sum(count or 0 for count, _ in counts)
+    return " = ".join([word for word in (words, f"{total} tokens") if word])
 
 
 def json_line(value: Any) -> str:

@@ -26,10 +26,16 @@ Auth = Union[str, Tuple[str, ...], Callable[[], str]]
 Timeout = Union[None, float, Tuple[Optional[float], Optional[float]]]
 
 _WAYS = ("header", "query", "bearer")
+#: Thirty years: more seconds than sockets and clocks take everywhere.
+MOST_SECONDS = 10**9
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,16 @@ class Retry:
     statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504)
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+        if not _is_whole(self.attempts) or self.attempts < 1:
             raise ConfigurationError(f"Retry(attempts=) is a whole number from 1, not {self.attempts!r}")
         for name, least in (("initial_delay", 0), ("max_delay", 0), ("multiplier", 1)):
             value = getattr(self, name)
-            if not _is_number(value) or value < least:
+            if not _is_number(value) or not least <= value <= MOST_SECONDS:
                 raise ConfigurationError(f"Retry({name}=) is a number from {least}, not {value!r}")
-        object.__setattr__(self, "statuses", tuple(self.statuses))
+        statuses = self.statuses
+        if not isinstance(statuses, (tuple, list, set, frozenset)) or not all(map(_is_whole, statuses)):
+            raise ConfigurationError(f"Retry(statuses=) is a tuple of HTTP codes, not {statuses!r}")
+        object.__setattr__(self, "statuses", tuple(statuses))
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,11 +123,14 @@ class Endpoint:
             fresh one; it is asked again, once, when the server answers 401.
         :param fields: any other field of the endpoint.
         """
+        for name, value in (("project", project), ("location", location)):
+            if not isinstance(value, str) or not re.fullmatch(r"[\w.:-]+", value):
+                raise ConfigurationError(f"{name} is a name such as Google Cloud shows it, not {value!r}")
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"
         settings: Dict[str, Any] = {
             "base_url": f"https://{host}.googleapis.com",
             "api_version": f"v1/projects/{quote(project)}/locations/{quote(location)}/publishers/google",
-            **({"auth": token} if callable(token) else {"auth": "bearer", "api_key": token}),
+            **({"auth": token} if callable(token) else {"auth": "bearer", "api_key": _checked_secret(token)}),
             **fields,
         }
         return cls(**settings)
@@ -127,6 +139,8 @@ class Endpoint:
         def fix(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)  # frozen for everyone else
 
+        if not isinstance(self.api_version, str) or not re.fullmatch(r"[^\s?#]*", self.api_version):
+            raise ConfigurationError(f"api_version= is a path such as 'v1beta', not {self.api_version!r}")
         fix("base_url", _checked_base_url(self.base_url, self.api_version))
         if self.api_key is not None:
             fix("api_key", _checked_secret(self.api_key))
@@ -134,9 +148,8 @@ class Endpoint:
             fix("auth", tuple(self.auth))
         if self.auth is None:
             fix("auth", ())
-        unknown = [way for way in self.ways if way not in _WAYS]
-        if unknown:
-            raise ConfigurationError(f"auth= is one or several of {_WAYS} or a callable, not {unknown[0]!r}")
+        if not (callable(self.auth) or isinstance(self.auth, (str, tuple))) or set(map(str, self.ways)) - set(_WAYS):
+            raise ConfigurationError(f"auth= is one or several of {_WAYS} or a callable, not {self.auth!r}")
         for name in ("headers", "params"):
             fix(name, _checked_strings(name, getattr(self, name)))
         if self.upload_protocol not in ("resumable", "multipart"):
@@ -144,13 +157,15 @@ class Endpoint:
                 f"upload_protocol= is 'resumable' or 'multipart', not {self.upload_protocol!r}"
             )
         for seconds in self.timeouts:
-            if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+            if seconds is not None and (not _is_number(seconds) or not 0 < seconds <= MOST_SECONDS):
                 raise ConfigurationError(
                     f"timeout= is seconds above 0, a pair of them, or None, not {self.timeout!r}"
                 )
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ConfigurationError(f"retry= is a Retry or None, not {self.retry!r}")
-        if not isinstance(self.max_event_bytes, int) or self.max_event_bytes < 1:
+        if self.session is not None and not hasattr(self.session, "prepare_request"):
+            raise ConfigurationError(f"session= is a requests.Session, not a {type(self.session).__name__}")
+        if not _is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
             raise ConfigurationError(f"max_event_bytes= is a number of bytes, not {self.max_event_bytes!r}")
 
     def __repr__(self) -> str:
@@ -249,7 +264,7 @@ def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str
 
     :param token: what a callable ``auth`` returned; None for the endpoint's own key.
     """
-    secret = _checked_secret(token) if token is not None else endpoint.api_key
+    secret = _checked_secret(token) if callable(endpoint.auth) else endpoint.api_key
     headers: Dict[str, str] = {}
     query: List[Tuple[str, str]] = []
     for way in endpoint.ways if secret is not None else ():
@@ -278,9 +293,9 @@ def _checked_base_url(given: Any, api_version: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"the base URL must begin with http:// or https:// and a host: {url!r}")
+        raise ConfigurationError("the base URL does not begin with http:// or https:// and a host")
     if re.search(r"[\s\x00-\x1f]", url):
-        raise ConfigurationError(f"the base URL holds white space: {url!r}")
+        raise ConfigurationError("the base URL holds white space")
     if parts.query or parts.fragment:
         raise ConfigurationError("the base URL holds a query or fragment; use Endpoint(params=)")
     # Users copy base URLs with the version in them; it is not meant twice.
@@ -308,6 +323,9 @@ def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
     for key, value in mapping.items():
         if not isinstance(key, str) or not isinstance(value, str) or re.search(r"[\r\n]", key + value):
             raise ConfigurationError(f"{name}= maps texts of one line to texts of one line; see {key!r}")
+        # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
+        if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
+            raise ConfigurationError(f"headers= has {key!r}, which is no header's name")
         checked[key] = value.strip() if name == "headers" else value
     return checked
 

@@ -345,7 +345,7 @@ class JSONValues:
                 value, end = _parse(text, pos)
             except StreamDecodeError:
                 end = -1  # it is bad or not all here: its end will tell
-            if end < 0 or (text[end : end + 1] not in _SCALAR_ENDS and not isinstance(value, (dict, list, str))):
+            if end < 0 or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS):
                 self._scalar = text[pos] not in '{["'
                 end = self._find_end(text, pos)
                 if end < 0:

@@ -140,7 +140,7 @@ class _CandidateMerger:
     def _finish_text(self) -> None:
         """Join the text that has come; more may still follow."""
         if self._text is not None:
-            self._texts = ["".join(self._texts)]
+            self._texts = [_joined(self._texts)]
             self._text.text = self._texts[0]
 
     def candidate(self) -> Candidate:
@@ -159,6 +159,20 @@ _GROWING = ("citation_metadata", "logprobs_result")
 def _given(message: Any) -> Dict[str, Any]:
     values = message.__dict__
     return {f.name: values[f.name] for f in fields(message) if f.name != "extra" and values.get(f.name) is not None}
+
+
+def _joined(texts: List[str]) -> str:
+    """The text that the pieces make.
+
+    A server that escapes all but ASCII can cut a character in two: the halves
+    become whole again, and one that is alone stays as it is.
+    """
+    text = "".join(texts)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
 
 
 def _is_plain_text(part: Any) -> bool:

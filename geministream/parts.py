@@ -2,10 +2,11 @@
 
 import mimetypes
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Union
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from .codec import from_request, shorten
 from .errors import ConfigurationError
@@ -79,9 +80,12 @@ def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str
         not readable, of a type that its name does not tell, or too large to be
         sent inline (then `upload_file` is the way).
     """
-    path = Path(path)
-    mime_type = mime_type or mime_type_of(path)
+    try:
+        path = Path(path)
+    except TypeError:
+        raise ConfigurationError(f"part_from_path() takes a path, not {shorten(path)}") from None
     check_file(path)
+    mime_type = mime_type or mime_type_of(path)
     size = path.stat().st_size
     limit = _LARGEST_PDF if mime_type == "application/pdf" else _LARGEST_INLINE
     if size > limit:
@@ -142,16 +146,13 @@ def part_from_uri(uri: str, mime_type: Optional[str] = None) -> Part:
         that tells nothing (the server knows its own files).
     :raises ConfigurationError: where ``uri`` has no scheme.
     """
-    if not isinstance(uri, str) or not urlsplit(uri).scheme:
+    if not isinstance(uri, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
         raise ConfigurationError(
             f"{shorten(uri)} is no URI (it would begin with a scheme such as https://); "
             "for a file on this machine use part_from_path()"
         )
-    return Part(
-        file_data=FileData(
-            file_uri=uri, mime_type=mime_type or guess_mime_type(unquote(urlsplit(uri).path))
-        )
-    )
+    name = unquote(re.split("[?#]", uri)[0]).rsplit("/", 1)[-1]
+    return Part(file_data=FileData(file_uri=uri, mime_type=mime_type or guess_mime_type(name)))
 
 
 def to_part(value: Any) -> Part:

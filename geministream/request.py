@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .codec import SpelledBytes, from_request, shorten
@@ -81,10 +82,9 @@ class RequestBody:
         return self._write({"continuationToken": continuation_token})
 
     def _write(self, more: Dict[str, Any]) -> bytes:
+        fields = {**self._fields, **more}
         try:
-            text = json.dumps(
-                {**self._fields, **more}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-            )
+            text = _dumps(fields)
             if not self._media:
                 return text.encode("utf-8")
             body = io.BytesIO()  # its getvalue() is no copy
@@ -111,6 +111,16 @@ class RequestBody:
         mark = os.urandom(16).hex()
         self._media.append((mark, part.inline_data.data))
         return replace(part, inline_data=replace(part.inline_data, data=mark))
+
+
+def _dumps(fields: Dict[str, Any]) -> str:
+    write = partial(json.dumps, fields, allow_nan=False, separators=(",", ":"))
+    text = write(ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half a character, as some server sent it: it goes back escaped
+        text = write()
+    return text
 
 
 def _has_media(part: Any) -> bool:

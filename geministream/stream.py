@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Set, Union
 
 from .codec import decoder, shorten
-from .endpoint import Endpoint, Retry, resolve
+from .endpoint import MOST_SECONDS, Endpoint, Retry, resolve
 from .errors import (
     ConfigurationError,
     GeministreamError,
@@ -97,7 +97,7 @@ def stream_generate(
     if alt not in ("sse", "json"):
         raise ConfigurationError(f"alt= is 'sse' or 'json', not {alt!r}")
     if deadline is not None and (
-        isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not deadline > 0
+        isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 < deadline <= MOST_SECONDS
     ):
         raise ConfigurationError(f"deadline= is seconds above 0, not {deadline!r}")
     if cancel is not None and not isinstance(cancel, Cancel):

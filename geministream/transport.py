@@ -439,7 +439,8 @@ class Reply:
                 call.check()  # a deadline that passed takes nothing that has come
         except (OSError, http.client.HTTPException, HTTPError, ValueError) as error:
             raise self._broken(error) from error
-        except IncompleteStreamError:
+        except IncompleteStreamError as error:
+            call.redact_chain(error)  # it quotes what came
             call.check()  # a connection that was shut down looks like an early end
             raise
         call.check()
@@ -534,7 +535,10 @@ class Attempts:
         asked = getattr(error, "retry_after", None) or 0.0
         if self._failed >= retry.attempts or asked > retry.max_delay:
             return False
-        longest = min(retry.max_delay, retry.initial_delay * retry.multiplier ** (self._failed - 1))
+        try:
+            longest = min(retry.max_delay, retry.initial_delay * retry.multiplier ** (self._failed - 1))
+        except OverflowError:
+            longest = retry.max_delay
         delay = max(random.uniform(0, longest), asked)
         log.debug(
             "attempt %d of %d failed with %s %s, the next follows in %.2f s",
@@ -571,6 +575,16 @@ class _Adapter(HTTPAdapter):
 
     The connection puts it back (`_watched`) when the request goes out.
     """
+
+    def close(self) -> None:
+        # urllib3 closes connections when their pools are garbage collected, which
+        # an exception that somebody keeps can put off for ever.
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
 
     def request_url(self, request: Any, proxies: Any) -> str:
         url: str = super().request_url(request, proxies)
