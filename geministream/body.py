@@ -80,9 +80,13 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
     :raises StreamDecodeError: where it is damaged.
     """
     inflater: Any = None
+    start = b""
     for data in pieces:
         if inflater is None:
-            inflater = _inflater(data)
+            start += data
+            if len(start) < 2:
+                continue  # the first two bytes tell the format
+            inflater, data = _inflater(start), start
         try:
             while True:
                 out = inflater.decompress(data, PIECE)
@@ -96,7 +100,7 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
                     break
         except zlib.error as error:
             raise StreamDecodeError(f"the compressed answer is damaged: {error}") from error
-    if inflater is not None and not inflater.eof:
+    if start and (inflater is None or not inflater.eof):
         raise IncompleteStreamError("the compressed answer was cut short")
 
 

@@ -12,11 +12,24 @@ import logging
 import os
 import re
 import sys
-from typing import Any, Dict, Optional, TextIO
+import time
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, TextIO, Tuple
 
 from .endpoint import KEY_VARIABLES
-from .errors import BlockedError
+from .errors import (
+    BlockedError,
+    ConfigurationError,
+    GeministreamError,
+    IncompleteStreamError,
+    StreamTimeoutError,
+)
 from .types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
+
+# The exit statuses.
+DONE, FAILED, USAGE, BLOCKED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 # How an answer can end that is neither its end nor a block: the model gave up.
 FAILED_FINISH_REASONS = frozenset(
@@ -90,6 +103,16 @@ def note(text: str) -> None:
     write_quietly(sys.stderr, f"geministream: {line}\n")
 
 
+def visible(text: str) -> str:
+    """The text for a terminal: control characters become visible, and steer nothing."""
+    return text.translate(_VISIBLE_ON_TERMINAL)
+
+
+def print_out(text: str) -> None:
+    """Write to stdout, flush, and let no text steer a terminal."""
+    _Column(sys.stdout).write(text)
+
+
 def write_quietly(stream: Optional[TextIO], text: str) -> None:
     """Write what is worth no failure: nobody may be listening."""
     try:
@@ -100,6 +123,76 @@ def write_quietly(stream: Optional[TextIO], text: str) -> None:
         pass
 
 
+def status_of(error: GeministreamError, *, began: bool = False) -> int:
+    """The exit status for an error.
+
+    :param began: whether something of the answer had come.
+    """
+    if isinstance(error, ConfigurationError):
+        return USAGE
+    if isinstance(error, BlockedError):
+        return BLOCKED
+    if isinstance(error, IncompleteStreamError) or (isinstance(error, StreamTimeoutError) and began):
+        return INCOMPLETE
+    return FAILED
+
+
+def in_options(error: BaseException) -> str:
+    """The error's text, with the command line's names for the library's arguments."""
+    text = str(error) or type(error).__name__
+    for argument, option in (
+        ("set Endpoint(timeout=)", "give --timeout"),
+        ("(auth=)", "(--auth)"),
+        ("call wait_for_file() again, or give it longer", "try again later"),
+    ):
+        text = text.replace(argument, option)
+    return text
+
+
+# An answer -------------------------------------------------------------------
+
+
+def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse]) -> int:
+    """Print an answer as it arrives, then what there is to say about it, and return the exit status."""
+    status = DONE
+    last_words: List[str] = []
+    try:
+        with telling_retries(answer.tell_retry, answer.tell_resume):
+            for chunk in chunks:
+                answer.show(chunk)
+    except GeministreamError as error:
+        status = status_of(error, began=answer.began)
+        last_words.append(in_options(error))
+    finally:
+        answer.end()
+    if status == DONE:
+        problem = problem_of(answer.blocked, answer.finish_reason, whole=answer.must_be_whole)
+        if problem is not None:
+            status = status_of(problem)
+            last_words.append(str(problem))
+        elif answer.finish_reason == FinishReason.MAX_TOKENS:
+            last_words.append("the answer has as many tokens as it may have (MAX_TOKENS)")
+    if answer.usage:
+        last_words.insert(0, answer.usage)
+    for text in last_words:
+        note(text)
+    return status
+
+
+def problem_of(
+    blocked: Optional[BlockedError], finish_reason: Optional[str], *, whole: bool = False
+) -> Optional[GeministreamError]:
+    """What is wrong with an answer whose stream ended well; None where nothing is.
+
+    :param whole: an answer that was cut off is of no use, as half a JSON text.
+    """
+    if blocked is not None:
+        return blocked
+    if finish_reason in FAILED_FINISH_REASONS or (whole and finish_reason == FinishReason.MAX_TOKENS):
+        return IncompleteStreamError(f"the answer ended early: {finish_reason}")
+    return None
+
+
 class Answer:
     """One answer on its way to a person, or with ``as_json`` to a program.
 
@@ -107,16 +200,30 @@ class Answer:
     where stdout is a terminal, and else on stderr, so that a file or a pipe
     holds the answer alone.
 
+    :param usage: count tokens, for the property of that name.
+    :param media: the directory for images and other data; their paths are
+        printed, each on a line of its own.
+    :param whole: see `problem_of`.
     :ivar began: whether anything of the answer has come.
     :ivar blocked: the block, where there is one.
     :ivar finish_reason: the last that came.
     """
 
-    def __init__(self, *, as_json: bool = False, thoughts: bool = False, usage: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        thoughts: bool = False,
+        usage: bool = False,
+        media: Optional[Path] = None,
+        whole: bool = False,
+    ) -> None:
         self.began = False
         self.blocked: Optional[BlockedError] = None
         self.finish_reason: Optional[str] = None
+        self.must_be_whole = whole
         self._as_json = as_json
+        self._media = media
         self._out = _Column(sys.stdout)
         self._thoughts: Optional[_Column] = None
         if thoughts and not as_json:
@@ -147,12 +254,13 @@ class Answer:
             self.blocked = blocked  # what may still come is not lost for it
         if self._as_json:
             self._out.write(json_line(chunk.to_dict()))
-            return
         for part in chunk.parts:
-            if isinstance(part.text, str):
+            if self._media is not None and isinstance(part.inline_data, Blob):
+                self._save(part.inline_data, self._media)
+            elif isinstance(part.text, str) and not self._as_json:
                 self._show_text(part.text, bool(part.thought))
-            else:
-                self._show_other(part)
+            elif not self._as_json:
+                self._mention(part)
 
     def _show_text(self, text: str, is_thought: bool) -> None:
         if not text:
@@ -167,14 +275,26 @@ class Answer:
             self._after_thought = is_thought
         column.write(text, dim=is_thought)
 
-    def _show_other(self, part: Part) -> None:
+    def _save(self, blob: Blob, directory: Path) -> None:
+        if not isinstance(blob.data, (bytes, bytearray)):
+            self._not_shown["no data"] = "the answer holds data that is not base64, which was not saved"
+            return
+        path = save_media(blob.data, str(blob.mime_type), directory)
+        if self._as_json:
+            note(f"saved {path}")
+        else:
+            self._out.end_line()
+            self._out.write(f"{path}\n")
+
+    def _mention(self, part: Part) -> None:
         """Tell, once for each kind, what has no place in a text."""
-        kinds = [name for name in part.to_dict() if name not in ("thought", "thoughtSignature")]
-        for kind in kinds:
-            if kind not in self._not_shown:
-                blob = part.inline_data if isinstance(part.inline_data, Blob) else None
-                what = f"{blob.mime_type} data" if blob else kind
-                self._not_shown[kind] = f"the answer holds {what}, which is not shown; --json shows it"
+        for kind in part.to_dict():
+            if kind in ("thought", "thoughtSignature") or kind in self._not_shown:
+                continue
+            blob = part.inline_data if isinstance(part.inline_data, Blob) else None
+            what = f"{blob.mime_type} data" if blob else kind
+            how = "--save-media saves it" if blob else "--json shows it"
+            self._not_shown[kind] = f"the answer holds {what}, which is not shown; {how}"
 
     def tell_retry(self, text: str) -> None:
         """Tell a person that there is a wait, unless that is in the middle of a line."""
@@ -198,6 +318,12 @@ class Answer:
             note(text)
         self._not_shown = {}
         self._resumed = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """The tokens of all requests; 0 where the server told none or nobody asked."""
+        usage = self._usage.response().usage_metadata if self._usage is not None else None
+        return usage.total_token_count or 0 if isinstance(usage, UsageMetadata) else 0
 
     @property
     def usage(self) -> str:
@@ -237,28 +363,158 @@ def json_line(value: Any) -> str:
     return re.sub("[\x85\u2028\u2029]", lambda match: f"\\u{ord(match.group()):04x}", text) + "\n"
 
 
-class ShowRetries(logging.Handler):
-    """Tells a person at a terminal what the library only logs: that it tries again, or resumes."""
+def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
+    """Write data to a file of its own in the directory, and return its path; no file is replaced."""
+    import mimetypes
 
-    def __init__(self, answer: Answer) -> None:
+    essence = mime_type.partition(";")[0].strip().lower()
+    # Nothing of the server's but its type, which is looked up, gets into the path.
+    kind = essence.partition("/")[0]
+    kind = kind if kind in ("image", "audio", "video", "text") else "data"
+    suffix = _SUFFIXES.get(essence) or mimetypes.guess_extension(essence) or ".bin"
+    number = 1
+    while True:
+        path = directory / f"{kind}-{number}{suffix}"
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+            return path
+        except FileExistsError:
+            number += 1
+
+
+# What the standard library of Python 3.8 does not know, or knows by an odd name.
+_SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "audio/wav": ".wav",
+    "audio/l16": ".pcm",
+    "audio/pcm": ".pcm",
+    "text/plain": ".txt",
+}
+
+
+# While it takes its time --------------------------------------------------------
+
+
+@contextmanager
+def telling_retries(tell_retry: Callable[[str], None], tell_resume: Callable[[], None]) -> Iterator[None]:
+    """Tell a person at a terminal what the library only logs: that it tries again, or resumes."""
+    if not is_terminal(sys.stderr):
+        yield
+        return
+    handler = _Listener(tell_retry, tell_resume)
+    logger = logging.getLogger("geministream")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Listener(logging.Handler):
+    def __init__(self, tell_retry: Callable[[str], None], tell_resume: Callable[[], None]) -> None:
         super().__init__()
-        self._answer = answer
+        self._tell_retry = tell_retry
+        self._tell_resume = tell_resume
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if text.startswith("attempt"):
-            self._answer.tell_retry(text.replace(" ,", ","))
+            self._tell_retry(text.replace(" ,", ","))
         elif text.startswith("resuming"):
-            self._answer.tell_resume()
+            self._tell_resume()
 
-    def __enter__(self) -> None:
-        if is_terminal(sys.stderr):
-            logger = logging.getLogger("geministream")
-            logger.setLevel(logging.DEBUG)
-            logger.addHandler(self)
 
-    def __exit__(self, *exc_info: object) -> None:
-        logging.getLogger("geministream").removeHandler(self)
+class ProgressLine:
+    """A line on stderr that is written anew as things go on; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._on = is_terminal(sys.stderr)
+        self._text = ""
+        self._due = 0.0
+
+    def show(self, text: str, *, now: bool = False) -> None:
+        """Write it, though not more often than ten times a second, but for ``now``."""
+        if not self._on or (time.monotonic() < self._due and not now):
+            return
+        self._due = time.monotonic() + 0.1
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        except (OSError, ValueError):
+            columns = 80
+        text = text.translate(_VISIBLE)[: max(columns - 1, 1)]
+        write_quietly(sys.stderr, "\r" + text.ljust(len(self._text)))
+        self._text = text
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self._text:
+            write_quietly(sys.stderr, "\r" + " " * len(self._text) + "\r")
+            self._text = ""
+
+    def note(self, text: str) -> None:
+        """A note that stays, above the line."""
+        line = self._text
+        self.clear()
+        note(text)
+        if line:
+            self.show(line, now=True)
+
+
+class Rate:
+    """How fast something goes, by the last half minute.
+
+    :ivar seconds: since the beginning.
+    """
+
+    WINDOW = 30.0
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._amounts: Deque[Tuple[float, float]] = deque([(self._began, 0.0)])  # when, how much by then
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def reached(self, amount: float) -> None:
+        """So much is done by now, since the beginning."""
+        now = time.monotonic()
+        self._amounts.append((now, amount))
+        while len(self._amounts) > 2 and self._amounts[1][0] < now - self.WINDOW:
+            self._amounts.popleft()
+
+    @property
+    def per_second(self) -> float:
+        (began, before), (ended, after) = self._amounts[0], self._amounts[-1]
+        return max(after - before, 0.0) / (ended - began) if ended > began else 0.0
+
+    def time_left(self, amount: float) -> str:
+        """For so much more: ``0:08 left``, or "" where it cannot be told."""
+        rate = self.per_second
+        return f"{duration(amount / rate)} left" if rate > 0 else ""
+
+
+def duration(seconds: float) -> str:
+    """``0:08``, ``12:34``, ``1:02:03``"""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """``999 B``, ``1.5 kB``, ``12.0 MB``"""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            break
+    return f"{count:.1f} {unit}"
 
 
 class _Column:
@@ -273,7 +529,7 @@ class _Column:
     def write(self, text: str, *, dim: bool = False) -> None:
         """Write and flush; a person waits for it."""
         if self._safe:
-            text = text.translate(_VISIBLE_ON_TERMINAL)
+            text = visible(text)
         if not text or self._stream is None:
             return
         # First this: a Ctrl-C may come as soon as the text is out.

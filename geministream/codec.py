@@ -312,7 +312,15 @@ def _converter(cls: type, field: Field[Any]) -> Convert:
     decode = decoder(message)
     if not is_list:
         return decode
-    return lambda value: [decode(item) for item in value] if value.__class__ is list else value
+
+    def decode_list(value: Any) -> Any:
+        if value.__class__ is not list:
+            return value
+        if len(value) == 1:  # as nearly all lists of a chunk; a comprehension costs a call in old Pythons
+            return [decode(value[0])]
+        return [decode(item) for item in value]
+
+    return decode_list
 
 
 def _encoders(cls: type) -> Dict[str, Tuple[str, Convert]]:
