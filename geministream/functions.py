@@ -1,0 +1,192 @@
+"""Python callables as tools: what a model is told of them, and what happens when it calls one.
+
+`function_declaration` tells; `Toolbox` keeps the callables of one conversation
+and answers calls.  Nothing here runs a function unless it is asked to:
+``stream_generate()`` declares callables and reports the calls, ``Chat`` runs them.
+"""
+
+import functools
+import inspect
+import logging
+import re
+import traceback
+from collections.abc import Mapping as AnyMapping
+from dataclasses import MISSING
+from typing import Any, Callable, Dict, List, Mapping, Set
+
+from .codec import from_request, shorten
+from .docstrings import read_docstring
+from .errors import ConfigurationError
+from .schema import Annotations, Mismatch, Property, Record, names_at, schema_of, to_json, with_default
+from .types import FunctionDeclaration, Tool
+
+log = logging.getLogger("geministream")
+
+# https://ai.google.dev/api/caching#FunctionDeclaration; a Python name has no dots or dashes.
+_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def function_declaration(function: Callable[..., Any]) -> FunctionDeclaration:
+    """Declare a callable for a model, from its signature, type hints and docstring.
+
+    The parameters' types may be str, int, float, bool, Literal, Enum, Optional,
+    Union, lists, tuples, dicts with str keys, dataclasses and TypedDicts, in the
+    spellings of Python 3.8 (``Optional[List[int]]``) and of today
+    (``list[int] | None``).  Those with a default need not be given by the model.
+    Descriptions come from the docstring's lines on arguments (Google's, Sphinx's
+    or NumPy's style) or from ``Annotated[int, "description"]``; the rest of the
+    docstring describes the function.
+
+    :param function: a function, a bound method, or a ``functools.partial`` of one.
+    :raises ConfigurationError: for a parameter that cannot be declared, with its name.
+
+    >>> def temperature(city: str, unit: str = "celsius") -> float:
+    ...     '''Tell the temperature of the air.
+    ...
+    ...     :param city: its name, in English
+    ...     '''
+    ...     return 20.5
+    >>> declaration = function_declaration(temperature)
+    >>> declaration.name, declaration.description
+    ('temperature', 'Tell the temperature of the air.')
+    >>> declaration.parameters_json_schema["properties"]["city"]
+    {'type': 'string', 'description': 'its name, in English'}
+    >>> declaration.parameters_json_schema["required"]
+    ['city']
+    """
+    return Function(function).declaration
+
+
+class Function:
+    """A callable that a model may call.
+
+    :ivar declaration: what the model is told.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        bare: Any = function
+        while isinstance(bare, functools.partial):
+            bare = bare.func
+        bare = inspect.unwrap(bare)
+        name = str(getattr(bare, "__name__", ""))
+        if not callable(function) or not _name.fullmatch(name):
+            raise ConfigurationError(
+                f"{shorten(name or function)} cannot be declared to a model: a function with a name of "
+                "ASCII letters, digits and underscores can, up to 64 of them"
+            )
+        if inspect.iscoroutinefunction(bare) or inspect.isasyncgenfunction(bare):
+            raise ConfigurationError(f"{name}() is asynchronous; functions for a model are called, not awaited")
+        text, descriptions = read_docstring(bare.__doc__)
+        self._function = function
+        self._parameters = _parameters(function, bare, name, descriptions)
+        self.declaration = FunctionDeclaration(name=name, description=text or None)
+        # Google refuses an object without properties.
+        if self._parameters.properties:
+            self.declaration.parameters_json_schema = schema_of(self._parameters)
+
+    def arguments(self, args: Any) -> Dict[str, Any]:
+        """The arguments of a call as the parameters' types.
+
+        :param args: as the model gave them.
+        :raises Mismatch: which names the argument.
+        """
+        read: Dict[str, Any] = self._parameters.read({} if args is None else args, "$")
+        return read
+
+    def run(self, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+        """Call the function and return the response for the model.
+
+        A mapping is the response itself, any other result is ``{"result": …}``, an
+        exception or a result that is no JSON ``{"error": …}``.
+        """
+        try:
+            result = self._function(**arguments)
+        except Exception as error:
+            # The log tells where, but not what: an exception's text may hold content.
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            log.debug(
+                "the function %s raised %s at %s:%s",
+                self.declaration.name, type(error).__name__, at.filename, at.lineno,
+            )
+            return failure(f"{type(error).__name__}: {error}")
+        try:
+            response: Any = to_json(result)
+        except (Mismatch, RecursionError) as error:
+            log.debug("the function %s returned a value that is no JSON", self.declaration.name)
+            return failure(f"the function's result is no JSON: {error}")
+        return response if isinstance(result, AnyMapping) else {"result": response}
+
+
+def failure(reason: str) -> Dict[str, Any]:
+    """The response that tells a model why there is no result."""
+    # Half a character (a lone surrogate) cannot be sent.
+    return {"error": reason.encode("utf-8", "replace").decode("utf-8")}
+
+
+class Toolbox:
+    """The tools of a conversation.
+
+    :param tools: as `stream_generate` takes them.
+    :ivar declared: the tools for a request, with declarations in place of callables.
+    :ivar functions: name to `Function`, for each callable.
+    :ivar others: the names of functions that are declared without a callable.
+    :raises ConfigurationError: for a callable that cannot be declared, and a name given twice.
+    """
+
+    def __init__(self, tools: Any) -> None:
+        self.declared: List[Any] = []
+        self.functions: Dict[str, Function] = {}
+        self.others: Set[str] = set()
+        if tools is None:
+            tools = ()
+        for tool in tools if isinstance(tools, (list, tuple)) else [tools]:
+            if isinstance(tool, FunctionDeclaration):
+                self._declare(tool)
+                self.declared.append(tool)
+            elif callable(tool):
+                function = Function(tool)
+                self._declare(function.declaration, function)
+                self.declared.append(function.declaration)
+            else:
+                understood = from_request(Tool, tool, "tools")
+                for declaration in understood.function_declarations or ():
+                    self._declare(declaration)
+                self.declared.append(understood)
+
+    def _declare(self, declaration: Any, function: Any = None) -> None:
+        name = str(getattr(declaration, "name", ""))
+        if name in self.functions or name in self.others:
+            raise ConfigurationError(f"tools= has two functions with the name {name!r}")
+        if function is None:
+            self.others.add(name)
+        else:
+            self.functions[name] = function
+
+
+def _parameters(
+    function: Callable[..., Any], bare: Any, name: str, descriptions: Mapping[str, str]
+) -> Record:
+    """The parameters of a callable as a record that makes its keyword arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the signature of {name}() cannot be read: {error}") from error
+    names = getattr(bare, "__globals__", None) or names_at(bare)
+    annotations = Annotations()
+    record = Record(name, "", dict)
+    for parameter in signature.parameters.values():
+        where = f"the argument {parameter.name!r} of {name}()"
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise ConfigurationError(
+                f"{where} cannot be declared to a model: it is {parameter.kind.description}, "
+                "and a model gives each argument by its name"
+            )
+        if parameter.annotation is parameter.empty:
+            raise ConfigurationError(f"{where} has no type annotation")
+        required = parameter.default is parameter.empty
+        record.properties[parameter.name] = Property(
+            annotations.kind(parameter.annotation, names, where),
+            required,
+            with_default(descriptions.get(parameter.name, ""), MISSING if required else parameter.default),
+        )
+    return record
