@@ -104,10 +104,10 @@ class _CandidateMerger:
 
     def _add_content(self, content: Content) -> None:
         for name, value in _given(content).items():
-            if name == "parts" and isinstance(value, list):
+            if name == "parts":
                 if self._parts is None:
                     self._parts = []
-                for part in value:
+                for part in value if isinstance(value, list) else [value]:
                     self._add_part(part)
             else:
                 self._content[name] = value
@@ -127,9 +127,11 @@ class _CandidateMerger:
         self._finish_text()
         self._text = None
         call = part.function_call if isinstance(part, Part) else None
-        if self._call is not None and isinstance(call, FunctionCall):
+        if not isinstance(call, FunctionCall) or not _has_arguments(call):
+            self._parts.append(part)
+        elif self._call is not None:
             self._call.add(part, call)
-        elif isinstance(call, FunctionCall) and (call.partial_args or call.will_continue):
+        elif call.partial_args or call.will_continue:
             self._call = _OpenCall(part, call)
             self._parts.append(self._call.part)
         else:
@@ -182,6 +184,11 @@ def _is_plain_text(part: Any) -> bool:
     return not (_given(part).keys() - {"text", "thought"}) and not part.__dict__.get("extra")
 
 
+def _has_arguments(call: FunctionCall) -> bool:
+    """Whether its arguments are such that they can be put together with others."""
+    return isinstance(call.args, (dict, type(None))) and isinstance(call.partial_args, (list, type(None)))
+
+
 def _appended(before: Any, after: Any) -> Any:
     """``after``, its lists preceded by those of ``before``."""
     if type(before) is not type(after) or not hasattr(before, "to_dict"):
@@ -215,7 +222,7 @@ def _sum_details(details: List[Any]) -> List[Any]:
     for detail in details:
         modality = getattr(detail, "modality", None)
         count = getattr(detail, "token_count", None)
-        if modality is None or not isinstance(count, int):
+        if not isinstance(modality, str) or not isinstance(count, int):
             others.append(detail)
         elif modality in by_modality:
             by_modality[modality].token_count += count
@@ -277,7 +284,7 @@ class _OpenCall:
 
 
 _VALUES = ("string_value", "number_value", "bool_value")
-_step = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\]""")
+_step = re.compile(r"""\.?([^.\[\]'"]+)|\[([0-9]{1,9})\]|\[(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\]""")
 
 
 def _steps(path: Any) -> Optional[List[Any]]:

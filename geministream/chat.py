@@ -1,0 +1,400 @@
+"""A conversation: its history, and the functions that a model calls on the way to an answer.
+
+One ``send()`` is one turn.  It may take several rounds: the model answers with
+function calls, the functions are run, their results go back, and so on until it
+answers without calls.
+
+====================  =======================================================
+the turn              what becomes of it
+====================  =======================================================
+ended well            all of it is appended to the history at once: the user's
+                      content, for each round with calls the model's content
+                      and one with all results, and the model's last content
+broke off in any way  the history is as it was; an exception of the stream has
+                      the answer so far as its ``partial``
+====================  =======================================================
+
+"Well" means that the stream was read to its end and that the model gave
+something: a blocked prompt, an answer that a filter took back, or one without
+content, leaves the history as it was too.
+"""
+
+import copy
+import time
+import weakref
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Union
+
+from .endpoint import Endpoint, resolve
+from .errors import (
+    BlockedError,
+    ConfigurationError,
+    GeministreamError,
+    IncompleteStreamError,
+    StreamCancelled,
+    StreamTimeoutError,
+)
+from .functions import Toolbox, failure
+from .merging import Merger
+from .parts import ContentsLike, to_contents
+from .schema import Mismatch
+from .stream import stream_generate
+from .transport import _new_session
+from .types import (
+    Candidate,
+    Content,
+    FinishReason,
+    FunctionCall,
+    FunctionResponse,
+    GenerateContentResponse,
+    Part,
+)
+
+Chunks = Generator[GenerateContentResponse, None, None]
+Confirm = Callable[[FunctionCall], Union[bool, str]]
+Ask = Callable[..., Iterator[GenerateContentResponse]]
+
+# What a request may have beyond its contents: whatever stream_generate() takes,
+# but for the ways to get only a part of an answer, which is no turn.
+_FIELDS = frozenset(stream_generate.__kwdefaults__ or ()) - {
+    "endpoint",
+    "api_key",
+    "continue_automatically",
+    "continuation_token",
+}
+# How an answer ends that the model gave as it meant to; MAX_TOKENS is what the
+# caller asked for.  Reasons that are in no published list are servers' own for these.
+_FAILED = {reason for name, reason in vars(FinishReason).items() if name.isupper()} - {
+    FinishReason.STOP,
+    FinishReason.MAX_TOKENS,
+    FinishReason.FINISH_REASON_UNSPECIFIED,
+}
+
+
+class FunctionCallLimitError(GeministreamError):
+    """The model still calls functions after ``max_function_calls`` rounds of them.
+
+    :ivar contents: all of the turn, the calls that were not run last; whoever
+        appends them to the history can answer these calls by hand.
+    """
+
+    def __init__(self, message: str, *, contents: Iterable[Content] = ()) -> None:
+        super().__init__(message)
+        self.contents = list(contents)
+
+
+class Chat:
+    """A conversation with a model.
+
+    All turns use one connection, where the server allows it.  ``close()``, or the
+    end of a ``with`` block, closes it; a chat that nothing refers to any more
+    closes it too.  A chat can be pickled and copied; a copy has a history and a
+    connection of its own.
+
+    :param model: as for `stream_generate`.
+    :param history: contents, or their mappings as ``to_dict()`` makes them.
+    :param endpoint: an `Endpoint`, or a base URL; None takes the environment's.
+    :param api_key: replaces the endpoint's.
+    :param max_function_calls: how many rounds of function calls one turn may have.
+    :param confirm: is asked before each function call, with the `FunctionCall`; only
+        True lets it run.  Anything else is a refusal, which the model is told; a
+        text is told as the reason.
+    :param request_fields: for every turn, whatever else `stream_generate` takes:
+        ``system_instruction``, ``generation_config``, ``tools``, ``deadline`` …
+        Callables among the tools are run when the model calls them.
+    :ivar history: a plain list of `Content`, to be read, edited and saved
+        (``[content.to_dict() for content in chat.history]``) between turns.
+    :ivar request_fields: a dict, to be edited between turns.
+    :raises ConfigurationError: for arguments that cannot work.
+
+    >>> chat = Chat("gemini-flash-latest")    # doctest: +SKIP
+    >>> for chunk in chat.send("I have 2 dogs in my house."):    # doctest: +SKIP
+    ...     print(chunk.text, end="")
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        history: Iterable[Union[Content, Mapping[str, Any]]] = (),
+        endpoint: Union[None, str, Endpoint] = None,
+        api_key: Optional[str] = None,
+        max_function_calls: int = 10,
+        confirm: Optional[Confirm] = None,
+        **request_fields: Any,
+    ) -> None:
+        if type(max_function_calls) is not int or max_function_calls < 0:
+            raise ConfigurationError(f"max_function_calls= is a whole number, not {max_function_calls!r}")
+        if confirm is not None and not callable(confirm):
+            raise ConfigurationError(f"confirm= is a callable, not {confirm!r}")
+        _check_fields(request_fields)
+        Toolbox(request_fields.get("tools"))  # what cannot be declared is refused now
+        contents = list(history)
+        self.model = model
+        self.history: List[Content] = to_contents(contents) if contents else []
+        self.max_function_calls = max_function_calls
+        self.confirm = confirm
+        self.request_fields: Dict[str, Any] = request_fields
+        self.endpoint = resolve(endpoint, api_key)
+        self._session = None
+        if self.endpoint.session is None:
+            self._session = _new_session()
+            # Sockets that the garbage collector closes are reported as leaks.
+            weakref.finalize(self, self._session.close)
+
+    def send(self, message: ContentsLike, **request_fields: Any) -> Chunks:
+        """Send a message and stream the answer; read to its end, the turn joins the history.
+
+        The chunks of every round are yielded as they come.  Callables among the
+        tools are run between two rounds, in the order of the calls; where the
+        model also calls a function that was declared without a callable, nothing
+        is run and the turn ends with the calls, to be answered with the next
+        message (a list of `Part` with ``function_response``).
+
+        Leaving the loop early (``break``, ``return``), or closing the generator,
+        closes the connection and leaves the history as it was, as an exception
+        does; the same message can be sent again, and functions that were run
+        already run again then.
+        One turn at a time: the history that is sent is that of the call.
+
+        :param message: whatever makes one user content.
+        :param request_fields: as for the chat, for this turn alone.  ``deadline``
+            and ``cancel`` hold for all rounds together; a function that is
+            running is not interrupted.
+        :returns: a generator of `GenerateContentResponse`.
+        :raises ConfigurationError: at the call, for arguments that cannot work.
+        :raises FunctionCallLimitError: from the generator.
+        :raises GeministreamError: from the generator, as `stream_generate`; its
+            ``partial`` is the answer so far, of all rounds.
+        """
+        fields = {**self.request_fields, **request_fields}
+        _check_fields(fields)
+        toolbox = Toolbox(fields.get("tools"))
+        if "tools" in fields:
+            fields["tools"] = toolbox.declared or None
+        endpoint = self.endpoint
+        if endpoint.session is None:
+            endpoint = replace(endpoint, session=self._session)
+        ask: Ask = partial(stream_generate, endpoint=endpoint, **fields)
+        turn = _Turn(self, ask, toolbox, _user_content(message))
+        first = turn.ask()  # checks the arguments; nothing is sent yet
+        return turn.run(first, fields.get("deadline"), fields.get("cancel"))
+
+    def close(self) -> None:
+        """Close the connection.  A further turn opens another."""
+        if self._session is not None:
+            self._session.close()
+
+    def __enter__(self) -> "Chat":
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        settings = {
+            "history": list(self.history),
+            "endpoint": self.endpoint,
+            "max_function_calls": self.max_function_calls,
+            "confirm": self.confirm,
+            **self.request_fields,
+        }
+        return _made_again, (type(self), self.model, settings)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r}, <{len(self.history)} contents>, {self.endpoint!r})"
+
+
+def _made_again(cls: Any, model: str, settings: Dict[str, Any]) -> Any:
+    return cls(model, **settings)
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    unknown = sorted(fields.keys() - _FIELDS)
+    if unknown:
+        raise ConfigurationError(
+            f"a chat has no request field {unknown[0]!r}; it has {', '.join(sorted(_FIELDS))}"
+        )
+
+
+def _user_content(message: ContentsLike) -> Content:
+    made = to_contents(message)
+    if len(made) != 1 or made[0].role not in (None, "user"):
+        raise ConfigurationError(
+            "a message is one content of the user's; to put more into the conversation, edit chat.history"
+        )
+    content = made[0]
+    return replace(content, role="user", parts=list(content.parts or []))
+
+
+class _Turn:
+    """One message and all that follows from it, up to the model's last word.
+
+    :param ask: `stream_generate` with all its arguments but the model and the contents.
+    """
+
+    def __init__(self, chat: Chat, ask: Ask, toolbox: Toolbox, message: Content) -> None:
+        self._chat = chat
+        self._model = chat.model
+        self._ask = ask
+        self._toolbox = toolbox
+        self._before = list(chat.history)
+        self._exchange = [message]  # what will be appended to the history
+        self._answers: List[GenerateContentResponse] = []  # of the rounds that are over
+        self._requests = 0  # that those took
+        self._merger = Merger()  # of the round that goes on
+
+    def ask(self, **more: Any) -> Iterator[GenerateContentResponse]:
+        """The stream of the next round."""
+        return self._ask(self._model, self._before + self._exchange, **more)
+
+    def run(self, chunks: Iterator[GenerateContentResponse], deadline: Optional[float], cancel: Any) -> Chunks:
+        """The chunks of all rounds, the first round's given; at their end the turn is recorded."""
+        ends = None if deadline is None else time.monotonic() + deadline
+        rounds = 0
+        try:
+            while True:
+                answer = yield from self._round(chunks)
+                content = _content(answer)
+                if content is None:
+                    return
+                self._exchange.append(content)
+                calls = answer.function_calls
+                if not self._can_answer(calls):
+                    break
+                if rounds >= self._chat.max_function_calls:
+                    raise FunctionCallLimitError(
+                        f"the model calls {', '.join(str(call.name) for call in calls)} after "
+                        f"{rounds} rounds of function calls; raise max_function_calls= to let it go on",
+                        contents=self._exchange,
+                    )
+                rounds += 1
+                self._exchange.append(Content(role="user", parts=self._results(calls, cancel)))
+                left: Dict[str, Any] = {}
+                if ends is not None:
+                    left["deadline"] = ends - time.monotonic()
+                    if left["deadline"] <= 0:
+                        raise StreamTimeoutError(f"the deadline of {deadline:g} s has passed")
+                chunks = self.ask(**left)
+        except GeministreamError as error:
+            if error.partial is None:
+                error.partial = self._answer_so_far()
+            raise
+        self._chat.history.extend(self._exchange)
+
+    def _round(
+        self, chunks: Any
+    ) -> Generator[GenerateContentResponse, None, GenerateContentResponse]:
+        """The chunks of one round; returns them merged."""
+        self._merger = Merger()
+        number = 1
+        unfinished = False
+        with closing(chunks):
+            for chunk in chunks:
+                number = chunk.__dict__.get("_request", 1)
+                if self._requests:
+                    # The requests of all rounds are counted as one row, for the usage (see merging).
+                    chunk.__dict__["_request"] = self._requests + number
+                merged = chunk
+                for part in _parts(chunk):
+                    # What a caller does to a chunk must not change the history: plain text is
+                    # joined anew, all else would be shared.
+                    if merged is chunk and not part.__dict__.keys() <= _PLAIN:
+                        merged = copy.deepcopy(chunk)
+                    if isinstance(part.function_call, FunctionCall):
+                        unfinished = bool(part.function_call.will_continue)
+                self._merger.add(merged)
+                yield chunk
+        if unfinished:
+            raise IncompleteStreamError("the answer ended in the middle of a function call's arguments")
+        self._requests += number
+        answer = self._merger.response()
+        answer.__dict__["_request"] = self._requests
+        self._answers.append(answer)
+        self._merger = Merger()
+        return answer
+
+    def _answer_so_far(self) -> Optional[GenerateContentResponse]:
+        answers = list(self._answers)
+        if self._merger.chunks:
+            answer = self._merger.response()
+            answer.__dict__["_request"] = self._requests + 1
+            answers.append(answer)
+        if len(answers) < 2:
+            return answers[0] if answers else None
+        merger = Merger()
+        for answer in answers:
+            merger.add(answer)
+        return merger.response()
+
+    # Function calls
+
+    def _can_answer(self, calls: List[FunctionCall]) -> bool:
+        """Whether there is something to answer, and nothing that only the caller can."""
+        if not calls or not self._toolbox.functions:
+            return False
+        return not any(str(call.name) in self._toolbox.others for call in calls)
+
+    def _results(self, calls: List[FunctionCall], cancel: Any) -> List[Part]:
+        """The results of one round's calls, in their order."""
+        results = []
+        for call in copy.deepcopy(calls):  # neither confirm() nor a function can change the history
+            if cancel is not None and cancel.cancelled:
+                raise StreamCancelled("the call was cancelled")
+            response = FunctionResponse(name=call.name, id=call.id, response=self._response(call))
+            results.append(Part(function_response=response))
+        return results
+
+    def _response(self, call: FunctionCall) -> Dict[str, Any]:
+        """Run the function, or say why not."""
+        function = self._toolbox.functions.get(str(call.name))
+        if function is None:
+            known = ", ".join(self._toolbox.functions)
+            return failure(f"there is no function {call.name!r}; there is {known}")
+        try:
+            arguments = function.arguments(call.args)
+        except Mismatch as problem:
+            return failure(f"the arguments do not fit: {problem}")
+        if self._chat.confirm is not None:
+            decision = self._chat.confirm(call)
+            if decision is not True:
+                reason = decision if isinstance(decision, str) else ""
+                return failure(reason or "the user refused this call")
+        return function.run(arguments)
+
+
+def _content(answer: GenerateContentResponse) -> Optional[Content]:
+    """The model's content for the history; None where the answer did not end well."""
+    try:
+        answer.raise_for_block()
+    except BlockedError:
+        return None
+    if answer.finish_reason in _FAILED or not any(_is_said(part) for part in answer.parts):
+        return None
+    candidates = answer.candidates
+    assert candidates  # there are parts
+    content = candidates[0].content
+    assert content is not None
+    if content.role is None:
+        content.role = "model"
+    return content
+
+
+def _is_said(part: Part) -> bool:
+    """Whether it is more than a thought."""
+    return not part.thought or part.thought_signature is not None
+
+
+_PLAIN = frozenset(["text", "thought"])
+
+
+def _parts(chunk: GenerateContentResponse) -> List[Part]:
+    """The parts of the candidate that counts: the first by its index."""
+    candidates = chunk.candidates
+    for candidate in candidates if isinstance(candidates, list) else ():
+        if isinstance(candidate, Candidate) and not candidate.index:
+            parts = candidate.content.parts if isinstance(candidate.content, Content) else None
+            return [part for part in parts if isinstance(part, Part)] if isinstance(parts, list) else []
+    return []
