@@ -159,7 +159,7 @@ def run_stream(args: argparse.Namespace) -> int:
             media=media,
             whole=args.schema is not None,
         )
-        return show_answer(answer, chunks)
+        return show_answer(answer, chunks, usage=args.usage)
 
 
 def run_chat(args: argparse.Namespace) -> int:

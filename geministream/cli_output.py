@@ -59,7 +59,7 @@ def prepare_streams(*, utf8: bool = False) -> None:
 
     What their encoding cannot show is written as an escape.
 
-    :param utf8: stdout is for programs: UTF-8, whatever the locale says.
+    :param utf8: what goes to stdout is JSON: UTF-8, whatever the locale says, but on a terminal.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
@@ -67,7 +67,7 @@ def prepare_streams(*, utf8: bool = False) -> None:
         encoding = stream.encoding
         # Windows gives files and pipes an old code page.
         windows_file = os.name == "nt" and not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
-        if stream is sys.stdout and utf8 or windows_file:
+        if (stream is sys.stdout and utf8 and not stream.isatty()) or windows_file:
             encoding = "utf-8"
         stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
@@ -152,8 +152,13 @@ def in_options(error: BaseException) -> str:
 # An answer -------------------------------------------------------------------
 
 
-def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse]) -> int:
-    """Print an answer as it arrives, then what there is to say about it, and return the exit status."""
+def show_answer(
+    answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False
+) -> int:
+    """Print an answer as it arrives, then what there is to say about it, and return the exit status.
+
+    :param usage: also tell the tokens, where the answer counts them.
+    """
     status = DONE
     last_words: List[str] = []
     try:
@@ -172,7 +177,7 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse]) -> 
             last_words.append(str(problem))
         elif answer.finish_reason == FinishReason.MAX_TOKENS:
             last_words.append("the answer has as many tokens as it may have (MAX_TOKENS)")
-    if answer.usage:
+    if usage and answer.usage:
         last_words.insert(0, answer.usage)
     for text in last_words:
         note(text)
@@ -443,7 +448,7 @@ class ProgressLine:
             return
         self._due = time.monotonic() + 0.1
         try:
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         except (OSError, ValueError):
             columns = 80
         text = text.translate(_VISIBLE)[: max(columns - 1, 1)]

@@ -1,0 +1,385 @@
+"""``geministream batch``: the prompts of a file, several at once, through any interruption.
+
+The output is the only memory.  Each prompt has one line there, written in one
+piece when its answer is whole; so a process that is killed leaves whole lines
+and at most one torn one at the end, which the next run cuts off and redoes.
+A line's ``input`` is a hash of the prompt's line, so that an output is never
+continued with prompts that are not its own.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import stat
+import sys
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Dict, Iterator, Optional
+
+from .batch import BatchResult, generate_many
+from .cli_output import (
+    DONE,
+    FAILED,
+    ProgressLine,
+    Rate,
+    duration,
+    in_options,
+    is_terminal,
+    json_line,
+    note,
+    problem_of,
+)
+from .cli_request import generation_config, open_endpoint
+from .errors import APIError, BlockedError, ConfigurationError
+
+# How every line of the output begins.
+_BEGINNING = b'{"index":'
+# Seconds between two lines about the progress where stderr is no terminal.
+_QUIET = 60.0
+# After so many failures that were told, the rest are only in the output.
+_MOST_TOLD = 20
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask all prompts that have no line in the output yet."""
+    config = generation_config(args)
+    with ExitStack() as stack:
+        prompts = stack.enter_context(_open_prompts(args.prompts))
+        output, done = stack.enter_context(_open_output(args.output, args.prompts, args.retry_failed))
+        total = _survey(prompts, args.prompts, done)
+        endpoint = stack.enter_context(open_endpoint(args))
+        progress = _Progress(total, done)
+        writer = _Writer(args.prompts, output, progress)
+        results = generate_many(
+            writer.requests(prompts, done),
+            max_workers=args.workers,
+            model=args.model,
+            system_instruction=args.system,
+            generation_config=config,
+            alt=args.alt,
+            endpoint=endpoint,
+            deadline=args.deadline,
+        )
+        last_words = "broken off; the same command goes on"
+        try:
+            with closing(results):
+                for result in results:
+                    writer.result(result)
+            last_words = "--retry-failed asks the failed ones again" if progress.failed else ""
+        finally:
+            progress.end(last_words)
+            os.fsync(output.fileno())
+    return FAILED if progress.failed else DONE
+
+
+# The prompts -------------------------------------------------------------------
+
+
+@contextmanager
+def _open_prompts(path: str) -> Iterator[BinaryIO]:
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _survey(file: BinaryIO, path: str, done: "_Done") -> Optional[int]:
+    """How many prompts the file holds, and whether what is done is of these; None where it can be read only once."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return None
+    count = 0
+    for index, line in enumerate(file):
+        if line.strip():
+            count += 1
+            done.has(index, line, path)
+    file.seek(0)
+    return count
+
+
+@dataclass
+class _Place:
+    """Where a prompt comes from."""
+
+    index: int  # of its line, from 0
+    id: Any
+    input: str
+
+    def fields(self) -> Dict[str, Any]:
+        fields: Dict[str, Any] = {"index": self.index, "input": self.input}
+        if self.id is not None:
+            fields["id"] = self.id
+        return fields
+
+
+def _hash(line: bytes) -> str:
+    return hashlib.sha256(line.strip()).hexdigest()[:16]
+
+
+def _request(line: bytes) -> "tuple[Any, Any]":
+    """The request that a line asks for, and its id; ConfigurationError for a bad line."""
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigurationError("the line is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the line is no JSON: {error}") from None
+    if isinstance(value, str):
+        return {"contents": value}, None
+    if not isinstance(value, dict):
+        raise ConfigurationError("the line is neither a JSON string nor an object")
+    return value, value.pop("id", None)
+
+
+# The output --------------------------------------------------------------------
+
+
+class _Done:
+    """What the output holds.
+
+    :ivar inputs: the hash of each prompt that is done, by its index.
+    :ivar failed: how many of them failed.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: Dict[int, str] = {}
+        self.failed = 0
+
+    def has(self, index: int, line: bytes, path: str) -> bool:
+        """Whether the prompt in this line is done."""
+        if index not in self.inputs:
+            return False
+        if self.inputs[index] != _hash(line):
+            raise ConfigurationError(
+                f"line {index + 1} of {path} is not the one that the output has a result for; "
+                "give another -o for other prompts"
+            )
+        return True
+
+
+@contextmanager
+def _open_output(path: str, prompts: str, retry_failed: bool) -> "Iterator[tuple[BinaryIO, _Done]]":
+    """The output, to be added to by this process alone, and what earlier runs have done.
+
+    With ``retry_failed`` the failures are taken out.
+    """
+    if os.path.exists(path) and os.path.samefile(path, prompts):
+        raise ConfigurationError("the output cannot be the file of the prompts")
+    with _locked(path) as output:
+        done = _read_output(path, output)
+        if not (retry_failed and done.failed):
+            yield output, done
+            return
+        # Written anew beside it and put in its place at once, so that an
+        # interruption loses nothing.
+        beside = f"{path}.{os.getpid()}.tmp"
+        with open(beside, "wb") as kept:
+            for _, line, _ in _lines(path):
+                if "error" not in (_result_in(line) or {}):
+                    kept.write(line)
+            kept.flush()
+            os.fsync(kept.fileno())
+        if os.name == "nt":
+            output.close()  # Windows replaces no file that is open
+        os.replace(beside, path)
+    with _locked(path) as output:
+        yield output, _read_output(path, output)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[BinaryIO]:
+    try:
+        # Unbuffered: a line is with the operating system as soon as it is written.
+        file: Any = open(path, "a+b", buffering=0)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+    with file:
+        try:
+            import fcntl
+        except ImportError:
+            pass  # Windows
+        else:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigurationError(f"another batch is writing to {path}") from None
+        yield file
+
+
+def _read_output(path: str, output: BinaryIO) -> _Done:
+    """Read what earlier runs have done, and cut off a torn last line."""
+    done = _Done()
+    for number, line, start in _lines(path):
+        result = _result_in(line)
+        if result is None:
+            # A machine that lost its power may have left zeros.
+            torn = line.rstrip(b"\0")
+            if line.endswith(b"\n") or not (torn.startswith(_BEGINNING) or _BEGINNING.startswith(torn)):
+                raise ConfigurationError(f"line {number} of {path} is no result of a batch; give another -o")
+            output.truncate(start)
+            break
+        done.failed += "error" in result
+        done.inputs[result["index"]] = result["input"]
+    return done
+
+
+def _lines(path: str) -> "Iterator[tuple[int, bytes, int]]":
+    """The lines of the output: number from 1, bytes, and where each begins."""
+    start = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            yield number, line, start
+            start += len(line)
+
+
+def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
+    """What a whole line says; None where it is no whole line of ours."""
+    if not line.startswith(_BEGINNING) or not line.endswith(b"\n"):
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_ours = type(value["index"]) is int and isinstance(value.get("input"), str)
+    return value if is_ours else None
+
+
+class _Writer:
+    """Reads prompts for `generate_many`, and writes a line for each result."""
+
+    def __init__(self, prompts: str, output: BinaryIO, progress: "_Progress") -> None:
+        self._prompts = prompts
+        self._output = output
+        self._progress = progress
+        self._places: Dict[int, _Place] = {}  # of the prompts that are asked now, by generate_many's index
+        self._taken = 0
+
+    def requests(self, prompts: BinaryIO, done: _Done) -> Iterator[Any]:
+        """The requests of the prompts that are not done yet."""
+        for index, line in enumerate(prompts):
+            if not line.strip() or done.has(index, line, self._prompts):
+                continue
+            place = _Place(index, None, _hash(line))
+            try:
+                request, place.id = _request(line)
+                if "contents" not in request:
+                    raise ConfigurationError("the object has no contents")
+            except ConfigurationError as error:
+                self._failed(place, error, {})
+                continue
+            self._places[self._taken] = place
+            self._taken += 1
+            yield request
+
+    def result(self, result: BatchResult) -> None:
+        """Write what became of a prompt."""
+        place = self._places.pop(result.index)
+        more: Dict[str, Any] = {"attempts": result.attempts, "seconds": round(result.seconds, 3)}
+        response, error = result.response, result.error
+        if response is not None:
+            more = {"text": response.text, **more, "response": response.to_dict()}
+            self._progress.count_tokens(response)
+            error = problem_of(_block_of(response), response.finish_reason)
+        elif getattr(error, "partial", None) is not None:
+            more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
+        if error is not None:
+            self._failed(place, error, more)
+        else:
+            self._write({**place.fields(), **more})
+            self._progress.one_done()
+
+    def _failed(self, place: _Place, error: Exception, more: Dict[str, Any]) -> None:
+        self._write({**place.fields(), "error": _error_fields(error), **more})
+        self._progress.one_failed(f"line {place.index + 1} of {self._prompts}: {in_options(error)}")
+
+    def _write(self, fields: Dict[str, Any]) -> None:
+        data = memoryview(json_line(fields).encode("utf-8", "backslashreplace"))
+        while data:
+            data = data[self._output.write(data) :]
+
+
+def _block_of(response: Any) -> Optional[BlockedError]:
+    try:
+        response.raise_for_block()
+    except BlockedError as blocked:
+        return blocked
+    return None
+
+
+def _error_fields(error: Exception) -> Dict[str, Any]:
+    fields: Dict[str, Any] = {"type": type(error).__name__, "message": in_options(error)}
+    if isinstance(error, APIError):
+        fields["code"] = error.code
+        fields["status"] = error.status
+        fields["details"] = error.details
+    if isinstance(error, BlockedError):
+        fields["reason"] = error.reason
+    token = getattr(error, "continuation_token", None)
+    if token is not None:
+        fields["continuationToken"] = token
+    return fields
+
+
+# How it goes -------------------------------------------------------------------
+
+
+class _Progress:
+    """Counts, and tells a person how it goes.
+
+    :ivar failed: how many failed, earlier runs included.
+    """
+
+    def __init__(self, total: Optional[int], done: _Done) -> None:
+        self.failed = done.failed
+        self._total = total
+        self._before = len(done.inputs)
+        self._done = 0
+        self._tokens = 0
+        self._told = 0
+        self._rate = Rate()
+        self._line = ProgressLine()
+        self._due = _QUIET
+        self._line.show(self._words())
+
+    def count_tokens(self, response: Any) -> None:
+        usage = response.usage_metadata
+        count = getattr(usage, "total_token_count", None)
+        self._tokens += count if isinstance(count, int) else 0
+
+    def one_done(self) -> None:
+        self._done += 1
+        self._rate.reached(self._done)
+        self._line.show(self._words())
+        if not is_terminal(sys.stderr) and self._rate.seconds >= self._due:
+            self._due = self._rate.seconds + _QUIET
+            note(self._words())
+
+    def one_failed(self, text: str) -> None:
+        self.failed += 1
+        self._told += 1
+        if self._told <= _MOST_TOLD:
+            self._line.note(text)
+        elif self._told == _MOST_TOLD + 1:
+            self._line.note("further failures are in the output alone")
+        self.one_done()
+
+    def end(self, last_words: str = "") -> None:
+        """The line that stays."""
+        self._line.clear()
+        note("; ".join(filter(None, [self._words(ended=True), last_words])))
+
+    def _words(self, *, ended: bool = False) -> str:
+        """``12 of 500 done, 1 failed, 3.2/s, 45123 tokens, 2:32 left``"""
+        done = self._before + self._done
+        words = [f"{done} of {self._total} done" if self._total is not None else f"{done} done"]
+        words.append(f"{self.failed} failed")
+        rate = self._done / max(self._rate.seconds, 0.001) if ended else self._rate.per_second
+        words.append(f"{rate:.1f}/s")
+        words.append(f"{self._tokens} tokens")
+        if ended:
+            words.append(f"in {duration(self._rate.seconds)}")
+        elif self._total is not None:
+            words.append(self._rate.time_left(self._total - done))
+        return ", ".join(filter(None, words))

@@ -1,0 +1,316 @@
+"""``geministream chat``: a conversation in the terminal.
+
+A line is a message, or a command where it begins with ``/``.  The conversation
+itself, and what belongs into its history, is `Chat`'s business; this room reads
+lines, shows answers, and remembers what was said last, for ``/retry``.
+"""
+
+import argparse
+import json
+import os
+import sys
+from contextlib import closing
+from typing import Any, Callable, Dict, List, Optional
+
+from .chat import Chat
+from .cli_output import (
+    DONE,
+    INTERRUPTED,
+    Answer,
+    in_options,
+    is_terminal,
+    note,
+    print_out,
+    show_answer,
+    status_of,
+)
+from .cli_request import LARGEST_INLINE, attachment, generation_config, inline_bytes, open_endpoint
+from .errors import ConfigurationError, GeministreamError
+from .parts import to_contents
+from .types import Content, Part
+
+HELP = """\
+A line is a message.  One that ends with \\ goes on in the next line; between two
+lines of \"\"\" everything is one message.  One that begins with // begins with /.
+
+  /file PATH_OR_URI   send a file along with the next message
+  /system [TEXT]      set the system instruction, or take it away
+  /retry              send the last message again, in place of its answer
+  /undo               take back the files that wait, or else the last message
+  /usage              tell the tokens of the last answer, and of all
+  /save FILE          save the conversation as JSON
+  /load FILE          go on with a conversation that was saved
+  /help               this
+  /quit               leave, as Ctrl-D does
+
+Ctrl-C stops an answer; its message is then not part of the conversation.
+"""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converse until the end of stdin, and return the exit status."""
+    config = generation_config(args)
+    fields = {"system_instruction": args.system, "generation_config": config, "deadline": args.deadline}
+    with open_endpoint(args) as endpoint, Chat(args.model, endpoint=endpoint, **fields) as chat:
+        conversation = _Conversation(chat, thoughts=args.thoughts, usage=args.usage)
+        if args.load is not None:
+            conversation.load(args.load)
+            if args.system is not None:
+                chat.request_fields["system_instruction"] = args.system
+        return _converse(conversation)
+
+
+def _converse(conversation: "_Conversation") -> int:
+    """Read lines and do what they say.
+
+    At a terminal a failure is told and the conversation goes on; a script that
+    pipes its lines in ends with the first one.
+    """
+    at_terminal = is_terminal(sys.stdin)
+    read = _reader(at_terminal)
+    if at_terminal:
+        note("/help tells the commands; Ctrl-D leaves")
+    while True:
+        try:
+            text = read_message(read)
+        except KeyboardInterrupt:  # forget the line, as shells do
+            print_out("\n")
+            continue
+        except EOFError:
+            if at_terminal:
+                print_out("\n")
+            return DONE
+        if not text.strip():
+            continue
+        if text.strip() in ("/quit", "/exit"):
+            return DONE
+        try:
+            status = conversation.do(text)
+        except KeyboardInterrupt:
+            if not at_terminal:
+                raise
+            status = INTERRUPTED
+            note("stopped; /retry sends the message again")
+        except GeministreamError as error:
+            note(in_options(error))
+            status = status_of(error)
+        if status != DONE and not at_terminal:
+            return status
+
+
+def _reader(at_terminal: bool) -> Callable[[str], str]:
+    """What reads a line, given its prompt; EOFError at the end."""
+    if sys.stdin is None:
+        raise ConfigurationError("there is nothing to read from: standard input is closed")
+    if not at_terminal:
+
+        def read(prompt: str) -> str:
+            line = sys.stdin.readline()
+            if not line:
+                raise EOFError
+            return line.rstrip("\r\n")
+
+        return read
+    try:
+        import readline  # noqa: F401  (from now on input() can edit lines and knows those before)
+    except ImportError:
+        pass  # Windows: its console can do both
+    return input
+
+
+def read_message(read: Callable[[str], str]) -> str:
+    """Read one message, which may take several lines.
+
+    :param read: returns a line, given the prompt to show; raises EOFError at the end.
+    """
+    line = read("> ")
+    lines: List[str] = []
+    try:
+        if line.strip() == '"""':
+            line = read(". ")
+            while line.strip() != '"""':
+                lines.append(line)
+                line = read(". ")
+            return "\n".join(lines)
+        while line.endswith("\\") and not line.startswith("/"):  # a path of Windows may end so
+            lines.append(line[:-1])
+            line = read(". ")
+        return "\n".join([*lines, line])
+    except EOFError:
+        return "\n".join(lines)  # what was begun is a message too; the next call finds the end
+
+
+class _Conversation:
+    """A `Chat`, and what was said last.
+
+    :ivar chat: the chat.
+    """
+
+    def __init__(self, chat: Chat, *, thoughts: bool = False, usage: bool = False) -> None:
+        self.chat = chat
+        self._thoughts = thoughts
+        self._usage = usage
+        self._files: List[Any] = []  # that wait for the next message
+        self._message: Optional[List[Any]] = None  # the last one
+        self._answered = False  # whether it is part of the history
+        self._last_usage = ""
+        self._tokens = 0
+        self._commands: Dict[str, Callable[[str], Optional[int]]] = {
+            "/file": self._file,
+            "/system": self._system,
+            "/retry": self._retry,
+            "/undo": self._undo,
+            "/usage": self._tell_usage,
+            "/save": self.save,
+            "/load": self.load,
+            "/help": lambda rest: print_out(HELP),
+        }
+
+    def do(self, text: str) -> int:
+        """Send a message or obey a command; the exit status of its answer."""
+        if text.startswith("//"):
+            return self._say([*self._files, text[1:]])
+        if not text.startswith("/"):
+            return self._say([*self._files, text])
+        name, _, rest = text.strip().partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            raise ConfigurationError(f"there is no command {name}; /help tells those that there are")
+        return command(rest.strip()) or DONE
+
+    # Messages
+
+    def _say(self, message: List[Any]) -> int:
+        self._message, self._answered = message, False
+        before = len(self.chat.history)
+        answer = Answer(thoughts=self._thoughts, usage=True)
+        try:
+            with closing(self.chat.send(message)) as chunks:
+                self._files = []
+                status = show_answer(answer, chunks, usage=self._usage)
+        finally:
+            self._answered = len(self.chat.history) > before
+            self._last_usage = answer.usage
+            self._tokens += answer.total_tokens
+        if not self._answered and status == DONE:
+            note("the answer was empty; the message is not part of the conversation")
+        return status
+
+    def _retry(self, rest: str) -> int:
+        if self._message is None:
+            last = _last_message(self.chat.history)
+            if last is None:
+                raise ConfigurationError("there is no message to send again")
+            self._message, self._answered = list(self.chat.history[last].parts or []), True
+        if not self._answered:
+            return self._say(self._message)
+        # The answer that there is goes only when the new one is there.
+        history = self.chat.history
+        taken = history[_last_message(history) :]
+        del history[len(history) - len(taken) :]
+        try:
+            return self._say(self._message)
+        finally:
+            if not self._answered:
+                history.extend(taken)
+                self._answered = True
+
+    def _undo(self, rest: str) -> None:
+        if self._files:
+            self._files = []
+            note("the files that waited are forgotten")
+            return
+        last = _last_message(self.chat.history)
+        if last is None:
+            raise ConfigurationError("there is nothing to take back")
+        said = " ".join(part.text for part in self.chat.history[last].parts or () if part.text)
+        del self.chat.history[last:]
+        self._message = None
+        note(f"taken back: {said[:60]}{'...' if len(said) > 60 else ''}")
+
+    def _file(self, rest: str) -> None:
+        name = _unquoted(rest)
+        if not name:
+            raise ConfigurationError("/file takes a path or a URI")
+        sent = [part for content in self.chat.history for part in content.parts or ()]
+        room = LARGEST_INLINE - inline_bytes([*sent, *self._files])
+        self._files.append(attachment(os.path.expanduser(name), self.chat.endpoint, room=room))
+        note(f"{name} goes with the next message")
+
+    # The conversation
+
+    def _system(self, rest: str) -> None:
+        self.chat.request_fields["system_instruction"] = rest or None
+        note("the system instruction is set" if rest else "there is no system instruction now")
+
+    def _tell_usage(self, rest: str) -> None:
+        note(f"last answer: {self._last_usage or 'not known'}; all together: {self._tokens} tokens")
+
+    def save(self, rest: str) -> None:
+        """Save the conversation, as a request that one could send."""
+        path = os.path.expanduser(_unquoted(rest))
+        if not path:
+            raise ConfigurationError("/save takes the path of a file")
+        if os.path.exists(path):
+            _read_conversation(path)  # only a conversation is replaced
+        saved: Dict[str, Any] = {"model": self.chat.model}
+        system = self.chat.request_fields.get("system_instruction")
+        if system is not None:
+            saved["systemInstruction"] = {"parts": [{"text": system}]}
+        saved["contents"] = [content.to_dict() for content in self.chat.history]
+        temporary = f"{path}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(saved, file, indent=1)
+                file.write("\n")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        note(f"saved {len(self.chat.history)} contents to {path}")
+
+    def load(self, rest: str) -> None:
+        """Go on with a conversation that was saved, or with any list of contents."""
+        path = os.path.expanduser(_unquoted(rest))
+        if not path:
+            raise ConfigurationError("/load takes the path of a file")
+        contents, system = _read_conversation(path)
+        self.chat.history[:] = contents
+        if system is not None:
+            self.chat.request_fields["system_instruction"] = system
+        self._message = None
+        note(f"loaded {len(contents)} contents from {path}")
+
+
+def _last_message(history: List[Content]) -> Optional[int]:
+    """Where the last turn begins: with what the user said, not with what functions gave back."""
+    for index in range(len(history) - 1, -1, -1):
+        parts = [part for part in history[index].parts or () if isinstance(part, Part)]
+        if history[index].role == "user" and any(part.function_response is None for part in parts):
+            return index
+    return None
+
+
+def _read_conversation(path: str) -> "tuple[List[Content], Optional[str]]":
+    """The contents of a saved conversation, and its system instruction."""
+    try:
+        with open(path, "rb") as file:
+            saved = json.loads(file.read())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is no saved conversation: {error}") from error
+    contents = saved.get("contents") if isinstance(saved, dict) else saved
+    if not isinstance(contents, list) or not all(isinstance(content, dict) for content in contents):
+        raise ConfigurationError(f"{path} is no saved conversation: it holds no list of contents")
+    system = saved.get("systemInstruction") if isinstance(saved, dict) else None
+    text = None
+    if system is not None:
+        parts = Content.from_dict(system).parts if isinstance(system, dict) else None
+        text = "\n".join(part.text for part in parts or () if part.text)
+    return to_contents(contents) if contents else [], text
+
+
+def _unquoted(path: str) -> str:
+    """A path as people type or paste it: perhaps in quotes."""
+    path = path.strip()
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"" else path

@@ -1,0 +1,129 @@
+"""``geministream files``: upload files, and look after those that are there."""
+
+import argparse
+import json
+import os
+from typing import Any, Callable, List, Optional
+
+from .cli_output import (
+    DONE,
+    ProgressLine,
+    Rate,
+    in_options,
+    json_line,
+    note,
+    prepare_streams,
+    print_out,
+    size,
+    status_of,
+    telling_retries,
+)
+from .cli_request import mime_type_of_file, open_endpoint
+from .endpoint import Endpoint
+from .errors import GeministreamError
+from .files import delete_file, get_file, list_files, upload_file, wait_for_file
+from .types import File
+
+
+def run(args: argparse.Namespace) -> int:
+    """``upload``, ``list``, ``get`` or ``delete``, as ``args.action`` says."""
+    if args.action == "delete":
+        with open_endpoint(args) as endpoint:
+            return _each(args.names, lambda name: delete_file(name, endpoint=endpoint))
+    show = _as_line
+    if args.json or args.action == "get":
+        prepare_streams(utf8=True)
+        show = _as_json if args.json else _in_full
+    if args.action == "upload":
+        # Before anything is sent: every file is there, and of a type that is known.
+        types = {path: mime_type_of_file(path, args.mime_type) for path in args.paths}
+    with open_endpoint(args) as endpoint:
+        if args.action == "list":
+            for file in list_files(endpoint=endpoint):
+                print_out(show(file))
+            return DONE
+        if args.action == "upload":
+
+            def upload(path: str) -> None:
+                print_out(show(upload_with_progress(path, endpoint, types[path], wait=args.wait)))
+
+            return _each(args.paths, upload)
+        return _each(args.names, lambda name: print_out(show(get_file(name, endpoint=endpoint))))
+
+
+def _each(names: List[str], act: Callable[[str], None]) -> int:
+    """Do it for each; a failure of one stops nothing.  The status is that of the first failure."""
+    status = DONE
+    for name in names:
+        try:
+            act(name)
+        except GeministreamError as error:
+            note(f"{name}: {in_options(error)}" if name not in str(error) else in_options(error))
+            status = status or status_of(error)
+    return status
+
+
+def upload_with_progress(
+    path: str, endpoint: Endpoint, mime_type: Optional[str] = None, *, wait: bool = False
+) -> File:
+    """Upload a file, with a bar on stderr where that is a terminal.
+
+    :param wait: until the server has processed it.
+    """
+    line = ProgressLine()
+    rate = Rate()
+    name = os.path.basename(path)
+
+    def progress(sent: int, total: Optional[int]) -> None:
+        rate.reached(sent)
+        line.show(_bar(sent, total, rate) + f"  {name}", now=sent == total)
+
+    try:
+        with telling_retries(line.note, _nothing):
+            progress(0, os.path.getsize(path))
+            file = upload_file(path, mime_type=mime_type, endpoint=endpoint, progress=progress)
+            if wait and file.state == "PROCESSING":
+                line.show(f"the server processes {file.name}  {name}", now=True)
+                file = wait_for_file(file, endpoint=endpoint)
+    finally:
+        line.clear()
+    return file
+
+
+def _bar(sent: int, total: Optional[int], rate: Rate) -> str:
+    """``[#####---------------]  25%  12.0 of 48.0 MB  8.0 MB/s  0:05 left``"""
+    fields = []
+    if total:
+        filled = 20 * sent // total
+        fields.append(f"[{'#' * filled}{'-' * (20 - filled)}] {100 * sent // total:3d}%")
+        fields.append(f"{size(sent)} of {size(total)}")
+    else:
+        fields.append(size(sent))
+    if rate.per_second > 0:
+        fields.append(f"{size(rate.per_second)}/s")
+        if total:
+            fields.append(rate.time_left(total - sent))
+    return "  ".join(fields)
+
+
+# A file on stdout ----------------------------------------------------------------
+
+
+def _as_line(file: File) -> str:
+    """Name, state, type, size and the name that a person gave it, which may hold spaces."""
+    fields = [file.name, file.state, file.mime_type, file.size_bytes, file.display_name]
+    name, state, mime_type, count, display_name = ["-" if field is None else str(field) for field in fields]
+    text = f"{name:<20}  {state:<10}  {mime_type:<16}  {count:>12}  {display_name}"
+    return " ".join(text.splitlines()) + "\n"
+
+
+def _as_json(file: File) -> str:
+    return json_line(file.to_dict())
+
+
+def _in_full(file: File) -> str:
+    return json.dumps(file.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _nothing(*args: Any) -> None:
+    pass

@@ -1,0 +1,60 @@
+"""``geministream serve``: the test server in the foreground."""
+
+import argparse
+from typing import Any, List, NoReturn
+
+from .endpoint import KEY_VARIABLES
+from .errors import ConfigurationError
+from .testing import LocalServer
+from .testing.profiles import PROFILES
+
+
+def run(args: argparse.Namespace) -> NoReturn:
+    """Serve until Ctrl-C, and tell of each request."""
+    if args.profile not in PROFILES:
+        raise ConfigurationError(f"--profile is one of {', '.join(PROFILES)}, not {args.profile!r}")
+    with LocalServer(
+        host=args.host,
+        port=args.port,
+        profile=args.profile,
+        api_key=args.api_key,
+        piece_delay=args.piece_delay,
+        keep_requests=1000,
+    ) as server:
+        print(how_to_ask(server), flush=True)
+        waiting: List[Any] = []  # requests that are not yet answered
+        seen = 0
+        while True:
+            try:
+                server.wait_until(
+                    lambda: server.request_count > seen or any(each.finished.is_set() for each in waiting),
+                    timeout=1.0,  # Windows lets Ctrl-C through between two waits only
+                )
+            except TimeoutError:
+                continue
+            count = server.request_count
+            if count > seen:
+                waiting += server.requests[seen - count :]
+                seen = count
+            for request in [each for each in waiting if each.finished.is_set()]:
+                waiting.remove(request)
+                status = request.answer.http_status if request.answer else "no answer"
+                print(f"{request.method} {request.path} {status}, {request.bytes_sent} bytes", flush=True)
+
+
+def how_to_ask(server: Any) -> str:
+    """The server's address, and a command that asks it."""
+    endpoint = server.endpoint
+    # Its key is no secret; one that was given might be.
+    key = server.api_key if server.api_key == "local-key" else "..."
+    options = [f"--base-url {endpoint.base_url}"]
+    if endpoint.api_version != "v1beta":
+        options.append(f"--api-version {endpoint.api_version}")
+    if endpoint.ways != ("header",):
+        options.append(f"--auth {','.join(endpoint.ways)}")
+    if endpoint.upload_protocol != "resumable":
+        options.append(f"--upload-protocol {endpoint.upload_protocol}")
+    return (
+        f"the test server (no model) listens at {server.url}; Ctrl-C ends it.  Ask it with:\n"
+        f'{KEY_VARIABLES[0]}={key} geministream stream {" ".join(options)} "Hello there"'
+    )
