@@ -1,0 +1,55 @@
+"""What all tests share: an environment without surprises."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from raw_server import server_tls
+
+# What a developer's shell may hold and would change what the tests see.
+_VARIABLES = (
+    "GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "NETRC",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    # The user's own .netrc is looked for in the home directory.
+    monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    """A server's `ssl.SSLContext`, and the path of the certificate to trust."""
+    return server_tls(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def trusted_tls(tls, monkeypatch):
+    """A server's `ssl.SSLContext` whose certificate this process trusts."""
+    context, certificate = tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+    return context
+
+
+@pytest.fixture
+def run_python():
+    """Run Python code in a process of its own, which finds what this one finds."""
+
+    def run(code, *options, timeout=60, **environment):
+        path = os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), *filter(None, sys.path)])
+        return subprocess.run(
+            [sys.executable, *options, "-c", code],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            timeout=timeout,
+        )
+
+    return run

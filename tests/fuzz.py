@@ -1,0 +1,322 @@
+"""Random bodies in random pieces, through framing, decoding and all that reads a chunk.
+
+    python tests/fuzz.py [COUNT] [--seed N] [--from CASE]
+
+For each case: no exception outside the tree, the same outcome however the body
+is split, and no more CPU time than ``SECONDS``.  The same seed and count give
+the same cases; ``--from`` starts at a case that failed.  ``test_fuzz.py`` runs
+a short form.
+"""
+
+import argparse
+import copy
+import gzip
+import json
+import pickle
+import random
+import sys
+import time
+import zlib
+
+from dialects import QUOTA, STREAMS, array, ndjson, pretty, sse
+
+from geministream import collect
+from geministream.body import dechunk, inflate
+from geministream.codec import decoder
+from geministream.errors import GeministreamError, api_error
+from geministream.framing import Framing
+from geministream.stream import _Hop
+from geministream.transport import _error_value
+from geministream.types import GenerateContentResponse
+
+SECONDS = 2.0  # CPU of one case; they take well under a hundredth of it
+
+RICH = {
+    "candidates": [
+        {
+            "content": {
+                "role": "model",
+                "parts": [
+                    {"text": "think", "thought": True},
+                    {"text": "a"},
+                    {"text": "b"},
+                    {"text": "", "thoughtSignature": "c2ln"},
+                    {"inlineData": {"mimeType": "image/png", "data": "aGVsbG8="}},
+                    {"fileData": {"fileUri": "gs://x", "mimeType": "a/b"}},
+                    {"functionCall": {"name": "f", "id": "1", "args": {"a": [1, {"b": None}]}}, "thoughtSignature": "c2ln"},
+                    {"functionCall": {"name": "g", "willContinue": True, "partialArgs": [
+                        {"jsonPath": "$.a[0]['b']", "stringValue": "x", "willContinue": True}]}},
+                    {"functionCall": {"willContinue": True, "partialArgs": [
+                        {"jsonPath": "$.a[0]['b']", "stringValue": "y"}, {"jsonPath": "$.n", "numberValue": 1.5},
+                        {"jsonPath": "$.z", "nullValue": "NULL_VALUE"}, {"jsonPath": "$.t", "boolValue": True}]}},
+                    {"functionCall": {}},
+                    {"functionResponse": {"name": "f", "response": {"r": 1}}},
+                    {"executableCode": {"language": "PYTHON", "code": "1"}},
+                    {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+                ],
+            },
+            "index": 0,
+            "finishReason": "CONTINUATION",
+            "continuationToken": "t",
+            "safetyRatings": [{"category": "C", "probability": "LOW", "blocked": False}],
+            "citationMetadata": {"citationSources": [{"startIndex": 1, "endIndex": 2, "uri": "u"}]},
+            "groundingMetadata": {"groundingChunks": [{"web": {"uri": "u", "title": "t"}}], "webSearchQueries": ["q"]},
+            "logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -0.5}]},
+        },
+        {"index": 1, "content": {"parts": [{"text": "other"}]}},
+    ],
+    "promptFeedback": {"blockReason": "SAFETY", "safetyRatings": []},
+    "usageMetadata": {"promptTokenCount": 3, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}]},
+    "modelVersion": "m",
+    "responseId": "r",
+}
+
+TOKENS = [
+    b"data:", b"data: ", b"event:", b"event: error\n", b"id: 1\n", b":", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\n\n", b"[DONE]",
+    b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'\\"', b"\\u00", b"\\ud83d", b"null", b"true", b"1", b"-1e5", b"1e999", b"NaN",
+    b'{"error":', b'"error"', b'{"candidates": [', b'{"a":1}', b"\xef\xbb\xbf", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xff",
+    b"\x00", b" ", b"\t", b"\xe2\x80\xa8", b"<html>", b"9" * 30, b"[" * 50, b'{"a":' * 50, b"0\r\n\r\n", b"5\r\n", b"\x1f\x8b\x08",
+]
+VALUES = [
+    None, True, False, 0, -1, 1, 2**70, 1.5, float("nan"), "", "x", "a" * 300, "\ud800", "$.a[99999999999999999999]", "$['", "$" + ".a" * 50,
+    "$.a" + "[7]" * 5, "1024", "====", "aGVsbG8", "CONTINUATION", [], {}, [None], [[]], {"a": None}, {"error": 1}, [{}], {"text": 1},
+    [{"text": "x"}], {"parts": 7}, 10**30, "9" * 5000,
+]
+VALID = [body for _, body, _, _ in STREAMS if 0 < len(body) < 3000]
+
+
+def mutated_bytes(pick, body):
+    body = bytearray(body)
+    for _ in range(pick.choice((1, 1, 2, 3, 8))):
+        at = pick.randrange(len(body) + 1)
+        end = min(len(body), at + pick.choice((1, 1, 2, 5, 40)))
+        how = pick.randrange(7)
+        if how == 0 and at < len(body):
+            body[at] = pick.randrange(256)
+        elif how == 1:
+            del body[at:end]
+        elif how == 2:
+            body[at:at] = body[at:end] * pick.choice((1, 2, 5))
+        elif how == 3:
+            body[at:at] = pick.choice(TOKENS)
+        elif how == 4:
+            del body[at:]
+        elif how == 5:
+            other = pick.choice(VALID)
+            body[at:end] = other[: pick.randrange(len(other))]
+        elif at < len(body):
+            body[at] ^= 1 << pick.randrange(8)
+    return bytes(body)
+
+
+def mutated_value(pick, value):
+    """The value with some of what is in it replaced, removed, doubled or put elsewhere."""
+    value = copy.deepcopy(value)
+    for _ in range(pick.choice((1, 1, 2, 5))):
+        nodes = []  # (container, key)
+
+        def collect_nodes(node):
+            items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            for key, below in list(items):
+                nodes.append((node, key))
+                collect_nodes(below)
+
+        collect_nodes(value)
+        if not nodes:
+            return value
+        container, key = pick.choice(nodes)
+        how = pick.randrange(5)
+        if how == 0:
+            del container[key]
+        elif how == 1 and isinstance(container, list):
+            container.insert(key, copy.deepcopy(container[key]))
+        elif how == 2:
+            other, other_key = pick.choice(nodes)
+            try:
+                container[key] = copy.deepcopy(other[other_key])
+            except (KeyError, IndexError, TypeError):
+                pass  # it was removed with what held it
+        else:
+            container[key] = copy.deepcopy(pick.choice(VALUES))
+    return value
+
+
+def dumps(value):
+    return json.dumps(value).encode()
+
+
+def make_body(pick):
+    """What kind of case it is, and its bytes."""
+    how = pick.randrange(20)
+    if how == 0:
+        return "body", bytes(pick.randrange(256) for _ in range(pick.choice((1, 10, 200))))
+    if how <= 3:
+        return "body", b"".join(pick.choice(TOKENS) for _ in range(pick.choice((1, 3, 10, 60))))
+    if how <= 9:
+        return "body", mutated_bytes(pick, pick.choice(VALID))
+    if how <= 15:
+        values = [mutated_value(pick, RICH) for _ in range(pick.choice((1, 1, 2, 3)))]
+        if pick.randrange(8) == 0:
+            values.append(mutated_value(pick, QUOTA))
+        frame = pick.choice((sse, array, ndjson, lambda *values: b"".join(map(pretty, values))))
+        try:
+            body = frame(*values)
+        except UnicodeEncodeError:  # a lone surrogate must be escaped
+            body = b"".join(b"data: " + dumps(value) + b"\n\n" for value in values)
+        return "body", mutated_bytes(pick, body) if pick.randrange(4) == 0 else body
+    if how <= 17:
+        body = pick.choice(VALID)
+        chunked = b"".join(
+            b"%x\r\n%b\r\n" % (len(piece), piece)
+            for piece in in_pieces(pick, body)) + b"0\r\n\r\n"
+        return "chunked", mutated_bytes(pick, chunked)
+    body = pick.choice(VALID)
+    packed = gzip.compress(body, mtime=0) if sys.version_info >= (3, 8) and how == 18 else zlib.compress(body)
+    return "packed", mutated_bytes(pick, packed)
+
+
+def in_pieces(pick, body):
+    if pick.randrange(4) == 0:
+        return [body] if body else []
+    size = pick.choice((1, 2, 5, 30, 200))
+    pieces, start = [], 0
+    while start < len(body):
+        end = start + pick.randint(1, size)
+        pieces.append(body[start:end])
+        start = end
+    return pieces
+
+
+def values_of(pieces):
+    framing = Framing()
+    values = []
+    try:
+        for piece in pieces:
+            values.extend(framing.feed(piece))
+        values.extend(framing.close())
+    except GeministreamError as error:
+        str(error)
+        return values, type(error)
+    return values, None
+
+
+def comparable(values, error):
+    # Whether a number before an error is given depends on whether its end was seen.
+    while error is not None and values and not isinstance(values[-1], (dict, list, str)):
+        values = values[:-1]
+    return repr((values, error))
+
+
+def read_all(pieces):
+    """The bytes that an iterator gives, and the class of the error behind them."""
+    data = bytearray()
+    try:
+        for piece in pieces:
+            data += piece
+    except GeministreamError as error:
+        str(error)
+        return bytes(data), type(error)
+    return bytes(data), None
+
+
+def use(values):
+    """All that is done with values: by the library, and by a caller."""
+    decode = decoder(GenerateContentResponse)
+    hop = _Hop(None)
+    chunks = []
+    for value in values:
+        if not isinstance(value, dict):
+            continue
+        if value.get("error"):
+            error = api_error(value["error"], http_status=200, headers={})
+            str(error), error.field_violations, pickle.dumps(error)
+        chunk = decode(value)
+        chunks.append(chunk)
+        assert canonical(chunk.to_dict()) == canonical(value), f"not lossless: {value!r}"
+        hop.add(chunk)
+        hop.complete
+        read(chunk)
+    if chunks:
+        for number, chunk in enumerate(chunks):
+            chunk.__dict__["_request"] = number  # as if each came from a request of its own
+        read(collect(iter(chunks)))
+
+
+def canonical(value):
+    """One text for all JSON that says the same; a null says nothing."""
+
+    def without_nulls(value):
+        if isinstance(value, dict):
+            return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(without_nulls(value), sort_keys=True)
+
+
+def read(response):
+    response.text, response.thoughts, response.parts, response.function_calls, response.finish_reason
+    repr(response)
+    response.to_dict()
+    try:
+        response.raise_for_block()
+    except GeministreamError as error:
+        str(error)
+
+
+def run_case(seed, number):
+    """Make the case and run it; returns its description."""
+    pick = random.Random(f"{seed}/{number}")
+    kind, body = make_body(pick)
+    pieces = in_pieces(pick, body)
+    if kind == "body":
+        whole = values_of([body])
+        split = values_of(pieces)
+        assert comparable(*whole) == comparable(*split), f"the split matters: {whole!r} or {split!r}"
+        use(whole[0])
+        error = _error_value(body.decode("utf-8", "replace"))
+        str(api_error(error, http_status=503, headers={"retry-after": body[:20].decode("latin-1")}))
+    elif kind == "chunked":
+        stream = iter(pieces)
+        values_of(read_all(dechunk(lambda size: next(stream, b"")))[0:1])
+        whole = iter([body])
+        first = read_all(dechunk(lambda size: next(whole, b"")))
+        stream = iter(pieces)
+        assert read_all(dechunk(lambda size: next(stream, b""))) == first, "the split matters"
+    else:
+        first, error = read_all(inflate(iter([body] if body else [])))
+        second, again = read_all(inflate(iter(pieces)))
+        # zlib gives nothing of a piece that is damaged, so a smaller piece may give more.
+        assert again == error and (second == first if error is None else second.startswith(first)), "the split matters"
+    return kind, body, pieces
+
+
+def run(seed, count, start=0):
+    """Run the cases; returns the longest CPU time of one."""
+    longest = 0.0
+    for number in range(start, count):
+        began = time.process_time()
+        try:
+            run_case(seed, number)
+        except Exception as error:
+            kind, body = make_body(random.Random(f"{seed}/{number}"))
+            raise AssertionError(f"seed {seed}, case {number}: {error!r} for a {kind} of {body!r}") from error
+        spent = time.process_time() - began
+        longest = max(longest, spent)
+        assert spent < SECONDS, f"seed {seed}, case {number} took {spent:.1f} s"
+    return longest
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("count", type=int, nargs="?", default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--from", type=int, default=0, dest="start", metavar="CASE")
+    options = parser.parse_args()
+    began = time.monotonic()
+    longest = run(options.seed, options.count, options.start)
+    print(f"{options.count - options.start} cases of seed {options.seed} passed in {time.monotonic() - began:.1f} s; "
+          f"the longest took {longest * 1000:.1f} ms of CPU")
+
+
+if __name__ == "__main__":
+    main()
