@@ -73,9 +73,16 @@ def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any:
         raise
 
 
-def iter_items(
-    chunks: Iterable[Union[GenerateContentResponse, str]], type: Any = None, key: Optional[str] = None
-) -> Iterator[Any]:
+Chunks = Iterable[Union[GenerateContentResponse, str]]
+
+
+@overload
+def iter_items(chunks: Chunks, type: Type[T], key: Optional[str] = None) -> Iterator[T]: ...
+@overload
+def iter_items(chunks: Chunks, type: Any = None, key: Optional[str] = None) -> Iterator[Any]: ...
+
+
+def iter_items(chunks: Chunks, type: Any = None, key: Optional[str] = None) -> Iterator[Any]:
     """Yield the elements of a JSON array while the answer is still streaming.
 
     Each element comes as soon as it is whole, and the stream is read to its end.
@@ -97,9 +104,7 @@ def iter_items(
     return _items(chunks, kind, key)
 
 
-def _items(
-    chunks: Iterable[Union[GenerateContentResponse, str]], kind: Kind, key: Optional[str]
-) -> Iterator[Any]:
+def _items(chunks: Chunks, kind: Kind, key: Optional[str]) -> Iterator[Any]:
     values = _Items(key)
     path = "$" if key is None else below("$", key)
     count = 0

@@ -43,8 +43,8 @@ def environment(**more):
 
 def command(*args, server=None):
     at_server = ["--base-url", server.url, "--retries", "0"] if server else []
-    first, rest = list(args[:1]), list(args[1:])
-    return [sys.executable, "-m", "geministream", *map(str, [*first, *at_server, *rest])]
+    names = 2 if args[:1] == ("files",) else 1
+    return [sys.executable, "-m", "geministream", *map(str, [*args[:names], *at_server, *args[names:]])]
 
 
 class Result:

@@ -1,5 +1,6 @@
 """The command line: ``stream``, ``serve``, and what holds for every command."""
 
+import base64
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import threading
 import tracemalloc
 from contextlib import ExitStack
 
+import program
 import pytest
 from program import (
     KEY,
@@ -28,7 +30,7 @@ from geministream.cli_output import Answer as Shown
 from geministream.cli_output import json_line
 from geministream.testing import Answer, LocalServer
 
-pytest_plugins = ["program"]
+here, server = program.here, program.server
 
 
 # -- the first minute ------------------------------------------------------------
@@ -399,6 +401,70 @@ def test_text_that_the_encoding_cannot_show(server, encoding, printed):
     server.queue(Answer.text("na\u00efve \u4f60 \ud83d"))
     result = run("stream", "Hello", server=server, env={"PYTHONIOENCODING": encoding})
     assert (result.status, result.out) == (0, printed)
+
+
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}, "count": {"type": "integer"}}}
+
+
+def test_schema(here, server, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(SCHEMA))
+    result = here("stream", "--schema", path, "How many?", server=server)
+    assert (result.status, json.loads(result.out)) == (0, {"name": "name", "count": 1})
+    assert server.requests[0].json["generationConfig"] == {
+        "responseMimeType": "application/json", "responseJsonSchema": SCHEMA,
+    }
+    # Half a JSON text is no answer.
+    result = here("stream", "--schema", path, "--max-tokens", "1", "How many?", server=server)
+    assert result.status == 4 and "MAX_TOKENS" in result.notes[0]
+
+
+@pytest.mark.parametrize("text, words", [("{", "no JSON"), ("[1]", "no JSON schema"), (None, "No such file")])
+def test_a_schema_that_is_none(here, server, tmp_path, text, words):
+    path = tmp_path / "schema.json"
+    if text is not None:
+        path.write_text(text)
+    result = here("stream", "--schema", path, "Hello", server=server)
+    assert (result.status, server.requests) == (2, [])
+    assert words in result.notes[0]
+
+
+def media(*blobs):
+    parts = [
+        {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}} for mime_type, data in blobs
+    ]
+    return [{"candidates": [{"content": {"parts": [{"text": "Here: "}, *parts, {"text": "end"}]}, "finishReason": "STOP"}]}]
+
+
+def test_save_media(here, server, tmp_path):
+    blobs = [("image/png", b"PNG"), ("image/png", b"PNG2"), ("audio/L16;rate=24000", b"PCM"), ("../../x/../y", b"?")]
+    into = tmp_path / "new" / "media"
+    server.queue(Answer(chunks=media(*blobs)), Answer(chunks=media(*blobs[:1])))
+    result = here("stream", "--save-media", into, "Draw", server=server)
+    names = ["image-1.png", "image-2.png", "audio-1.pcm", "data-1.bin"]
+    lines = ["Here: ", *(str(into / name) for name in names), "end"]
+    assert (result.status, result.out, result.err) == (0, "\n".join(lines) + "\n", "")
+    assert [(into / name).read_bytes() for name in names] == [data for _, data in blobs]
+
+    result = here("stream", "--save-media", into, "--json", "Draw", server=server)
+    assert result.notes == [f"saved {into / 'image-3.png'}"]
+    assert (into / "image-3.png").read_bytes() == b"PNG"
+    assert [json.loads(line) for line in result.out.splitlines()] == media(blobs[0])
+
+
+def test_media_that_cannot_be_saved(here, server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    result = here("stream", "--save-media", tmp_path / "file", "Draw", server=server)
+    assert (result.status, server.requests) == (2, [])
+    server.queue(Answer(chunks=media(("image/png", b"PNG"))))
+    result = here("stream", "Draw", server=server)
+    assert (result.status, result.out) == (0, "Here: end\n")
+    assert "--save-media" in result.notes[0]
+    chunks = media(("image/png", b"PNG"))
+    chunks[0]["candidates"][0]["content"]["parts"][1]["inlineData"]["data"] = "no base64!"
+    server.queue(Answer(chunks=chunks))
+    result = here("stream", "--save-media", tmp_path, "Draw", server=server)
+    assert result.status == 0 and "not base64" in result.notes[0]
 
 
 def test_a_pipe_gets_the_text_as_it_is(here, server):
