@@ -31,6 +31,7 @@ from .endpoint import Endpoint, resolve
 from .errors import (
     BlockedError,
     ConfigurationError,
+    FunctionCallLimitError,
     GeministreamError,
     IncompleteStreamError,
     StreamCancelled,
@@ -71,18 +72,6 @@ _FAILED = {reason for name, reason in vars(FinishReason).items() if name.isupper
     FinishReason.MAX_TOKENS,
     FinishReason.FINISH_REASON_UNSPECIFIED,
 }
-
-
-class FunctionCallLimitError(GeministreamError):
-    """The model still calls functions after ``max_function_calls`` rounds of them.
-
-    :ivar contents: all of the turn, the calls that were not run last; whoever
-        appends them to the history can answer these calls by hand.
-    """
-
-    def __init__(self, message: str, *, contents: Iterable[Content] = ()) -> None:
-        super().__init__(message)
-        self.contents = list(contents)
 
 
 class Chat:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
 __all__ = [
     "GeministreamError",
@@ -28,6 +28,7 @@ __all__ = [
     "StreamCancelled",
     "BlockedError",
     "FileProcessingError",
+    "FunctionCallLimitError",
     "ConfigurationError",
     "InsecureEndpointWarning",
 ]
@@ -193,6 +194,18 @@ class FileProcessingError(GeministreamError):
     def __init__(self, message: str, *, file: Any = None) -> None:
         super().__init__(message)
         self.file = file
+
+
+class FunctionCallLimitError(GeministreamError):
+    """The model still calls functions after a ``Chat``'s ``max_function_calls`` rounds of them.
+
+    :ivar contents: the contents of all of the turn, the calls that were not run
+        last; whoever appends them to the history can answer these calls by hand.
+    """
+
+    def __init__(self, message: str, *, contents: Iterable[Any] = ()) -> None:
+        super().__init__(message)
+        self.contents = list(contents)
 
 
 class ConfigurationError(GeministreamError, ValueError):

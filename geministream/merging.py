@@ -1,7 +1,7 @@
 """One response out of many chunks."""
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Dict, Iterable, List, Optional, Set
 
 from .errors import GeministreamError
@@ -159,8 +159,9 @@ _GROWING = ("citation_metadata", "logprobs_result")
 
 
 def _given(message: Any) -> Dict[str, Any]:
-    values = message.__dict__
-    return {f.name: values[f.name] for f in fields(message) if f.name != "extra" and values.get(f.name) is not None}
+    """The fields that are set; not ``extra``, and not what other rooms noted (``_request``)."""
+    values = message.__dict__.items()
+    return {n: v for n, v in values if v is not None and n != "extra" and n[0] != "_"}
 
 
 def _joined(texts: List[str]) -> str:
