@@ -118,6 +118,9 @@ class _ServerSentEvents:
             self._after_cr = False
             if data[:1] == b"\n":
                 data = data[1:]
+        if self._partial and b"\n" not in data and b"\r" not in data:
+            self._hold(data)  # the inside of a long line, which need not be copied twice
+            return
         # bytes.splitlines knows CR, LF and CRLF alone; str.splitlines knows too many.
         lines: List[Union[bytes, bytearray]] = list(data.splitlines(keepends=True))
         if not lines:
@@ -127,8 +130,6 @@ class _ServerSentEvents:
         if self._partial and lines:
             self._partial += lines[0]
             lines[0], self._partial = self._partial, bytearray()
-        if tail:
-            self._partial += tail
         # While a value of many MiB is with the caller, its bytes must not be
         # held by this list or a local variable: hence pop, and no for loop.
         lines.reverse()
@@ -149,8 +150,7 @@ class _ServerSentEvents:
                 self._name = b""
             else:
                 yield from self._other_line(line)
-        if len(self._partial) > self._limit + len("data: "):
-            raise _too_large(self._limit)
+        self._hold(tail)
 
     def close(self) -> Iterator[Any]:
         partial, self._partial = self._partial, bytearray()
@@ -165,6 +165,11 @@ class _ServerSentEvents:
             raise IncompleteStreamError("the stream ended in the middle of an event") from error
         if self._bare is not None:
             yield from self._bare.close()
+
+    def _hold(self, data: bytes) -> None:
+        self._partial += data
+        if len(self._partial) > self._limit + len("data: "):
+            raise _too_large(self._limit)
 
     def _add_data(self, line: Union[bytes, bytearray]) -> None:
         if self._data is None:

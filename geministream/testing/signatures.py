@@ -31,10 +31,11 @@ class Signatures:
         for candidate in chunk.get("candidates") or []:
             for part in (candidate.get("content") or {}).get("parts") or []:
                 signature = _bytes(part)
+                streamed = _streamed_call(part)
                 with self._lock:
                     if signature:
-                        self._parts.setdefault(signature, set()).add(_canonical(part))
-                    if "functionCall" in part:
+                        self._parts.setdefault(signature, set()).add(streamed or _canonical(part))
+                    if "functionCall" in part and not streamed:
                         signatures = self._calls.setdefault(_canonical(part), set())
                         if signature:
                             signatures.add(signature)
@@ -47,7 +48,8 @@ class Signatures:
             for n, part in enumerate(content.get("parts") or []):
                 signature = _bytes(part)
                 if signature and part["thoughtSignature"] not in LET_THROUGH:
-                    if _canonical(part) not in self._parts.get(signature, ()):
+                    issued = self._parts.get(signature, set())
+                    if not issued & {_canonical(part), _named_call(part)}:
                         return Answer.failure(
                             400, f"Corrupted thought signature in contents[{k}].parts[{n}].")
                 if "functionCall" in part:
@@ -83,6 +85,18 @@ def _bytes(part: dict) -> bytes:
         return bytes_of(written)
     except ValueError:
         return written.encode()  # a script's own
+
+
+def _streamed_call(part: dict) -> str:
+    """Stands for a call whose arguments come in pieces: the client sends it back whole."""
+    call = part.get("functionCall")
+    pieces = isinstance(call, dict) and ("partialArgs" in call or call.get("willContinue"))
+    return _named_call(part) if pieces else ""
+
+
+def _named_call(part: dict) -> str:
+    call = part.get("functionCall")
+    return f"call of {call.get('name')}" if isinstance(call, dict) else ""
 
 
 def _canonical(part: dict) -> str:
