@@ -89,6 +89,7 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
             inflater, data = _inflater(start), start
         try:
             while True:
+                before = inflater.copy()
                 out = inflater.decompress(data, PIECE)
                 if out:
                     yield out
@@ -99,9 +100,21 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 elif not data and len(out) < PIECE:
                     break
         except zlib.error as error:
+            yield from _up_to_damage(before, data)
             raise StreamDecodeError(f"the compressed answer is damaged: {error}") from error
     if start and (inflater is None or not inflater.eof):
         raise IncompleteStreamError("the compressed answer was cut short")
+
+
+def _up_to_damage(inflater: Any, data: bytes) -> Iterator[bytes]:
+    """What zlib has of a piece before the byte at which it fails; it does not say by itself."""
+    for position in range(len(data)):
+        try:
+            out = inflater.decompress(data[position : position + 1])
+        except zlib.error:
+            return
+        if out:
+            yield out
 
 
 def _inflater(start: bytes) -> Any:

@@ -260,7 +260,7 @@ def api_error(
         error = error[0]
     fields = error if isinstance(error, dict) else {"message": error}
     message = fields.get("message")
-    message = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)
+    message = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)[:500]
     upstream = _upstream_error(message)
     if upstream:
         # A gateway put the upstream's whole error into its message.

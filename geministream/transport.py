@@ -308,7 +308,8 @@ class Call:
         reasons = [str(cause) for cause in causes if isinstance(cause, (OSError, http.client.HTTPException))]
         reason = self.redact(reasons[-1] if reasons else str(error))
         answer = TransportError(f"no answer from {host}: {reason}")
-        answer.retryable = "CERTIFICATE_VERIFY_FAILED" not in str(error)
+        refused = ("SSLCertVerificationError", "CertificateError")  # the latter is urllib3's own
+        answer.retryable = not any(type(cause).__name__ in refused for cause in causes)
         return answer
 
     def _timed_out(self, what: str, seconds: Optional[float]) -> GeministreamError:

@@ -1,11 +1,14 @@
 """What all tests share: an environment without surprises."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 
 import pytest
 from raw_server import server_tls
+
+from geministream.testing import LocalServer
 
 # What a developer's shell may hold and would change what the tests see.
 _VARIABLES = (
@@ -53,3 +56,16 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def server():
+    """A `LocalServer`; a fault of its own is raised at the end of the test."""
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(server):
+    """The server's endpoint, without retries."""
+    return dataclasses.replace(server.endpoint, retry=None)

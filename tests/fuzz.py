@@ -14,7 +14,6 @@ import gzip
 import json
 import pickle
 import random
-import sys
 import time
 import zlib
 
@@ -171,17 +170,18 @@ def make_body(pick):
             for piece in in_pieces(pick, body)) + b"0\r\n\r\n"
         return "chunked", mutated_bytes(pick, chunked)
     body = pick.choice(VALID)
-    packed = gzip.compress(body, mtime=0) if sys.version_info >= (3, 8) and how == 18 else zlib.compress(body)
+    packed = gzip.compress(body, mtime=0) if how == 18 else zlib.compress(body)
     return "packed", mutated_bytes(pick, packed)
 
 
 def in_pieces(pick, body):
     if pick.randrange(4) == 0:
         return [body] if body else []
-    size = pick.choice((1, 2, 5, 30, 200))
+    # A tenth of the long bodies in tiny pieces: their number is what takes the time.
+    size = pick.choice((1, 2, 5, 30, 200) if len(body) < 300 or pick.randrange(10) == 0 else (40, 300, 2000))
     pieces, start = [], 0
     while start < len(body):
-        end = start + pick.randint(1, size)
+        end = start + 1 + int(pick.random() * size)
         pieces.append(body[start:end])
         start = end
     return pieces
@@ -283,10 +283,7 @@ def run_case(seed, number):
         stream = iter(pieces)
         assert read_all(dechunk(lambda size: next(stream, b""))) == first, "the split matters"
     else:
-        first, error = read_all(inflate(iter([body] if body else [])))
-        second, again = read_all(inflate(iter(pieces)))
-        # zlib gives nothing of a piece that is damaged, so a smaller piece may give more.
-        assert again == error and (second == first if error is None else second.startswith(first)), "the split matters"
+        assert read_all(inflate(iter(pieces))) == read_all(inflate(iter([body] if body else []))), "the split matters"
     return kind, body, pieces
 
 

@@ -141,7 +141,7 @@ _OPEN.set()
 
 @contextmanager
 def on_terminal(*args, server=None, env=None, err=True):
-    """The program on a pseudo-terminal, and a function that reads it up to some text."""
+    """The program on a pseudo-terminal (``process.terminal``), and a function that reads it up to some text."""
     import pty
 
     ours, its = pty.openpty()
@@ -150,6 +150,7 @@ def on_terminal(*args, server=None, env=None, err=True):
         env = {"TERM": "xterm", **(env or {})}
         with started(*args, server=server, env=env, start_new_session=True, **pipes) as process:
             os.close(its)
+            process.terminal = ours  # what is written to it is typed
             seen = ""
 
             def read(until=None):
