@@ -101,20 +101,20 @@ def texts_of(path):
 
 def test_save_and_load(here, server, tmp_path):
     path = tmp_path / "my talk.json"
-    server.queue("1", "2", "3")
+    server.queue("1", "2", "3", "4")
     result = here("chat", "-s", "Be brief", server=server, stdin=f'one\n/save "{path}"\n'.encode())
     assert result.notes == [f"saved 2 contents to {path}"]
     assert os.listdir(tmp_path) == ["my talk.json"]
 
+    here("chat", "--load", path, "-s", "Be long", server=server, stdin=b"four\n")
+    assert server.requests[1].json["systemInstruction"] == {"parts": [{"text": "Be long"}]}
     lines = f"two\n/system\n/save {path}\n/load {path}\nthree\n".encode()
     result = here("chat", "--load", path, server=server, stdin=lines)
     assert result.status == 0
-    assert [text for _, text in texts(server.requests[1])] == ["one", "1", "two"]
-    assert server.requests[1].json["systemInstruction"] == {"parts": [{"text": "Be brief"}]}
-    assert [text for _, text in texts(server.requests[2])] == ["one", "1", "two", "2", "three"]
-    assert "systemInstruction" not in server.requests[2].json
-    here("chat", "--load", path, "-s", "Be long", server=server, stdin=b"four\n")
-    assert server.requests[3].json["systemInstruction"] == {"parts": [{"text": "Be long"}]}
+    assert [text for _, text in texts(server.requests[2])] == ["one", "1", "two"]
+    assert server.requests[2].json["systemInstruction"] == {"parts": [{"text": "Be brief"}]}
+    assert [text for _, text in texts(server.requests[3])] == ["one", "1", "two", "3", "three"]
+    assert "systemInstruction" not in server.requests[3].json
 
 
 def test_only_a_conversation_is_replaced(here, server, tmp_path):
@@ -138,10 +138,11 @@ def test_what_cannot_be_loaded(here, server, tmp_path, text):
 def test_files(here, server, tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(b"PNG")
-    server.queue("1", "2")
-    lines = f"/file {path}\n/file gs://bucket/a.mp4\nWhat?\n/file '{path}'\n/undo\nAnd?\n".encode()
+    server.queue("1", "2", "3")
+    lines = f"/file {path}\n/file gs://bucket/a.mp4\nWhat?\nAnd?\n/file '{path}'\n/undo\nAnd?\n".encode()
     result = here("chat", server=server, stdin=lines)
     assert result.status == 0
+    assert server.requests[2].json["contents"][-1]["parts"] == [{"text": "And?"}]
     assert [next(iter(part)) for part in server.requests[0].json["contents"][0]["parts"]] == [
         "inlineData", "fileData", "text",
     ]

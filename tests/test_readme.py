@@ -3,7 +3,7 @@
 import pytest
 import readme
 
-from geministream.testing import LocalServer
+from geministream.testing import Answer, LocalServer
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
@@ -56,3 +56,36 @@ def test_cancel(server, capsys):
 def test_local_server(capsys):
     run("local-server")
     assert capsys.readouterr().out.startswith("Once upon a time\n")
+
+
+def test_chat(server, capsys):
+    run("chat")
+    out = capsys.readouterr().out
+    assert "You said: I have 2 dogs" in out and "I was sent 3 contents." in out and server.connections == 1
+
+
+def test_history(server, capsys):
+    run("history")
+    assert "I was sent 3 contents.\nYou said: What is my name?" in capsys.readouterr().out
+
+
+def test_tools(server, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "y")
+    server.queue(
+        Answer.call("set_temperature", {"room": "kitchen", "degrees": 23}), Answer.text("It will ", "be warm."))
+    run("tools")
+    assert asked == ["set_temperature with {'room': 'kitchen', 'degrees': 23}? "]
+    assert capsys.readouterr().out == "It will be warm."
+    response = server.requests[1].json["contents"][2]["parts"][0]["functionResponse"]
+    assert response == {"name": "set_temperature", "response": {"result": "The kitchen will have 23.0 degrees."}}
+
+
+def test_structured(server, capsys):
+    run("structured")
+    assert capsys.readouterr().out == "title 3.0\n"
+
+
+def test_items(server, capsys):
+    run("items")
+    assert capsys.readouterr().out == "value\nvalue 2\n"
