@@ -166,7 +166,7 @@ class _ServerSentEvents:
         if self._bare is not None:
             yield from self._bare.close()
 
-    def _hold(self, data: bytes) -> None:
+    def _hold(self, data: Union[bytes, bytearray]) -> None:
         self._partial += data
         if len(self._partial) > self._limit + len("data: "):
             raise _too_large(self._limit)

@@ -372,7 +372,7 @@ class Call:
             # escaped a credential in its JSON, and put that JSON into another.
             made.details = self.redact_value(made.details)
         except RecursionError:
-            short = {"message": "the error is nested too deeply to be shown"}
+            short: Dict[str, Any] = {"message": "the error is nested too deeply to be shown"}
             if isinstance(error, dict):
                 short.update({name: error.get(name) for name in ("code", "status")})
             made = api_error(short, http_status=reply.status, headers=reply.headers)
@@ -426,7 +426,7 @@ class Reply:
         raw = self._response.raw
         # Below urllib3's response stands http.client's, or a BytesIO in tests
         # with mocks; an adapter of another kind has only read().
-        body = getattr(raw, "_fp", None)
+        body: Any = getattr(raw, "_fp", None)
         read = getattr(body, "read1", None) or raw.read
         if getattr(body, "chunked", False) and body.fp is not None:
             pieces = dechunk(body.fp.read1)
@@ -600,6 +600,7 @@ def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any])
     """Let the pool that will serve this request make connections that know their call."""
     if not isinstance(adapter, HTTPAdapter):
         return
+    pool: Any
     try:
         if hasattr(adapter, "get_connection_with_tls_context"):  # requests 2.32
             pool = adapter.get_connection_with_tls_context(
@@ -609,10 +610,10 @@ def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any])
             pool = adapter.get_connection(prepared.url, settings["proxies"])
     except (requests.RequestException, HTTPError, OSError, ValueError):
         return  # send() will meet the same error, and it is reported there
-    pool.ConnectionCls = _watched(pool.ConnectionCls)  # type: ignore[attr-defined]
+    pool.ConnectionCls = _watched(pool.ConnectionCls)
     for idle in list(getattr(pool.pool, "queue", ())):
         if idle is not None:  # the session made it for a request of its own
-            idle.__class__ = _watched(type(idle))
+            idle.__class__ = _watched(idle.__class__)
 
 
 @lru_cache(maxsize=16)

@@ -186,21 +186,21 @@ class Answer:
         return cls(chunks=list(pieces), **how)
 
     @classmethod
-    def call(cls, name: str, args: Optional[dict] = None, *, signature: Optional[str] = None,
+    def call(cls, name: str, args: Optional[Dict[str, Any]] = None, *, signature: Optional[str] = None,
              id: Optional[str] = None, **how: Any) -> "Answer":
         """Call one function."""
         return cls.calls((name, args or {}), signature=signature, ids=[id] if id else None, **how)
 
     @classmethod
-    def calls(cls, *calls: Tuple[str, dict], signature: Optional[str] = None,
+    def calls(cls, *calls: Tuple[str, Dict[str, Any]], signature: Optional[str] = None,
               ids: Optional[Sequence[str]] = None, text: str = "", **how: Any) -> "Answer":
         """Call functions in parallel: one part for each, the signature beside the first, as at Gemini 3.
 
         Without a `signature` one is made up, from the call.
         """
-        parts: List[dict] = [{"text": text}] if text else []
+        parts: List[Dict[str, Any]] = [{"text": text}] if text else []
         for k, (name, args) in enumerate(calls):
-            part: dict = {"functionCall": {"name": name, "args": args}}
+            part: Dict[str, Any] = {"functionCall": {"name": name, "args": args}}
             if ids:
                 part["functionCall"]["id"] = ids[k]
             if k == 0:
@@ -221,7 +221,7 @@ class Answer:
     @classmethod
     def failure(cls, code: int, message: str = "", status: Optional[str] = None, *,
                 retry_after: Any = None, retry_info: Optional[str] = None,
-                details: Optional[List[dict]] = None, **how: Any) -> "Answer":
+                details: Optional[List[Dict[str, Any]]] = None, **how: Any) -> "Answer":
         """An HTTP error; `retry_after` is the header's value, `retry_info` a duration such as "1.5s"."""
         details = list(details or [])
         if retry_info is not None:
@@ -243,7 +243,7 @@ class Answer:
         return cls(stop_in_head=0, stop_how=how, **more)
 
 
-def error_object(error: Any) -> dict:
+def error_object(error: Any) -> Dict[str, Any]:
     """`{"error": {…}}` from a dict (with or without that key) or (code, status, message, details)."""
     if isinstance(error, int):
         error = (error,)
@@ -257,16 +257,16 @@ def error_object(error: Any) -> dict:
     return {"error": inner}
 
 
-def chunk_of(part: dict, finish: Optional[str] = None) -> dict:
+def chunk_of(part: Dict[str, Any], finish: Optional[str] = None) -> Dict[str, Any]:
     """A chunk that holds one part."""
-    candidate: dict = {"content": {"parts": [part], "role": "model"}}
+    candidate: Dict[str, Any] = {"content": {"parts": [part], "role": "model"}}
     if finish:
         candidate["finishReason"] = finish
     candidate["index"] = 0
     return {"candidates": [candidate], "modelVersion": "scripted", "responseId": "scripted"}
 
 
-def make_signature(part: dict) -> str:
+def make_signature(part: Dict[str, Any]) -> str:
     """A thought signature for this part: opaque to clients, the same for the same part."""
     content = json.dumps({k: v for k, v in part.items() if k != "thoughtSignature"}, sort_keys=True)
     return base64.b64encode(b"\x12LocalServer" + zlib.crc32(content.encode()).to_bytes(4, "big") * 3).decode()
@@ -279,9 +279,9 @@ def dumps(value: Any, pretty: bool = False) -> bytes:
     """JSON as Google writes it: raw UTF-8, but <, >, &, = and ' escaped."""
     space = {"indent": 2, "separators": (",", ": ")} if pretty else {"separators": (",", ": ")}
     try:
-        data = json.dumps(value, ensure_ascii=False, **space).encode()  # type: ignore[arg-type]
+        data = json.dumps(value, ensure_ascii=False, **space).encode()
     except UnicodeEncodeError:  # a lone surrogate can only be escaped
-        data = json.dumps(value, **space).encode()  # type: ignore[arg-type]
+        data = json.dumps(value, **space).encode()
     for char in b"<>&='":  # these never stand outside a JSON string
         data = data.replace(bytes([char]), b"\\u%04x" % char)
     return data
@@ -306,7 +306,7 @@ def _chunks(answer: Answer) -> Iterator[Any]:
         yield item
 
 
-def _watched(items: Iterable[Any], watch: Callable[[dict], None]) -> Iterator[Any]:
+def _watched(items: Iterable[Any], watch: Callable[[Dict[str, Any]], None]) -> Iterator[Any]:
     for item in items:
         if isinstance(item, dict):
             watch(item)
@@ -325,10 +325,10 @@ def _gated(items: Iterable[Any], gates: Sequence[threading.Event]) -> Iterator[A
     yield from gates[passed:]
 
 
-def _merged(items: Iterable[Any]) -> dict:
+def _merged(items: Iterable[Any]) -> Dict[str, Any]:
     """The chunks as the one object that `generateContent` answers."""
-    whole: dict = {}
-    candidates: Dict[int, dict] = {}
+    whole: Dict[str, Any] = {}
+    candidates: Dict[int, Dict[str, Any]] = {}
     for chunk in items:
         if not isinstance(chunk, dict):
             continue
@@ -355,7 +355,7 @@ def render(
     *,
     newline: bytes = b"\r\n",
     done: bool = False,
-    watch: Callable[[dict], None] = lambda chunk: None,
+    watch: Callable[[Dict[str, Any]], None] = lambda chunk: None,
 ) -> Tuple[int, Dict[str, str], Iterator[Item]]:
     """The status, headers and body of an answer.
 
@@ -384,14 +384,14 @@ def render(
 
 
 def _framed(
-    answer: Answer, framing: str, newline: bytes, done: bool, watch: Callable[[dict], None]
+    answer: Answer, framing: str, newline: bytes, done: bool, watch: Callable[[Dict[str, Any]], None]
 ) -> Iterator[Item]:
     items = _gated(_watched(_chunks(answer), watch), answer.gates)
     error = None if answer.stream_error is None else error_object(answer.stream_error)
     form = answer.error_form or {"sse": "data", "json": "element"}.get(framing, "raw")
     if framing == "object":
         waits: List[Any] = []
-        chunks: List[dict] = []
+        chunks: List[Dict[str, Any]] = []
         for item in items:
             (chunks if isinstance(item, dict) else waits).append(item)
         yield from waits

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .answers import Answer
 from .model import bytes_of, normal
@@ -94,7 +94,7 @@ def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
     return normal(value), None
 
 
-def check(request: dict, *, strict: bool = True) -> Optional[Answer]:
+def check(request: Dict[str, Any], *, strict: bool = True) -> Optional[Answer]:
     """The error for a `GenerateContentRequest` in its normal form, or None.
 
     Only a `strict` server refuses unknown fields at the top level.
@@ -111,13 +111,13 @@ def check(request: dict, *, strict: bool = True) -> Optional[Answer]:
     return _check_tool_turn(request["contents"])
 
 
-def check_count(request: dict) -> Optional[Answer]:
+def check_count(request: Dict[str, Any]) -> Optional[Answer]:
     """The error for a `CountTokensRequest`, or None."""
     found = list(_violations(request, COUNT_REQUEST, "")) + _unknown(request, COUNT_REQUEST)
     return bad_request("\n".join(text for _, text in found), found) if found else None
 
 
-def _unknown(request: dict, known: dict) -> List[Violation]:
+def _unknown(request: Dict[str, Any], known: Dict[str, Any]) -> List[Violation]:
     return [(name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
             for name in request if name not in known]
 
@@ -177,7 +177,7 @@ def _number_violations(value: Any, kind: Number, path: str) -> Iterator[Violatio
         yield path, f"{path.rpartition('.')[2]} must be in the range {bounds}, got {value}."
 
 
-def _demands(request: dict) -> Iterator[Violation]:
+def _demands(request: Dict[str, Any]) -> Iterator[Violation]:
     """What is missing, where all that is there is well-formed."""
     contents = request.get("contents") or []
     if not contents:
@@ -210,7 +210,7 @@ def _demands(request: dict) -> Iterator[Violation]:
                        "Invalid function name. Must start with a letter or an underscore.")
 
 
-def _check_tool_turn(contents: List[dict]) -> Optional[Answer]:
+def _check_tool_turn(contents: List[Dict[str, Any]]) -> Optional[Answer]:
     """A turn of function responses answers each call of the turn before it."""
     for before, content in zip([{}] + contents, contents):
         answers = sum("functionResponse" in part for part in content.get("parts") or [])

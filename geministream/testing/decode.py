@@ -53,7 +53,7 @@ class LongDecode:
     def on(self) -> bool:
         return self.tokens_per_request is not None or self.checkpoint_every is not None
 
-    def issue(self, chunk: dict, request: dict) -> None:
+    def issue(self, chunk: Dict[str, Any], request: Dict[str, Any]) -> None:
         """Remember to which request the tokens of a chunk belong."""
         for candidate in chunk.get("candidates") or []:
             token = isinstance(candidate, dict) and candidate.get("continuationToken")
@@ -63,14 +63,14 @@ class LongDecode:
                     if len(self._issued) > REMEMBERED:
                         del self._issued[next(iter(self._issued))]
 
-    def check(self, request: dict) -> Optional[Answer]:
+    def check(self, request: Dict[str, Any]) -> Optional[Answer]:
         """The error for a token that was issued for another request."""
         token = request.get("continuationToken")
         if token in self._issued and self._issued[token] != fingerprint(request):
             return _other_request()
         return None
 
-    def hop(self, request: dict, number: int, length: Callable[[], int]) -> Union[Hop, Answer]:
+    def hop(self, request: Dict[str, Any], number: int, length: Callable[[], int]) -> Union[Hop, Answer]:
         """Which of the answer's `length()` words the `number`-th request gets, or the error."""
         token = request.get("continuationToken")
         if not self.on:
@@ -105,7 +105,7 @@ class LongDecode:
 
         every = self.checkpoint_every
         if isinstance(every, int):
-            return Hop(start, end, thinking, issue, lambda k: k % every == every - 1, variant)  # type: ignore
+            return Hop(start, end, thinking, issue, lambda k: k % every == every - 1, variant)
         return Hop(start, end, thinking, issue, every or Hop().checkpoint, variant)
 
     def whole_text(self, number: int, words: List[str]) -> str:
@@ -121,7 +121,7 @@ class LongDecode:
         return "".join(reversed(told))
 
 
-def fingerprint(request: dict) -> str:
+def fingerprint(request: Dict[str, Any]) -> str:
     """What stays the same over the hops of one answer."""
     same = {name: value for name, value in request.items() if name != "continuationToken"}
     config: Dict[str, Any] = dict(same.pop("generationConfig", None) or {})

@@ -54,7 +54,7 @@ class StoredFile:
             return "PROCESSING"
         return "FAILED" if self.failure else "ACTIVE"
 
-    def to_dict(self, base: str) -> dict:
+    def to_dict(self, base: str) -> Dict[str, Any]:
         """The file as the API tells it; `base` is the URL up to the version."""
         state = self.state
         # Google's field is the base64 of the *hexadecimal* digest.
@@ -438,7 +438,7 @@ class Files:
         file = self.find(uri)
         return (file.mime_type, file.size, file.sha256) if file else None
 
-    def check(self, request: dict) -> Optional[Answer]:
+    def check(self, request: Dict[str, Any]) -> Optional[Answer]:
         """The error for a request that uses a file that it cannot use."""
         for content in request.get("contents") or []:
             for part in content.get("parts") or []:
@@ -512,7 +512,7 @@ def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _upload_answer(status: str, body: Optional[dict], received: Optional[int] = None) -> Answer:
+def _upload_answer(status: str, body: Optional[Dict[str, Any]], received: Optional[int] = None) -> Answer:
     headers = {"X-Goog-Upload-Status": status}
     if received is not None:
         headers["X-Goog-Upload-Size-Received"] = str(received)

@@ -35,7 +35,7 @@ import json
 import re
 import struct
 import zlib
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .answers import make_signature
 
@@ -48,7 +48,7 @@ FREE_FORM = frozenset((
 #: What the server knows of a file: its URI -> (MIME type, size, SHA-256), or None.
 FileFacts = Callable[[str], Optional[Tuple[str, int, str]]]
 #: Tells the text for a request, in place of the rules.
-Reply = Callable[[dict], str]
+Reply = Callable[[Dict[str, Any]], str]
 
 
 def no_files(uri: str) -> None:
@@ -68,7 +68,7 @@ def camel(value: Any) -> Any:
     return renamed
 
 
-def normal(request: dict) -> dict:
+def normal(request: Dict[str, Any]) -> Dict[str, Any]:
     """A request in camelCase, with each list a list: Google takes a single message for one."""
     request = camel(request)
     for name in ("contents", "tools", "safetySettings"):
@@ -81,7 +81,7 @@ def normal(request: dict) -> dict:
     return request
 
 
-def last_parts(request: dict) -> List[dict]:
+def last_parts(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     """The parts of the last content."""
     contents = request.get("contents")
     return contents[-1].get("parts") or [] if contents else []
@@ -102,7 +102,7 @@ def words(text: str) -> List[str]:
 
 
 def expected_text(
-    request: dict, candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
+    request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> str:
     """The whole text that the model answers to this request (a dict, camelCase or snake_case).
 
@@ -111,19 +111,19 @@ def expected_text(
     return "".join(answer_tokens(normal(request), candidate, files=files, reply=reply)[0])
 
 
-def expected_thoughts(request: dict) -> str:
+def expected_thoughts(request: Dict[str, Any]) -> str:
     """The whole text of the thoughts, where they are asked for."""
     request = normal(request)
     tokens = sum(prompt_token_details(request).values())
     return f"**Reading the prompt**\n\nIt has {tokens} tokens in {len(last_parts(request))} parts.\n"
 
 
-def prompt_text(request: dict) -> str:
+def prompt_text(request: Dict[str, Any]) -> str:
     """The text of the last content's parts."""
     return "\n".join(part["text"] for part in last_parts(request) if part.get("text"))
 
 
-def _told(request: dict, files: FileFacts) -> str:
+def _told(request: Dict[str, Any], files: FileFacts) -> str:
     lines = []
     system = request.get("systemInstruction")
     if system:
@@ -135,7 +135,7 @@ def _told(request: dict, files: FileFacts) -> str:
     return "\n".join(lines)
 
 
-def _told_part(part: dict, files: FileFacts) -> str:
+def _told_part(part: Dict[str, Any], files: FileFacts) -> str:
     if part.get("inlineData"):
         blob = part["inlineData"]
         data = bytes_of(blob.get("data") or "")
@@ -158,7 +158,7 @@ def _told_part(part: dict, files: FileFacts) -> str:
 
 
 def answer_tokens(
-    request: dict, candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
+    request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> Tuple[List[str], str]:
     """The text as tokens, cut as the request says, and the finish reason."""
     config = request.get("generationConfig") or {}
@@ -187,21 +187,21 @@ def answer_tokens(
     return tokens, "STOP"
 
 
-def _modalities(config: dict) -> set:
+def _modalities(config: Dict[str, Any]) -> Set[str]:
     return {str(each).upper() for each in config.get("responseModalities") or ["TEXT"]}
 
 
 # -- functions ---------------------------------------------------------------
 
 
-def function_calls(request: dict) -> List[dict]:
+def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     """The `functionCall`s that the model answers with; usually none."""
     if any("functionResponse" in part for part in last_parts(request)):
         return []
     config = (request.get("toolConfig") or {}).get("functionCallingConfig") or {}
     mode = str(config.get("mode") or "AUTO").upper()
     allowed = config.get("allowedFunctionNames")
-    declared: Dict[str, dict] = {}
+    declared: Dict[str, Dict[str, Any]] = {}
     for tool in request.get("tools") or []:
         for declaration in tool.get("functionDeclarations") or []:
             if not allowed or declaration.get("name") in allowed:
@@ -209,7 +209,7 @@ def function_calls(request: dict) -> List[dict]:
     if mode == "NONE" or not declared:
         return []
     text = prompt_text(request)
-    calls: List[dict] = []
+    calls: List[Dict[str, Any]] = []
     names = "|".join(re.escape(name) for name in sorted(declared, key=len, reverse=True))
     for match in re.finditer(rf"(?<![\w.])({names})(?![\w])(\(\s*)?", text):
         args: Any = None
@@ -224,7 +224,7 @@ def function_calls(request: dict) -> List[dict]:
     return calls
 
 
-def _call(declaration: dict, args: Any, number: int) -> dict:
+def _call(declaration: Dict[str, Any], args: Any, number: int) -> Dict[str, Any]:
     schema = declaration.get("parametersJsonSchema") or declaration.get("parameters") or {"type": "object"}
     if not isinstance(args, dict):
         made = instance_of(schema)
@@ -327,7 +327,7 @@ PRICES = {"image": ("IMAGE", 258), "video": ("VIDEO", 263), "audio": ("AUDIO", 3
           "application": ("DOCUMENT", 258)}
 
 
-def prompt_token_details(request: dict) -> Dict[str, int]:
+def prompt_token_details(request: Dict[str, Any]) -> Dict[str, int]:
     """The prompt's tokens by modality: text by words, each medium at a flat price."""
     counts: Dict[str, int] = {}
     system = request.get("systemInstruction")
@@ -370,7 +370,7 @@ def reworded(word: str, variant: int) -> str:
 class Telling:
     """An answer while it is told: what all its chunks have in common, and the usage so far."""
 
-    def __init__(self, request: dict, model: str, hop: Hop):
+    def __init__(self, request: Dict[str, Any], model: str, hop: Hop):
         self.model = model
         self.seed = json.dumps(request, sort_keys=True).encode()
         self.response_id = base64.urlsafe_b64encode(hashlib.sha256(self.seed).digest()[:12]).decode()
@@ -379,8 +379,8 @@ class Telling:
         self.thoughts = 0
         self.spoken = 0
 
-    def chunk(self, index: int, part: Optional[dict], finish: Optional[str] = None,
-              token: Optional[str] = None) -> dict:
+    def chunk(self, index: int, part: Optional[Dict[str, Any]], finish: Optional[str] = None,
+              token: Optional[str] = None) -> Dict[str, Any]:
         """The next chunk: one part of one candidate."""
         candidate: Dict[str, Any] = {"content": {"parts": [part], "role": "model"}} if part else {}
         if finish:
@@ -400,14 +400,14 @@ class Telling:
 
 
 def generate(
-    request: dict,
+    request: Dict[str, Any],
     model: str,
     *,
     files: FileFacts = no_files,
     reply: Optional[Reply] = None,
     words_per_chunk: int = 3,
     hop: Hop = Hop(),
-) -> Iterator[dict]:
+) -> Iterator[Dict[str, Any]]:
     """The chunks of the answer to a request (in its normal form)."""
     config = request.get("generationConfig") or {}
     told = Telling(request, model, hop)
@@ -433,7 +433,7 @@ def generate(
         return
 
     # Of each candidate: the parts that it has still to give, with their tokens, and how it ends.
-    lanes: List[Tuple[List[Tuple[dict, int]], str]] = []
+    lanes: List[Tuple[List[Tuple[Dict[str, Any], int]], str]] = []
     end = 0
     for index in range(int(config.get("candidateCount") or 1)):
         tokens, finish = answer_tokens(request, index, files=files, reply=reply)
@@ -461,9 +461,9 @@ def generate(
             yield told.chunk(index, part, finish if ends else None, token)
 
 
-def _last_parts(config: dict, told: Telling, index: int, thinks: bool) -> List[Tuple[dict, int]]:
+def _last_parts(config: Dict[str, Any], told: Telling, index: int, thinks: bool) -> List[Tuple[Dict[str, Any], int]]:
     """What follows the text: an image, and a signature on a part of no text."""
-    parts: List[Tuple[dict, int]] = []
+    parts: List[Tuple[Dict[str, Any], int]] = []
     if "IMAGE" in _modalities(config):
         picture = base64.b64encode(png(b"%d" % index + told.seed)).decode()
         parts.append(({"inlineData": {"mimeType": "image/png", "data": picture}}, 258))

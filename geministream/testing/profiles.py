@@ -6,7 +6,7 @@ The facts are in the table "Where and as whom" of the project's wire notes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .answers import Answer
 from .wire import Head
@@ -69,7 +69,7 @@ def _unauthenticated(message: str, reason: Optional[str] = None) -> Answer:
     return Answer.failure(401, message, details=details, headers={"WWW-Authenticate": 'Bearer realm="local"'})
 
 
-def _error_info(reason: str) -> dict:
+def _error_info(reason: str) -> Dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com",
             "metadata": {"service": "generativelanguage.googleapis.com"}}
 

@@ -287,7 +287,7 @@ class LocalServer:
         """How many scripted answers are left."""
         return len(self._queue)
 
-    def expected_text(self, request: dict, candidate: int = 0) -> str:
+    def expected_text(self, request: Dict[str, Any], candidate: int = 0) -> str:
         """The text that the model answers to this request; see `geministream.testing.model`."""
         return model.expected_text(request, candidate, files=self._files.facts, reply=self.reply)
 
@@ -435,7 +435,7 @@ class LocalServer:
             if self.latency:
                 connection.pause(self.latency)
 
-            def watch(chunk: dict) -> None:
+            def watch(chunk: Dict[str, Any]) -> None:
                 self._decode.issue(chunk, request)
                 if self._signatures:
                     self._signatures.issue(chunk)
@@ -535,9 +535,9 @@ class LocalServer:
 
     def _answer(
         self, head: Head, route: Optional[Route], recorded: RecordedRequest, given: Optional[Answer]
-    ) -> Tuple[Answer, dict]:
+    ) -> Tuple[Answer, Dict[str, Any]]:
         """The answer, and the request in its normal form; `given` is what the body alone led to."""
-        request: dict = {}
+        request: Dict[str, Any] = {}
         if route is None or route.kind != "upload":
             given = given or self.profile.check_key(head, self.api_key)
             if given is None and route and route.kind in ("generate", "count"):
@@ -563,7 +563,7 @@ class LocalServer:
             recorded.fault = answer.fault
         return answer, request
 
-    def _check(self, head: Head, route: Route, recorded: RecordedRequest) -> Tuple[dict, Optional[Answer]]:
+    def _check(self, head: Head, route: Route, recorded: RecordedRequest) -> Tuple[Dict[str, Any], Optional[Answer]]:
         """The request in its normal form, and the error in it."""
         if head.method != "POST":
             return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})
@@ -581,12 +581,13 @@ class LocalServer:
 
     def _next_fault(self, recorded: RecordedRequest) -> Optional[Answer]:
         if callable(self.faults):
-            return self.faults(recorded)
+            fault: Optional[Answer] = self.faults(recorded)
+            return fault
         with self._changed:
             return self.faults.pop(0) if self.faults else None
 
     def _own_answer(
-        self, head: Head, route: Optional[Route], request: dict, recorded: RecordedRequest
+        self, head: Head, route: Optional[Route], request: Dict[str, Any], recorded: RecordedRequest
     ) -> Answer:
         """What the server itself answers."""
         if route is None:
@@ -624,7 +625,7 @@ def _no_model(route: Route) -> Answer:
              "supported methods.")
 
 
-def _model_info(name: str) -> dict:
+def _model_info(name: str) -> Dict[str, Any]:
     return {
         "name": f"models/{name}",
         "displayName": f"LocalServer's test program, called as {name}",

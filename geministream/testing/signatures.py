@@ -26,7 +26,7 @@ class Signatures:
         self._parts: Dict[bytes, Set[str]] = {}  # signature -> the parts that it was issued with
         self._calls: Dict[str, Set[bytes]] = {}  # function call -> the signatures that it was issued with
 
-    def issue(self, chunk: dict) -> None:
+    def issue(self, chunk: Dict[str, Any]) -> None:
         """Remember the signatures, and the function calls, of a chunk."""
         for candidate in chunk.get("candidates") or []:
             for part in (candidate.get("content") or {}).get("parts") or []:
@@ -40,7 +40,7 @@ class Signatures:
                         if signature:
                             signatures.add(signature)
 
-    def check(self, contents: List[dict]) -> Optional[Answer]:
+    def check(self, contents: List[Dict[str, Any]]) -> Optional[Answer]:
         """The error for a signature that is missing, has moved, or was not issued here."""
         turn = _current_turn(contents)
         for k, content in enumerate(contents):
@@ -63,13 +63,13 @@ class Signatures:
                                  f"data, function call `{name}`, position {k + 1}.")
         return None
 
-    def _must_be_signed(self, part: dict, first: bool) -> bool:
+    def _must_be_signed(self, part: Dict[str, Any], first: bool) -> bool:
         issued = self._calls.get(_canonical(part))
         # A call that was not made here: the first of a content bears the signature.
         return first if issued is None else bool(issued)
 
 
-def _current_turn(contents: List[dict]) -> int:
+def _current_turn(contents: List[Dict[str, Any]]) -> int:
     """Where the current turn begins: at the user's last content that is no function's answer."""
     for k in range(len(contents) - 1, -1, -1):
         if contents[k].get("role") != "model":
@@ -78,7 +78,7 @@ def _current_turn(contents: List[dict]) -> int:
     return 0
 
 
-def _bytes(part: dict) -> bytes:
+def _bytes(part: Dict[str, Any]) -> bytes:
     """The part's signature: the bytes that count, as clients may write them in either base64 alphabet."""
     written = part.get("thoughtSignature") or ""
     try:
@@ -87,19 +87,19 @@ def _bytes(part: dict) -> bytes:
         return written.encode()  # a script's own
 
 
-def _streamed_call(part: dict) -> str:
+def _streamed_call(part: Dict[str, Any]) -> str:
     """Stands for a call whose arguments come in pieces: the client sends it back whole."""
     call = part.get("functionCall")
     pieces = isinstance(call, dict) and ("partialArgs" in call or call.get("willContinue"))
     return _named_call(part) if pieces else ""
 
 
-def _named_call(part: dict) -> str:
+def _named_call(part: Dict[str, Any]) -> str:
     call = part.get("functionCall")
     return f"call of {call.get('name')}" if isinstance(call, dict) else ""
 
 
-def _canonical(part: dict) -> str:
+def _canonical(part: Dict[str, Any]) -> str:
     """What a part says, without its signature and without what need not be written."""
     said: Dict[str, Any] = {k: v for k, v in part.items() if k != "thoughtSignature" and v is not None}
     if isinstance(said.get("functionCall"), dict):

@@ -17,10 +17,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 #: The longest line, and the most header lines, that are read.
@@ -44,7 +43,7 @@ class BadRequest(Exception):
         self.status = status
 
 
-class Headers(Mapping):
+class Headers(Mapping[str, str]):
     """Header fields by name, in any case; a field sent twice is joined by commas."""
 
     def __init__(self, pairs: List[Tuple[str, str]]):
@@ -187,7 +186,7 @@ class Connection:
 
     def _line(self) -> bytes:
         try:
-            line = self._file.readline(MAX_LINE)
+            line: bytes = self._file.readline(MAX_LINE)
         except (OSError, ValueError) as error:
             raise Gone from error
         if len(line) >= MAX_LINE:
