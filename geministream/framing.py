@@ -40,7 +40,8 @@ _space = re.compile(r"[ \t\n\r]*")
 class Framing:
     """The values of one body, whichever framing it comes in.
 
-    :param max_event_bytes: the largest value that is accepted.
+    :param max_event_bytes: the largest value that is accepted; characters that
+        take several bytes are counted once.
 
     ``feed`` and ``close`` are generators: exhaust one before calling the next.
     Values come out in order, and an error only after all values before it.
@@ -49,7 +50,8 @@ class Framing:
     def __init__(self, max_event_bytes: int = 256 * 2**20) -> None:
         self._limit = max_event_bytes
         self._start = b""
-        self._parser: Union[None, _ServerSentEvents, _JSONBody] = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._parser: Union[None, _ServerSentEvents, JSONValues] = None
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """Yield the values that these bytes complete.
@@ -59,37 +61,71 @@ class Framing:
         parser = self._parser
         if parser is None:
             parser, data = self._detect(data)
-        return parser.feed(data) if parser is not None else iter(())
+            if parser is None:
+                return
+        try:
+            text = self._decoder.decode(data)
+        except UnicodeDecodeError as error:
+            yield from parser.feed(error.object[: error.start].decode("utf-8"))
+            bad = error.object[error.start : error.start + 8]
+            raise StreamDecodeError(f"bad UTF-8: {bad!r}") from None
+        yield from parser.feed(text)
 
     def close(self) -> Iterator[Any]:
         """The body has ended: yield what only its end completes.
 
         :raises IncompleteStreamError: where the body ended inside a value or an array.
         """
-        return self._parser.close() if self._parser is not None else iter(())
+        if self._parser is not None:
+            yield from self._parser.close()
+        if self._decoder.getstate()[0]:
+            raise IncompleteStreamError("the stream ended in the middle of a character")
 
-    def _detect(self, data: bytes) -> Any:
+    def _detect(self, data: bytes) -> Tuple[Any, bytes]:
         self._start += data
         if _BOM.startswith(self._start[:3]) and len(self._start) < 3:
             return None, b""  # it may yet become a byte order mark
         start = self._start[3:] if self._start.startswith(_BOM) else self._start
         start = start.lstrip(b" \t\r\n")
         if start:
-            kind = _JSONBody if start[:1] in b"[{" else _ServerSentEvents
-            self._parser = kind(self._limit)
+            self._parser = (JSONValues if start[:1] in b"[{" else _ServerSentEvents)(self._limit)
         # White space before the first byte means nothing in any framing.
         self._start = b"" if start else self._start[:3]
         return self._parser, start
 
 
+class _Held:
+    """Text of which more must come, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._text: Optional[io.StringIO] = None
+
+    def __bool__(self) -> bool:
+        return self._text is not None
+
+    def add(self, text: str) -> None:
+        """Hold this, too; StreamDecodeError past the limit."""
+        if self._text is None:
+            self._text = io.StringIO()
+        if self._text.tell() + len(text) > self._limit:
+            raise _too_large(self._limit)
+        self._text.write(text)
+
+    def take(self) -> str:
+        """All of it; then nothing is held any more."""
+        text = "" if self._text is None else self._text.getvalue()
+        self._text = None
+        return text
+
+
 # Server-sent events ----------------------------------------------------------
 # https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-_LINE_ENDS = (b"\n", b"\r")
-_BLANK = (b"\r\n", b"\n", b"\r")
-_LINE_ENDS_OF_TEXT = ("\r\n", "\n", "\r")
-_IGNORED_FIELD = re.compile(rb"[\w-]*(?::|\s*$)")
-_DATA = b"data:"
+# Lines end in CR, LF or CRLF alone; str.splitlines knows too many line ends.
+_line = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
+_line_ends = re.compile(r"[ \t]*(?:\r\n|\n|\r){1,2}")
+_ignored_field = re.compile(r"[\w-]*(?::|\s*$)", re.ASCII)
 
 
 class _ServerSentEvents:
@@ -106,92 +142,93 @@ class _ServerSentEvents:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._partial = bytearray()  # a line whose end is not here yet
+        self._held = _Held(limit + len("data: \r"))  # a line whose end is not here yet
         self._after_cr = False  # the last piece ended in CR: a LF may belong to it
-        # The event so far: its first data line as it came, the others appended.
-        self._data: Union[None, bytes, bytearray] = None
-        self._name = b""
+        self._data = _Held(limit)  # the event's data lines so far
+        self._name = ""
         self._bare: Optional[JSONValues] = None  # JSON without data:, over several lines
 
-    def feed(self, data: bytes) -> Iterator[Any]:
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        if self._partial and b"\n" not in data and b"\r" not in data:
-            self._hold(data)  # the inside of a long line, which need not be copied twice
-            return
-        # bytes.splitlines knows CR, LF and CRLF alone; str.splitlines knows too many.
-        lines: List[Union[bytes, bytearray]] = list(data.splitlines(keepends=True))
-        if not lines:
-            return
-        self._after_cr = data[-1:] == b"\r"
-        tail = b"" if lines[-1].endswith(_LINE_ENDS) else lines.pop()
-        if self._partial and lines:
-            self._partial += lines[0]
-            lines[0], self._partial = self._partial, bytearray()
-        # While a value of many MiB is with the caller, its bytes must not be
-        # held by this list or a local variable: hence pop, and no for loop.
-        lines.reverse()
-        while lines:
-            line = lines.pop()
-            if line[:5] == _DATA and self._bare is None:
-                value = None
-                if self._data is None and not self._name and len(line) <= self._limit:
-                    value = _whole_object(line)
-                if value is None:
-                    self._add_data(line)
-                else:
-                    line = b""
+    def feed(self, text: str) -> Iterator[Any]:
+        pos = 1 if self._after_cr and text[:1] == "\n" else 0
+        self._after_cr = text[-1:] == "\r" if text else self._after_cr
+        if self._held and text:
+            self._held.add(text[pos:])
+            if "\n" not in text and "\r" not in text:
+                return  # the inside of a long line
+            text, pos = self._held.take(), 0
+        while pos < len(text):
+            if text.startswith("data:", pos) and not (self._data or self._name or self._bare):
+                value, end = self._object_line(text, pos)
+                if end:
+                    # While a value of many MiB is with the caller, its text shall not be held.
+                    text, pos = (text, end) if end < len(text) else ("", 0)
                     yield value
-            elif line in _BLANK and self._bare is None:
-                if self._data is not None:
-                    yield from self._dispatch()
-                self._name = b""
-            else:
-                yield from self._other_line(line)
-        self._hold(tail)
+                    continue
+            match = _line.match(text, pos)
+            if match is None:
+                self._held.add(text[pos:])
+                return
+            pos = match.end()
+            yield from self._take_line(*match.groups())
 
     def close(self) -> Iterator[Any]:
-        partial, self._partial = self._partial, bytearray()
-        if partial[:5] == _DATA and self._bare is None:
-            self._add_data(partial)
-        elif partial:
-            yield from self._other_line(partial)
+        line = self._held.take()
+        if line:
+            yield from self._take_line(line, "")
         try:
-            if self._data is not None:
-                yield from self._dispatch()
+            yield from self._dispatch()
         except StreamDecodeError as error:
             raise IncompleteStreamError("the stream ended in the middle of an event") from error
         if self._bare is not None:
             yield from self._bare.close()
 
-    def _hold(self, data: Union[bytes, bytearray]) -> None:
-        self._partial += data
-        if len(self._partial) > self._limit + len("data: "):
-            raise _too_large(self._limit)
+    def _object_line(self, text: str, pos: int) -> Tuple[Any, int]:
+        """The object that is all of the data line at ``pos``, and where the next line begins.
 
-    def _add_data(self, line: Union[bytes, bytearray]) -> None:
-        if self._data is None:
-            self._data = line
-        else:
-            if not isinstance(self._data, bytearray):
-                self._data = bytearray(self._data)
-            while self._data[-1:] in _LINE_ENDS:
-                del self._data[-1:]
-            self._data += b"\n" + line[5:]
-        if len(self._data) > self._limit + len("data: \r\n"):
-            raise _too_large(self._limit)
+        Nearly every event is one such line, and nothing behind it can change it:
+        it need not wait for the blank line.  The index is 0 where the line is
+        anything else, or not all here.
+        """
+        try:
+            value, end = _raw_decode(text, pos + (6 if text.startswith(" ", pos + 5) else 5))
+        except (ValueError, RecursionError):
+            return None, 0
+        line_ends = _line_ends.match(text, end)
+        if type(value) is not dict or line_ends is None or end - pos > self._limit:
+            return None, 0
+        return value, line_ends.end()
+
+    def _take_line(self, line: str, end: str) -> Iterator[Any]:
+        if self._bare is None and line.lstrip()[:1] in ("{", "["):
+            yield from self._dispatch()
+            self._bare = JSONValues(self._limit)
+        if self._bare is not None:
+            yield from self._bare.feed(line + end)
+            if self._bare.idle:
+                self._bare = None
+        elif line.startswith("data:"):
+            self._data.add(line[5:] + "\n")
+        elif not line:
+            yield from self._dispatch()
+            self._name = ""
+        elif line.startswith("event:"):
+            self._name = line[6:].strip()
+        elif not line.startswith(":") and not _ignored_field.match(line):
+            yield from self._dispatch()
+            raise StreamDecodeError(
+                f"this is no event stream, it has the line {line[:100]!r}; "
+                "check that the base URL is that of a Gemini API"
+            )
 
     def _dispatch(self) -> Iterator[Any]:
         """The event is complete: yield the values in its data."""
-        assert self._data is not None
-        text = _decode(self._data)
-        self._data = None
-        if self._name == b"error":
-            yield _as_error(text[5:].strip())
+        if not self._data:
             return
-        pos = _end_of_space(text, 5)
+        text = self._data.take().strip(" \t\r\n")
+        if self._name == "error":
+            yield _as_error(text)
+            return
+        pos = 0
         while pos < len(text) and not text.startswith("[DONE]", pos):
             value, pos = _parse(text, pos)
             if isinstance(value, list):
@@ -199,39 +236,6 @@ class _ServerSentEvents:
             else:
                 yield value
             pos = _end_of_space(text, pos)
-
-    def _other_line(self, line: Union[bytes, bytearray]) -> Iterator[Any]:
-        if self._bare is None and line.lstrip()[:1] in (b"{", b"["):
-            if self._data is not None:
-                yield from self._dispatch()
-            self._bare = JSONValues(self._limit)
-        if self._bare is not None:
-            yield from self._bare.feed(_decode(line))
-            if self._bare.idle:
-                self._bare = None
-        elif line[:6] == b"event:":
-            self._name = bytes(line[6:].strip())
-        elif line[:1] != b":" and not _IGNORED_FIELD.match(line):
-            if self._data is not None:
-                yield from self._dispatch()
-            raise StreamDecodeError(
-                f"this is no event stream, it has the line {bytes(line[:100])!r}; "
-                "check that the base URL is that of a Gemini API"
-            )
-
-
-def _whole_object(line: Union[bytes, bytearray]) -> Any:
-    """The object that is all of this data line, or None where it is anything else.
-
-    Nearly every event is one such line, and nothing behind it can change it: it
-    need not wait for the blank line.
-    """
-    try:
-        text = line.decode("utf-8")
-        value, end = _raw_decode(text, 6 if text[5:6] == " " else 5)
-    except (ValueError, RecursionError):
-        return None  # the event may go on, or is bad: `_dispatch` will tell
-    return value if type(value) is dict and text[end:] in _LINE_ENDS_OF_TEXT else None
 
 
 def _as_error(text: str) -> Any:
@@ -248,25 +252,6 @@ def _as_error(text: str) -> Any:
 
 
 # JSON ------------------------------------------------------------------------
-
-
-class _JSONBody:
-    """JSON values in UTF-8."""
-
-    def __init__(self, limit: int) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._values = JSONValues(limit)
-
-    def feed(self, data: bytes) -> Iterator[Any]:
-        try:
-            text = self._decoder.decode(data)
-        except UnicodeDecodeError as error:
-            yield from self._values.feed(error.object[: error.start].decode("utf-8"))
-            raise _bad_utf8(error) from None
-        yield from self._values.feed(text)
-
-    def close(self) -> Iterator[Any]:
-        return self._values.close()
 
 
 # Where the text stands between two values.
@@ -305,7 +290,7 @@ class JSONValues:
     def __init__(self, limit: int = 256 * 2**20) -> None:
         self._limit = limit
         self._state = _OUTSIDE
-        self._held: Optional[io.StringIO] = None  # a value whose end is not here yet
+        self._held = _Held(limit)  # a value whose end is not here yet
         # Where the search for its end stands:
         self._depth = 0
         self._in_string = False
@@ -315,7 +300,7 @@ class JSONValues:
     @property
     def idle(self) -> bool:
         """Nothing is under way: the text could end here."""
-        return self._state is _OUTSIDE and self._held is None
+        return self._state is _OUTSIDE and not self._held
 
     def feed(self, text: str) -> Iterator[Any]:
         """Yield the values that this piece of text completes.
@@ -323,15 +308,14 @@ class JSONValues:
         :raises StreamDecodeError: where the text is not JSON.
         """
         pos = 0
-        if self._held is not None:
+        if self._held:
             if not text:
                 return  # or it would end an escape
             pos = self._find_end(text, 0)
+            self._held.add(text if pos < 0 else text[:pos])
             if pos < 0:
-                self._hold(text)
                 return
-            self._hold(text[:pos])
-            yield self._release()
+            yield self._held_value()
         while True:
             pos = _end_of_space(text, pos)
             if pos == len(text):
@@ -354,7 +338,7 @@ class JSONValues:
                 self._scalar = text[pos] not in '{["'
                 end = self._find_end(text, pos)
                 if end < 0:
-                    self._hold(text[pos:])
+                    self._held.add(text[pos:])
                     return
                 value, end = _parse(text, pos)
             elif end - pos > self._limit:
@@ -369,21 +353,12 @@ class JSONValues:
         :raises IncompleteStreamError: where it ended inside a value or an array.
         """
         if not self.idle:
-            what = "a JSON array" if self._held is None else "a JSON value"
+            what = "a JSON value" if self._held else "a JSON array"
             raise IncompleteStreamError(f"the stream ended in the middle of {what}")
         return iter(())
 
-    def _hold(self, text: str) -> None:
-        if self._held is None:
-            self._held = io.StringIO()
-        if self._held.tell() + len(text) > self._limit:
-            raise _too_large(self._limit)
-        self._held.write(text)
-
-    def _release(self) -> Any:
-        assert self._held is not None
-        text = self._held.getvalue()
-        self._held = None
+    def _held_value(self) -> Any:
+        text = self._held.take()
         self._state = self._values[self._state]
         value, end = _parse(text, 0)
         if end != len(text):
@@ -453,18 +428,6 @@ def _parse(text: str, pos: int) -> Tuple[Any, int]:
         raise StreamDecodeError(
             f"bad JSON: {str(error)[:80]}, near {text[max(at - 20, 0) : at + 20]!r}"
         ) from None
-
-
-def _decode(data: Union[bytes, bytearray]) -> str:
-    try:
-        # A sequence that the end of the body cut is left out: the JSON is cut, then.
-        return codecs.utf_8_decode(data, "strict", False)[0]
-    except UnicodeDecodeError as error:
-        raise _bad_utf8(error) from None
-
-
-def _bad_utf8(error: UnicodeDecodeError) -> StreamDecodeError:
-    return StreamDecodeError(f"bad UTF-8: {error.object[error.start : error.start + 8]!r}")
 
 
 def _too_deep() -> StreamDecodeError:

@@ -329,7 +329,12 @@ class GenerateContentResponse(Message):
     @property
     def text(self) -> str:
         """The text of the answer, without the thoughts; "" where there is none."""
-        return "".join([p.text for p in self.parts if isinstance(p.text, str) and not p.thought])
+        candidates: Any = self.candidates
+        try:  # not through `parts`: this is asked of every chunk
+            parts = candidates[0].content.parts
+            return "".join([p.text for p in parts if isinstance(p, Part) and p.text and not p.thought])
+        except (AttributeError, LookupError, TypeError):
+            return "".join([p.text for p in self.parts if isinstance(p.text, str) and not p.thought])
 
     @property
     def thoughts(self) -> str:
