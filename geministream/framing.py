@@ -196,6 +196,8 @@ class _ServerSentEvents:
         line_ends = _line_ends.match(text, end)
         if type(value) is not dict or line_ends is None or end - pos > self._limit:
             return None, 0
+        if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
+            return None, 0  # to JSON a line end is white space, but here the line ends
         return value, line_ends.end()
 
     def _take_line(self, line: str, end: str) -> Iterator[Any]:
@@ -422,12 +424,13 @@ def _parse(text: str, pos: int) -> Tuple[Any, int]:
     try:
         return _raw_decode(text, pos)
     except RecursionError:
-        raise _too_deep() from None
+        bad = _too_deep()
     except ValueError as error:
         at = getattr(error, "pos", pos)
-        raise StreamDecodeError(
+        bad = StreamDecodeError(
             f"bad JSON: {str(error)[:80]}, near {text[max(at - 20, 0) : at + 20]!r}"
-        ) from None
+        )
+    raise bad  # out here, so that its context does not hold all of the text
 
 
 def _too_deep() -> StreamDecodeError:

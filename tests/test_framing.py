@@ -91,6 +91,15 @@ def test_a_value_comes_with_its_last_byte(body):
     assert came_at == expected
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_an_object_does_not_go_on_in_the_next_line(end):
+    """Line ends are white space to JSON: without its data: the next line is no part of the event."""
+    body = b'data: {"a":' + end + b' 1}' + end + end
+    whole = values_of([body])
+    assert whole[0] == [] and whole[1] is StreamDecodeError, whole
+    assert values_of([body[i:i + 1] for i in range(len(body))])[:2] == whole[:2]
+
+
 def test_a_bare_cr_whose_lf_comes_with_the_next_piece():
     for body in (sse(A, B), sse(A, B, end=b"\r")):
         whole = values_of([body])
