@@ -10,7 +10,6 @@ import errno
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional, Sequence
 
 from ._version import __version__
@@ -32,6 +31,7 @@ from .cli_request import (
     attachment,
     generation_config,
     inline_bytes,
+    media_directory,
     open_endpoint,
     piped_text,
 )
@@ -127,13 +127,7 @@ def run_stream(args: argparse.Namespace) -> int:
     if not prompt and not args.file:
         raise ConfigurationError("there is nothing to ask: give a prompt, pipe one in, or give a file with -f")
     config = generation_config(args)
-    media = None
-    if args.save_media is not None:
-        media = Path(args.save_media)
-        try:
-            media.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"{media} can be no directory for media: {error.strerror}") from error
+    media = media_directory(args)
     with open_endpoint(args) as endpoint:
         contents: Any = []
         for name in args.file:
@@ -265,6 +259,9 @@ def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
     return parser, commands.choices
 
 
+_SAVE_MEDIA = "save images and other data of the answer here, and print their paths"
+
+
 def _stream_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "prompt",
@@ -285,12 +282,12 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upload", action="store_true", help="upload the files, also those that are small enough to send along"
     )
-    parser.add_argument("--save-media", metavar="DIR", help="save images of the answer here, and print their paths")
     parser.add_argument("--json", action="store_true", help="print each chunk as one line of JSON")
     parser.add_argument(
         "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
     )
     parser.add_argument("--usage", action="store_true", help="tell the tokens on stderr")
+    parser.add_argument("--save-media", metavar="DIR", help=_SAVE_MEDIA)
     _model_arguments(parser)
     _endpoint_arguments(parser)
 
@@ -298,6 +295,7 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
 def _chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load", metavar="FILE", help="go on with a conversation that /save has saved")
     parser.add_argument("--usage", action="store_true", help="tell the tokens of each answer on stderr")
+    parser.add_argument("--save-media", metavar="DIR", help=_SAVE_MEDIA)
     _model_arguments(parser)
     _endpoint_arguments(parser)
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from .chat import Chat
@@ -24,7 +25,7 @@ from .cli_output import (
     show_answer,
     status_of,
 )
-from .cli_request import LARGEST_INLINE, attachment, generation_config, inline_bytes, open_endpoint
+from .cli_request import LARGEST_INLINE, attachment, generation_config, inline_bytes, media_directory, open_endpoint
 from .errors import ConfigurationError, GeministreamError
 from .parts import to_contents
 from .types import Content, Part
@@ -50,9 +51,10 @@ Ctrl-C stops an answer; its message is then not part of the conversation.
 def run(args: argparse.Namespace) -> int:
     """Converse until the end of stdin, and return the exit status."""
     config = generation_config(args)
+    media = media_directory(args)
     fields = {"system_instruction": args.system, "generation_config": config, "deadline": args.deadline}
     with open_endpoint(args) as endpoint, Chat(args.model, endpoint=endpoint, **fields) as chat:
-        conversation = _Conversation(chat, thoughts=args.thoughts, usage=args.usage)
+        conversation = _Conversation(chat, thoughts=args.thoughts, usage=args.usage, media=media)
         if args.load is not None:
             conversation.load(args.load)
             if args.system is not None:
@@ -146,8 +148,9 @@ class _Conversation:
     :ivar chat: the chat.
     """
 
-    def __init__(self, chat: Chat, *, thoughts: bool = False, usage: bool = False) -> None:
+    def __init__(self, chat: Chat, *, thoughts: bool, usage: bool, media: Optional[Path]) -> None:
         self.chat = chat
+        self._media = media
         self._thoughts = thoughts
         self._usage = usage
         self._files: List[Any] = []  # that wait for the next message
@@ -183,7 +186,7 @@ class _Conversation:
     def _say(self, message: List[Any]) -> int:
         self._message, self._answered = message, False
         before = len(self.chat.history)
-        answer = Answer(thoughts=self._thoughts, usage=True)
+        answer = Answer(thoughts=self._thoughts, usage=True, media=self._media)
         try:
             with closing(self.chat.send(message)) as chunks:
                 self._files = []

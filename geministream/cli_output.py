@@ -144,6 +144,8 @@ def in_options(error: BaseException) -> str:
         ("set Endpoint(timeout=)", "give --timeout"),
         ("(auth=)", "(--auth)"),
         ("call wait_for_file() again, or give it longer", "try again later"),
+        ("read it and use part_from_bytes()", "copy it into one first"),
+        ("use part_from_uri('gs://…')", "name it with -f gs://..."),
     ):
         text = text.replace(argument, option)
     return text
@@ -298,7 +300,7 @@ class Answer:
                 continue
             blob = part.inline_data if isinstance(part.inline_data, Blob) else None
             what = f"{blob.mime_type} data" if blob else kind
-            how = "--save-media saves it" if blob else "--json shows it"
+            how = "--save-media saves it" if blob else "stream --json shows it"
             self._not_shown[kind] = f"the answer holds {what}, which is not shown; {how}"
 
     def tell_retry(self, text: str) -> None:

@@ -97,6 +97,18 @@ def _schema(path: str) -> Dict[str, Any]:
     return schema
 
 
+def media_directory(args: argparse.Namespace) -> Optional[Path]:
+    """Where the media of an answer go, or None where nobody wants them."""
+    if args.save_media is None:
+        return None
+    directory = Path(args.save_media)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{directory} can be no directory for media: {error.strerror}") from error
+    return directory
+
+
 # What is sent along -----------------------------------------------------------
 
 

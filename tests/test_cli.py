@@ -3,9 +3,9 @@
 import base64
 import json
 import os
+import shlex
 import signal
 import subprocess
-import threading
 import tracemalloc
 from contextlib import ExitStack
 
@@ -14,7 +14,6 @@ import pytest
 from program import (
     KEY,
     TIMEOUT,
-    Result,
     gated,
     needs_posix,
     needs_pty,
@@ -28,7 +27,9 @@ import geministream
 from geministream import GenerateContentResponse
 from geministream.cli_output import Answer as Shown
 from geministream.cli_output import json_line
+from geministream.cli_serve import how_to_ask
 from geministream.testing import Answer, LocalServer
+from geministream.testing.profiles import PROFILES
 
 here, server = program.here, program.server
 
@@ -515,7 +516,7 @@ def test_what_is_no_text_is_mentioned(here, server):
     server.queue(Answer.call("look_up", {"word": "x"}))
     result = here("stream", "Hello", server=server)
     assert (result.status, result.out) == (0, "")
-    assert result.notes == ["the answer holds functionCall, which is not shown; --json shows it"]
+    assert result.notes == ["the answer holds functionCall, which is not shown; stream --json shows it"]
 
 
 # -- on a terminal ---------------------------------------------------------------
@@ -574,6 +575,16 @@ def test_serve():
         assert line.startswith("POST /v1beta/models/gemini-flash-latest:streamGenerateContent 200, ")
         process.send_signal(signal.SIGINT)
         assert (process.wait(TIMEOUT), process.stderr.read()) == (130, b"")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_example_of_serve_works(here, profile):
+    with LocalServer(profile=profile) as server:
+        key, *args = shlex.split(how_to_ask(server).splitlines()[1])
+        assert args.pop(0) == "geministream"
+        name, _, value = key.partition("=")
+        result = here(*args, env={"GEMINI_API_KEY": None, name: value})
+    assert (result.status, result.out, result.err) == (0, "You said: Hello there\n", "")
 
 
 def test_serve_at_a_port_that_is_taken(server):

@@ -149,6 +149,14 @@ def test_files(here, server, tmp_path):
     assert server.requests[1].json["contents"][-1]["parts"] == [{"text": "And?"}]
 
 
+def test_media_of_an_answer(here, server, tmp_path):
+    chunk = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "UE5H"}}]}, "finishReason": "STOP"}]}
+    server.queue(Answer(chunks=[chunk]))
+    result = here("chat", "--save-media", tmp_path / "new", server=server, stdin=b"Draw\n")
+    assert (result.status, result.out) == (0, f"{tmp_path / 'new' / 'image-1.png'}\n")
+    assert (tmp_path / "new" / "image-1.png").read_bytes() == b"PNG"
+
+
 def test_usage(here, server):
     server.queue("1", "2")
     result = here("chat", server=server, stdin=b"/usage\none\ntwo\n/usage\n")
