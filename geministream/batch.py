@@ -40,8 +40,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Deque, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
-import requests as http
-
 from .codec import shorten
 from .endpoint import Endpoint, Retry, resolve
 from .errors import (
@@ -680,7 +678,7 @@ class _Shared:
         # It is the caller's thread that waits and tries again.
         self._endpoint = replace(endpoint, retry=None)
         self._own = threading.local()
-        self._sessions: List[http.Session] = []
+        self._sessions: List[Any] = []
         self._changed = threading.Condition()
         self._workers: Set[int] = set()  # the threads that are at work
         self._closed = False

@@ -32,7 +32,7 @@ import tempfile
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from .body import PIECE

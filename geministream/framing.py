@@ -63,13 +63,15 @@ class Framing:
             parser, data = self._detect(data)
             if parser is None:
                 return
+        bad = None
         try:
             text = self._decoder.decode(data)
         except UnicodeDecodeError as error:
-            yield from parser.feed(error.object[: error.start].decode("utf-8"))
+            text = error.object[: error.start].decode("utf-8")
             bad = error.object[error.start : error.start + 8]
-            raise StreamDecodeError(f"bad UTF-8: {bad!r}") from None
         yield from parser.feed(text)
+        if bad is not None:
+            raise StreamDecodeError(f"bad UTF-8: {bad!r}")
 
     def close(self) -> Iterator[Any]:
         """The body has ended: yield what only its end completes.

@@ -266,6 +266,7 @@ class Call:
                 auth=None if session.auth else _no_auth,
             )
             prepared = session.prepare_request(request)
+            prepared.register_hook("response", _hide_location)
             settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
             _watch_connections(session.get_adapter(prepared.url), prepared, settings)
             connect, silence = self.endpoint.timeouts
@@ -273,6 +274,7 @@ class Call:
             self.requests_sent += 1
             _running.call, self._query, self._hidden = self, hidden, ""
             response = session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
+            response.headers.update(response.__dict__.pop("_location", {}))
         except (
             requests.RequestException,
             HTTPError,
@@ -323,8 +325,11 @@ class Call:
 
     def _redirected(self, url: str, location: str, count: int) -> str:
         """Where to go on, or TransportError where the credentials must not go."""
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
+        here = urlsplit(url)
+        try:
+            there = urlsplit(urljoin(url, location))
+        except ValueError:
+            raise TransportError(f"{here.netloc} redirects to what is no URL") from None
         if _origin(there) != _origin(here):
             raise TransportError(self.redact(
                 f"refused the redirect from {here.scheme}://{here.netloc} to "
@@ -354,6 +359,14 @@ class Call:
             text = text.replace(secret, "***")
         return text
 
+    def _redact_quote(self, text: str) -> str:
+        """`redact`, where the text quotes what came and the quote may have cut a credential in two."""
+        text = self.redact(text)
+        for secret in self._secrets:
+            for start in range(len(secret) - 7):
+                text = text.replace(secret[start : start + 8], "***")
+        return text
+
     def redact_value(self, value: Any) -> Any:
         """A JSON value without this call's credentials."""
         if isinstance(value, str):
@@ -376,7 +389,7 @@ class Call:
             if isinstance(error, dict):
                 short.update({name: error.get(name) for name in ("code", "status")})
             made = api_error(short, http_status=reply.status, headers=reply.headers)
-        made.message = self.redact(made.message)
+        made.message = (self._redact_quote if len(made.message) <= 500 else self.redact)(made.message)
         made.status = made.status and self.redact(made.status)
         made.args = (made.message,)
         return made
@@ -385,7 +398,7 @@ class Call:
         """Take this call's credentials out of an exception's text, and out of its causes'."""
         for cause in _chain(error):
             if any(isinstance(arg, str) for arg in cause.args):
-                cause.args = tuple(self.redact(a) if isinstance(a, str) else a for a in cause.args)
+                cause.args = tuple(self._redact_quote(a) if isinstance(a, str) else a for a in cause.args)
         return error
 
 
@@ -450,7 +463,8 @@ class Reply:
             raise IncompleteStreamError(f"the body ended {missing} bytes short of its Content-Length")
         if body is not None:
             body.close()
-            # All is read: the connection can serve another request.
+            # All is read: the connection can serve another request, perhaps another call's.
+            call.watch(None)
             getattr(raw, "release_conn", _nothing)()
 
     def _broken(self, error: Exception) -> GeministreamError:
@@ -626,8 +640,10 @@ def _watched(base: Any) -> Any:
         is_watched = True
 
         def connect(self) -> None:
-            self.response_class = base.response_class  # for a proxy's answer to CONNECT
+            # A proxy's answer to CONNECT is read as it always is.
+            ours, self.response_class = self.response_class, base.response_class
             super().connect()
+            self.response_class = ours
             call = getattr(_running, "call", None)
             if call is not None:
                 call.watch(self.sock)
@@ -700,6 +716,12 @@ def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:
 
 def _no_auth(request: Any) -> Any:
     return request
+
+
+def _hide_location(response: requests.Response, **_: Any) -> None:
+    """Or requests would read the body of a redirect at once, all of it, whether it is followed or not."""
+    if "location" in response.headers:
+        response.__dict__["_location"] = {"location": response.headers.pop("location")}
 
 
 def _nothing() -> None:

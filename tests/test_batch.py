@@ -297,18 +297,35 @@ def test_a_slow_caller_is_not_buried_in_results(server):
     results.close()
 
 
+class Watching(ThreadPoolExecutor):
+    """Threads that note how many tasks were under way, and how many were done, when each was handed over."""
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        self.futures, self.notes = [], []
+
+    def submit(self, *args, **kwargs):
+        future = super().submit(*args, **kwargs)
+        self.futures.append(future)
+        done = sum(each.done() for each in self.futures)
+        self.notes.append((len(self.futures) - done, done))
+        return future
+
+
 def test_no_more_workers_than_asked_for(server):
-    lock, most = threading.Lock(), [0]
+    all_here = threading.Event()
 
     def decide(recorded):
-        with lock:
-            busy = sum(not other.finished.is_set() for other in server.requests)
-            most[0] = max(most[0], busy)
-        return Answer(delay=0.005)
+        if server.request_count == 5:
+            all_here.set()
+        return Answer(wait=all_here)
 
     server.answer_with(decide)
-    results = list(generate_many(prompts(60), model=MODEL, endpoint=server.endpoint, max_workers=5))
-    assert len(results) == 60 and most[0] == 5
+    with Watching(16) as executor:
+        results = generate_many(
+            prompts(60), model=MODEL, endpoint=server.endpoint, max_workers=5, executor=executor)
+        assert len(list(results)) == 60
+    assert max(under_way for under_way, _ in executor.notes) == 5
 
 
 def test_each_worker_uses_its_connection_again(server):
@@ -425,15 +442,15 @@ def test_cancel_ends_the_batch(server):
 def test_results_that_were_complete_come_before_the_cancellation(server):
     never, cancel = threading.Event(), Cancel()
     server.answer_with(lambda recorded: Answer(wait=never) if b"slow" in recorded.body else None)
-    results = generate_many(["a", "b", "slow", "slow"], model=MODEL, endpoint=server.endpoint, cancel=cancel)
-    seen = [next(results)]
-    server.wait_until(lambda: sum(recorded.finished.is_set() for recorded in server.requests) == 2)
-    cancel.cancel()
-    with pytest.raises(StreamCancelled):
-        for result in results:
-            seen.append(result)
-    # The answer to the other may have been on its way still; what is not there has been cut off.
-    assert {result.text for result in seen} <= {"You said: a", "You said: b"} and len(seen) in (1, 2)
+    with ThreadPoolExecutor(2) as executor:
+        results = generate_many(
+            ["slow", "a", "b"], model=MODEL, endpoint=server.endpoint, executor=executor, cancel=cancel)
+        assert next(results).text == "You said: a"
+        executor.submit(int).result()  # one thread is stuck, so this came after "b" on the other
+        cancel.cancel()
+        assert next(results).text == "You said: b"
+        with pytest.raises(StreamCancelled):
+            next(results)
 
 
 def test_closing_a_batch_leaves_the_callers_cancel_alone(server):
@@ -651,24 +668,26 @@ def test_after_a_429_half_as_many_are_under_way_and_each_answer_allows_one_more(
 
 
 def test_only_so_many_are_under_way_after_a_429(server):
-    """All eight are refused; the next wave has four."""
-    lock, waves, release = threading.Lock(), [], threading.Event()
+    """All eight are refused; then four are allowed, and one more for each answer."""
+    all_here = {7: threading.Event(), 11: threading.Event(), 19: threading.Event()}
 
     def decide(recorded):
-        with lock:
-            number = len(waves)
-            waves.append(sum(not other.finished.is_set() for other in server.requests))
-        if number < 8:
-            return Answer.failure(429, retry_info="0.2s", wait=release)
-        return None
+        # Eight come, then four, then eight again: each is held until the last of them is here.
+        if recorded.number in all_here:
+            all_here[recorded.number].set()
+        held = [Answer(wait=event) for last, event in all_here.items() if recorded.number <= last]
+        if recorded.number < 8:
+            return Answer.failure(429, retry_info="0.05s", wait=all_here[7])
+        return held[0] if held else None
 
     server.faults = decide
-    teller = threading.Thread(target=lambda: (server.wait_for_request(8), release.set()))
-    teller.start()
-    results = list(generate_many(prompts(16), model=MODEL, endpoint=server.endpoint, max_workers=8))
-    teller.join()
-    assert [result.error for result in results] == [None] * 16
-    assert max(waves[:8]) == 8 and max(waves[8:12]) <= 4
+    with Watching(16) as executor:
+        results = list(generate_many(
+            prompts(30), model=MODEL, endpoint=server.endpoint, max_workers=8, executor=executor, deadline=20))
+    assert [result.error for result in results] == [None] * 30
+    assert [under_way for under_way, _ in executor.notes[:8]] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for under_way, done in executor.notes[8:]:
+        assert under_way <= min(4 + done - 8, 8)
 
 
 def test_a_quota_that_stays_exhausted_is_a_result(server):
@@ -797,6 +816,21 @@ def test_tasks_are_small_and_show_no_key(server):
     assert "param-secret" not in repr(sent)
     assert len(pickle.dumps(sent[0][1])) < 2000
     assert len(pickle.dumps(sent[1][1])) < 302_000  # the bytes once, and not as base64
+
+
+def test_closing_takes_back_what_no_process_has_begun(server):
+    release = threading.Event()
+    server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=release))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        results = generate_many(prompts(50), model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=20)
+        assert next(results).index == 0
+        server.wait_for_request(2)
+        started = time.monotonic()
+        results.close()  # what runs there runs on, and is not waited for
+        assert time.monotonic() - started < 5 and server.request_count == 2
+        release.set()
+    # The pool itself had taken one or two more out of its queue.
+    assert server.request_count <= 5
 
 
 def test_an_executor_that_is_closed(server):

@@ -228,14 +228,14 @@ def test_two_at_once_do_not_mix(server, prompts, output):
 
 
 def test_killed_again_and_again(tmp_path, output):
-    count = 100
+    count = 500
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps(f"prompt {number}") + "\n" for number in range(count)))
     rng = random.Random(5)
     with LocalServer(api_key=KEY, latency=0.01) as server:
-        for _ in range(4):
+        for _ in range(10):
             with started("batch", prompts, "-o", output, "--workers", "4", server=server) as process:
-                server.wait_for_request(server.request_count + rng.randrange(5, 20), TIMEOUT)
+                server.wait_for_request(server.request_count + rng.randrange(5, 45), TIMEOUT)
                 process.kill()
                 process.wait()
             lines = output.read_bytes().count(b"\n")
@@ -243,7 +243,7 @@ def test_killed_again_and_again(tmp_path, output):
         result = run("batch", prompts, "-o", output, "--workers", "4", server=server)
         assert result.status == 0
         # Asked twice is at most what was under way at the kills.
-        assert server.request_count <= count + 4 * 4
+        assert server.request_count <= count + 10 * 4
     check_all_right(output, count)
 
 
