@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .structured import iter_items as iter_items
     from .structured import json_schema as json_schema
     from .structured import parse as parse
-    from .types import *  # noqa: F403
+    from .types import *  # noqa: F401,F403
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.

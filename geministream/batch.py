@@ -53,8 +53,8 @@ from .errors import (
 )
 from .merging import Merger
 from .request import RequestBody
-from .stream import _answer, _Hop, stream_generate
-from .transport import Call, Cancel, _chain, _new_session, is_retryable
+from .stream import answer_chunks, Hop, stream_generate
+from .transport import Call, Cancel, error_chain, new_session, is_retryable
 from .types import GenerateContentResponse
 
 log = logging.getLogger("geministream")
@@ -487,7 +487,7 @@ def _with_partial(error: Exception, prompt: _Prompt, outcome: "_Outcome") -> Exc
     if isinstance(error, (IncompleteStreamError, StreamTimeoutError)):
         error.continuation_token = error.continuation_token or outcome.token
     # A traceback would keep the worker's frames, and with them the request, in memory.
-    for cause in _chain(error):
+    for cause in error_chain(error):
         cause.__traceback__ = None
     return error
 
@@ -646,9 +646,9 @@ def _read(task: _Task, endpoint: Endpoint, outcome: _Outcome) -> None:
     """Read an answer into the outcome, so that what a token secures stays apart from what came since."""
     call = Call(endpoint, deadline=task.deadline, cancel=task.shared.stop)
     call.requests_sent = task.requests_sent  # they also number the chunks, for the sum of usages
-    hop = _Hop(task.token)
+    hop = Hop(task.token)
     try:
-        for chunk in _answer(lambda: call, task.url, task.body, task.token, True, False):
+        for chunk in answer_chunks(lambda: call, task.url, task.body, task.token, True, False):
             progress = hop.add(chunk)
             if outcome.token is None or hop.token != outcome.token:
                 for before in outcome.since:
@@ -709,7 +709,7 @@ class _Shared:
             return self._endpoint
         endpoint: Optional[Endpoint] = getattr(self._own, "endpoint", None)
         if endpoint is None:
-            session = _new_session()
+            session = new_session()
             self._sessions.append(session)
             endpoint = self._own.endpoint = replace(self._endpoint, session=session)
         return endpoint

@@ -42,7 +42,7 @@ from .merging import Merger
 from .parts import ContentsLike, to_contents
 from .schema import Mismatch
 from .stream import stream_generate
-from .transport import _new_session
+from .transport import new_session
 from .types import (
     Candidate,
     Content,
@@ -129,7 +129,7 @@ class Chat:
         self.endpoint = resolve(endpoint, api_key)
         self._session = None
         if self.endpoint.session is None:
-            self._session = _new_session()
+            self._session = new_session()
             # Sockets that the garbage collector closes are reported as leaks.
             weakref.finalize(self, self._session.close)
 

@@ -26,7 +26,6 @@ from .cli_output import (
     status_of,
 )
 from .cli_request import (
-    LARGEST_INLINE,
     OFFLINE_PIECE_DELAY,
     attachment,
     generation_config,
@@ -37,6 +36,7 @@ from .cli_request import (
 )
 from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
 from .errors import ConfigurationError, GeministreamError
+from .parts import LARGEST_INLINE
 from .stream import stream_generate
 
 DEFAULT_MODEL = "gemini-flash-latest"

@@ -25,9 +25,9 @@ from .cli_output import (
     show_answer,
     status_of,
 )
-from .cli_request import LARGEST_INLINE, attachment, generation_config, inline_bytes, media_directory, open_endpoint
+from .cli_request import attachment, generation_config, inline_bytes, media_directory, open_endpoint
 from .errors import ConfigurationError, GeministreamError
-from .parts import to_contents
+from .parts import LARGEST_INLINE, to_contents
 from .types import Content, Part
 
 HELP = """\

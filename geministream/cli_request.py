@@ -14,17 +14,14 @@ from .cli_output import is_terminal, note
 from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
 from .errors import ConfigurationError
 from .parts import (
-    _LARGEST_INLINE,
-    _LARGEST_PDF,
+    LARGEST_INLINE,
+    LARGEST_PDF,
     check_file,
     guess_mime_type,
     part_from_path,
     part_from_uri,
 )
 from .types import Blob, File, Part
-
-# The most bytes of media in one request, and of a PDF among them.
-LARGEST_INLINE, LARGEST_PDF = _LARGEST_INLINE, _LARGEST_PDF
 
 # Seconds between two pieces of the embedded server: a person sees it stream.
 OFFLINE_PIECE_DELAY = 0.025

@@ -27,7 +27,7 @@ import codecs
 import io
 import json
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 from .errors import IncompleteStreamError, StreamDecodeError
 

@@ -84,6 +84,7 @@ class Merger:
 class _CandidateMerger:
     def __init__(self) -> None:
         self._fields: Dict[str, Any] = {}
+        self._grown: Set[str] = set()  # names of fields that are no longer a chunk's own
         self._extra: Dict[str, Any] = {}
         self._content: Dict[str, Any] = {}
         self._content_extra: Dict[str, Any] = {}
@@ -97,6 +98,9 @@ class _CandidateMerger:
             if name == "content" and isinstance(value, Content):
                 self._add_content(value)
             elif name in _GROWING and name in self._fields:
+                if name not in self._grown:
+                    self._grown.add(name)
+                    self._fields[name] = _with_own_lists(self._fields[name])
                 self._fields[name] = _appended(self._fields[name], value)
             else:
                 self._fields[name] = value
@@ -190,16 +194,25 @@ def _has_arguments(call: FunctionCall) -> bool:
     return isinstance(call.args, (dict, type(None))) and isinstance(call.partial_args, (list, type(None)))
 
 
+def _with_own_lists(message: Any) -> Any:
+    if not hasattr(message, "to_dict"):
+        return message
+    lists = {name: list(value) for name, value in _given(message).items() if isinstance(value, list)}
+    return replace(message, **lists, extra=dict(message.extra))
+
+
 def _appended(before: Any, after: Any) -> Any:
-    """``after``, its lists preceded by those of ``before``."""
+    """``before``, which is changed, with the items of ``after`` added to its lists."""
     if type(before) is not type(after) or not hasattr(before, "to_dict"):
         return after
-    merged = replace(before)
     for name, value in _given(after).items():
         old = getattr(before, name)
-        setattr(merged, name, old + value if isinstance(old, list) and isinstance(value, list) else value)
-    merged.extra = {**before.extra, **after.extra}
-    return merged
+        if isinstance(old, list) and isinstance(value, list):
+            old += value
+        else:
+            setattr(before, name, list(value) if isinstance(value, list) else value)
+    before.extra.update(after.__dict__.get("extra") or {})
+    return before
 
 
 def _sum(usages: List[UsageMetadata]) -> UsageMetadata:

@@ -17,8 +17,8 @@ ContentsLike = Union[PartLike, Content, "List[Any]"]
 
 # The whole request may be 100 MB, base64 (4 bytes for 3) included, and a PDF
 # 50 MB: https://ai.google.dev/gemini-api/docs/file-input-methods
-_LARGEST_INLINE = 100 * 10**6 * 3 // 4
-_LARGEST_PDF = 50 * 10**6
+LARGEST_INLINE = 100 * 10**6 * 3 // 4
+LARGEST_PDF = 50 * 10**6
 
 # What Gemini takes and the standard library of Python 3.8 does not know, or
 # knows by a name that Gemini does not list:
@@ -87,7 +87,7 @@ def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str
     check_file(path)
     mime_type = mime_type or mime_type_of(path)
     size = path.stat().st_size
-    limit = _LARGEST_PDF if mime_type == "application/pdf" else _LARGEST_INLINE
+    limit = LARGEST_PDF if mime_type == "application/pdf" else LARGEST_INLINE
     if size > limit:
         raise ConfigurationError(
             f"{path} has {size} bytes, and {limit} is the most that can be sent inline; "

@@ -116,10 +116,10 @@ def stream_generate(
         extra_body=extra_body,
     )
     call = partial(Call, endpoint, deadline=deadline, cancel=cancel)
-    return _answer(call, url, body, continuation_token, continue_automatically, resume_with_repeats)
+    return answer_chunks(call, url, body, continuation_token, continue_automatically, resume_with_repeats)
 
 
-def _answer(
+def answer_chunks(
     start_call: Callable[[], Call],
     url: str,
     body: RequestBody,
@@ -134,7 +134,7 @@ def _answer(
         empty_hops = 0
         delivered = False
         while True:
-            hop = _Hop(token)
+            hop = Hop(token)
             try:
                 for chunk in _chunks(call, url, body.with_token(token)):
                     if hop.add(chunk):
@@ -217,7 +217,7 @@ def _check_value(call: Call, reply: Reply, value: Any) -> None:
         raise call.api_error(error, reply)
 
 
-class _Hop:
+class Hop:
     """What one request's stream has said so far.
 
     :ivar token: the last continuation token, at first the one that was sent.

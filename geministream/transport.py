@@ -239,7 +239,7 @@ class Call:
     def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> "Reply":
         self.check()
         if self._session is None:
-            self._session = _new_session()
+            self._session = new_session()
         session = self._session
         if callable(self.endpoint.auth) and self._token is None:
             self._token = self.endpoint.auth()
@@ -294,7 +294,7 @@ class Call:
         """The error of the tree for what requests raised instead of returning a response."""
         self.check()
         host = urlsplit(url).netloc
-        causes = list(_chain(error))
+        causes = list(error_chain(error))
         timed_out = any(isinstance(cause, socket.timeout) for cause in causes)
         if isinstance(error, requests.Timeout) or timed_out:
             connected = self._request_left and not isinstance(error, requests.ConnectTimeout)
@@ -396,7 +396,7 @@ class Call:
 
     def redact_chain(self, error: BaseException) -> BaseException:
         """Take this call's credentials out of an exception's text, and out of its causes'."""
-        for cause in _chain(error):
+        for cause in error_chain(error):
             if any(isinstance(arg, str) for arg in cause.args):
                 cause.args = tuple(self._redact_quote(a) if isinstance(a, str) else a for a in cause.args)
         return error
@@ -576,7 +576,7 @@ _running = threading.local()
 _REDIRECTS = (301, 302, 307, 308)  # 303 would turn the POST into a GET
 
 
-def _new_session() -> requests.Session:
+def new_session() -> requests.Session:
     session = requests.Session()
     session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
     adapter = _Adapter()
@@ -638,6 +638,7 @@ def _watched(base: Any) -> Any:
 
     class Watched(base):  # type: ignore[misc]
         is_watched = True
+        response_class: Any
 
         def connect(self) -> None:
             # A proxy's answer to CONNECT is read as it always is.
@@ -728,7 +729,7 @@ def _nothing() -> None:
     pass
 
 
-def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
+def error_chain(error: Optional[BaseException]) -> Iterator[BaseException]:
     """An exception and all that it wraps, each once, the innermost last."""
     seen: Set[int] = set()
     waiting: List[Any] = [error]

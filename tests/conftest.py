@@ -69,3 +69,20 @@ def server():
 def endpoint(server):
     """The server's endpoint, without retries."""
     return dataclasses.replace(server.endpoint, retry=None)
+
+
+# What a test counts or measures, shown at the end of the run.
+_FIGURES = {}
+
+
+@pytest.fixture(scope="session")
+def figures():
+    """A dict of name to number; it is printed when all tests have run."""
+    return _FIGURES
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _FIGURES:
+        terminalreporter.section("figures")
+        for name, number in sorted(_FIGURES.items()):
+            terminalreporter.write_line(f"{name}: {number}")

@@ -24,7 +24,7 @@ from geministream.body import dechunk, inflate
 from geministream.codec import decoder
 from geministream.errors import GeministreamError, api_error
 from geministream.framing import Framing
-from geministream.stream import _Hop
+from geministream.stream import Hop
 from geministream.transport import _error_value
 from geministream.types import GenerateContentResponse
 
@@ -222,7 +222,7 @@ def read_all(pieces):
 def use(values):
     """All that is done with values: by the library, and by a caller."""
     decode = decoder(GenerateContentResponse)
-    hop = _Hop(None)
+    hop = Hop(None)
     chunks = []
     for value in values:
         if not isinstance(value, dict):

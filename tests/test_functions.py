@@ -250,7 +250,8 @@ def test_methods_partials_and_decorated_functions():
 def test_annotated_descriptions():
     annotated = getattr(typing, "Annotated", None) or pytest.importorskip("typing_extensions").Annotated
     assert declared(annotated[int, 5, "in metres", "ignored"]) == {"type": "integer", "description": "in metres"}
-    assert declared(List[annotated[str, "a tag"]])["items"] == {"type": "string", "description": "a tag"}
+    tagged = List[annotated[str, "a tag"]]  # noqa: F722
+    assert declared(tagged)["items"] == {"type": "string", "description": "a tag"}
     assert declared(annotated[int, 5]) == INTEGER
     assert read(annotated[int, "in metres"], 3) == 3
 

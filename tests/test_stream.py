@@ -37,8 +37,8 @@ def outcome(stream):
     """The texts of the chunks, and the error behind them."""
     chunks = []
     try:
-        for chunk in stream:
-            chunks.append(chunk)
+        for each in stream:
+            chunks.append(each)
     except GeministreamError as error:
         return texts_of(chunks), error
     return texts_of(chunks), None

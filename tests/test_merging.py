@@ -1,0 +1,327 @@
+"""collect(): one response out of many chunks, with nothing lost and nothing joined that must stay apart."""
+
+import copy
+import json
+import random
+import time
+
+import pytest
+
+from geministream import GeministreamError, IncompleteStreamError, collect
+from geministream.types import GenerateContentResponse
+
+
+def merged(*chunks, each=None):
+    """The dict of the chunks' merger; the chunks must come out of it as they went in."""
+    made = [GenerateContentResponse.from_dict(chunk) for chunk in chunks]
+    before = copy.deepcopy([chunk.to_dict() for chunk in made])
+    whole = collect(iter(made))
+    assert [chunk.to_dict() for chunk in made] == before, "a chunk was changed"
+    return whole.to_dict()
+
+
+def content(*parts, index=None, **more):
+    candidate = {"content": {"parts": list(parts), "role": "model"}, **more}
+    if index is not None:
+        candidate["index"] = index
+    return {"candidates": [candidate]}
+
+
+def parts_of(*chunks):
+    return merged(*chunks)["candidates"][0]["content"]["parts"]
+
+
+def test_text_is_joined():
+    assert parts_of(content({"text": "a"}), content({"text": "b"}, {"text": "c"}), content({"text": "d"})) == [{"text": "abcd"}]
+
+
+def test_thoughts_stay_apart_from_answers():
+    thought = {"thought": True}
+    assert parts_of(
+        content({"text": "t1", **thought}), content({"text": "t2", **thought}, {"text": "a"}),
+        content({"text": "b", "thought": False}), content({"text": "t3", **thought}), content({"text": "c"}),
+    ) == [{"text": "t1t2", **thought}, {"text": "ab"}, {"text": "t3", **thought}, {"text": "c"}]
+
+
+def test_a_part_with_a_signature_stays_as_it_came():
+    signed, empty = {"text": "b", "thoughtSignature": "c2ln"}, {"text": "", "thoughtSignature": "c2ln"}
+    assert parts_of(content({"text": "a"}), content(signed), content({"text": "c"}), content({"text": "d"}), content(empty)) == [
+        {"text": "a"}, signed, {"text": "cd"}, empty]
+    assert parts_of(content(empty, empty, signed, signed)) == [empty, empty, signed, signed]
+    thought = {"text": "t", "thought": True, "thoughtSignature": "YQ=="}
+    assert parts_of(content({"text": "t", "thought": True}), content(thought), content(thought)) == [
+        {"text": "t", "thought": True}, thought, thought]
+    call = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "-_=="}
+    assert parts_of(content(call), content({"functionCall": {"name": "f", "args": {}}}), content(call)) == [
+        call, {"functionCall": {"name": "f", "args": {}}}, call]
+
+
+def test_a_part_with_anything_unknown_stays_as_it_came():
+    new = {"text": "b", "newField": {"a": 1}}
+    assert parts_of(content({"text": "a"}), content(new), content({"text": "c"})) == [{"text": "a"}, new, {"text": "c"}]
+    video = {"text": "b", "videoMetadata": {"fps": 1.0}}
+    assert parts_of(content({"text": "a"}), content(video)) == [{"text": "a"}, video]
+
+
+def test_media_divides_text():
+    image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    assert parts_of(content({"text": "a"}), content(image), content(image, {"text": "b"}), content({"text": "c"})) == [
+        {"text": "a"}, image, image, {"text": "bc"}]
+
+
+def test_text_that_says_nothing_is_left_out():
+    assert parts_of(content({"text": "a"}), content({"text": ""}), content({"text": "b"})) == [{"text": "ab"}]
+    assert parts_of(content({"text": ""}), content({"text": "", "thought": True})) == []
+    # But not what stands around it.
+    whole = merged(content({"text": ""}, finishReason="STOP"))
+    assert whole["candidates"][0]["finishReason"] == "STOP"
+
+
+def test_candidates_stay_apart_by_their_index():
+    whole = merged(
+        {"candidates": [{"index": 1, "content": {"parts": [{"text": "x"}]}}, {"content": {"parts": [{"text": "a"}]}}]},
+        content({"text": "q"}, index=7, finishReason="SAFETY"),
+        {"candidates": [{"index": 0, "content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"},
+                        {"index": 1, "content": {"parts": [{"text": "y"}]}, "finishReason": "MAX_TOKENS"}]},
+    )
+    assert [(c.get("index", 0), c["content"]["parts"][0]["text"], c["finishReason"]) for c in whole["candidates"]] == [
+        (0, "ab", "STOP"), (1, "xy", "MAX_TOKENS"), (7, "q", "SAFETY")]
+
+
+def test_the_last_usage_counts():
+    usages = [{"promptTokenCount": 5}, {"promptTokenCount": 5, "candidatesTokenCount": 1},
+              {"promptTokenCount": 5, "candidatesTokenCount": 9, "totalTokenCount": 14}]
+    chunks = [{**content({"text": "a"}), "usageMetadata": usage} for usage in usages]
+    assert merged(*chunks)["usageMetadata"] == usages[-1]
+    assert merged(*chunks, content({"text": "b"}))["usageMetadata"] == usages[-1]
+    assert merged(*chunks[:2], {"usageMetadata": usages[2]})["usageMetadata"] == usages[-1]
+
+
+def test_usage_of_several_requests_is_their_sum():
+    def chunk(request, **usage):
+        made = GenerateContentResponse.from_dict({"usageMetadata": usage})
+        made.__dict__["_request"] = request
+        return made
+
+    def details(**counts):
+        return [{"modality": name, "tokenCount": count} for name, count in counts.items()]
+
+    whole = collect([
+        chunk(1, promptTokenCount=5, candidatesTokenCount=100), chunk(1, promptTokenCount=5, candidatesTokenCount=200),
+        chunk(2, promptTokenCount=205, promptTokensDetails=details(TEXT=200, IMAGE=5)),
+        chunk(3, promptTokenCount=6, promptTokensDetails=details(TEXT=6), newField="x"),
+    ])
+    assert whole.usage_metadata.to_dict() == {
+        "promptTokenCount": 216, "candidatesTokenCount": 200, "promptTokensDetails": details(TEXT=206, IMAGE=5), "newField": "x"}
+    assert [usage.prompt_token_count for usage in whole.usage_by_request] == [5, 205, 6]
+
+
+def test_later_metadata_is_kept():
+    whole = merged(
+        {**content({"text": "a"}), "modelVersion": "m-1", "responseId": "r"},
+        content({"text": "b"}, finishReason="STOP", safetyRatings=[{"category": "C", "probability": "LOW"}]),
+        {"candidates": [{"groundingMetadata": {"webSearchQueries": ["q"]}, "avgLogprobs": -0.5}], "modelVersion": "m-2"},
+        {"promptFeedback": {"blockReason": "OTHER"}, "createTime": "2026-01-01T00:00:00Z"},
+    )
+    assert whole == {
+        "candidates": [{
+            "content": {"parts": [{"text": "ab"}], "role": "model"}, "finishReason": "STOP",
+            "safetyRatings": [{"category": "C", "probability": "LOW"}], "groundingMetadata": {"webSearchQueries": ["q"]},
+            "avgLogprobs": -0.5}],
+        "modelVersion": "m-2", "responseId": "r", "promptFeedback": {"blockReason": "OTHER"}, "createTime": "2026-01-01T00:00:00Z"}
+
+
+def test_nulls_take_nothing_away():
+    whole = merged(content({"text": "a"}, finishReason="STOP"),
+                   {"candidates": [{"content": None, "finishReason": None, "index": None}], "modelVersion": None, "usageMetadata": None})
+    assert whole["candidates"][0]["finishReason"] == "STOP" and whole["candidates"][0]["content"]["parts"] == [{"text": "a"}]
+
+
+def test_citations_grow():
+    def cited(*sources, **more):
+        return content({"text": "a"}, citationMetadata={"citationSources": [{"uri": uri} for uri in sources], **more})
+
+    whole = merged(cited("u", "v"), content({"text": "b"}), cited("w", new=1))
+    assert whole["candidates"][0]["citationMetadata"] == {
+        "citationSources": [{"uri": "u"}, {"uri": "v"}, {"uri": "w"}], "new": 1}
+
+
+def test_unknown_fields_are_kept_everywhere():
+    whole = merged({"new": 1, "candidates": [{"new": 2, "content": {"new": 3, "parts": [{"text": "a"}]}}]},
+                   {"newer": 4, "candidates": [{"newer": 5, "content": {"newer": 6}}]})
+    assert whole == {"new": 1, "newer": 4, "candidates": [
+        {"new": 2, "newer": 5, "content": {"new": 3, "newer": 6, "parts": [{"text": "a"}]}}]}
+
+
+# Arguments that are streamed ------------------------------------------------------
+
+
+def call(*pieces, more=True, **fields):
+    made = {"functionCall": {**fields, "partialArgs": list(pieces)}}
+    if more:
+        made["functionCall"]["willContinue"] = True
+    return content(made)
+
+
+def test_arguments_in_pieces_become_one_call():
+    parts = parts_of(
+        call(name="f", id="1"),
+        call({"jsonPath": "$.city", "stringValue": "Par", "willContinue": True}),
+        call({"jsonPath": "$.city", "stringValue": "is"}),
+        call({"jsonPath": "$.days[0].n", "numberValue": 3}, {"jsonPath": "$.days[1].n", "numberValue": 4}),
+        call({"jsonPath": "$['odd.key'][\"x\"]", "boolValue": False}, {"jsonPath": "$.none", "nullValue": "NULL_VALUE"}),
+        call(more=False),
+    )
+    assert parts == [{"functionCall": {"name": "f", "id": "1", "args": {
+        "city": "Paris", "days": [{"n": 3}, {"n": 4}], "odd.key": {"x": False}, "none": None}}}]
+
+
+def test_two_calls_in_pieces():
+    parts = parts_of(
+        call({"jsonPath": "$.a", "stringValue": "x"}, name="f"), call(more=False),
+        call({"jsonPath": "$.a", "stringValue": "y"}, name="g", more=False),
+        content({"functionCall": {"name": "h", "args": {"a": "z"}}}),
+    )
+    assert [part["functionCall"] for part in parts] == [
+        {"name": "f", "args": {"a": "x"}}, {"name": "g", "args": {"a": "y"}}, {"name": "h", "args": {"a": "z"}}]
+
+
+def test_a_string_that_goes_on_is_not_a_string_that_is_given_again():
+    assert parts_of(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, {"jsonPath": "$.a", "stringValue": "y"},
+                         {"jsonPath": "$.a", "stringValue": "z"}, name="f", more=False))[0]["functionCall"]["args"] == {"a": "z"}
+
+
+def test_the_signature_of_a_call_in_pieces_is_kept():
+    first = call({"jsonPath": "$.a", "numberValue": 1}, name="f")
+    first["candidates"][0]["content"]["parts"][0]["thoughtSignature"] = "c2ln"
+    assert parts_of(first, call(more=False))[0] == {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"}
+
+
+def test_a_call_that_breaks_off_is_in_the_partial_response():
+    def stream():
+        yield GenerateContentResponse.from_dict(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f"))
+        raise IncompleteStreamError("broke off")
+
+    with pytest.raises(IncompleteStreamError) as caught:
+        collect(stream())
+    assert caught.value.partial.function_calls[0].args == {"a": "x"}
+
+
+@pytest.mark.parametrize("path", [None, 5, "", "a", "$", "$..a", "$[", "$['a", "$[-1]", "$.a[" + "9" * 5000 + "]", "$[*]", "$.a b"])
+def test_a_path_that_cannot_be_read_loses_nothing(path):
+    piece = {"jsonPath": path, "stringValue": "x"}
+    (part,) = parts_of(call(piece, name="f", more=False))
+    assert "x" in json.dumps(part)
+
+
+@pytest.mark.parametrize("index", [1, 2, 10**6, 999999999])
+def test_an_index_far_out_makes_no_huge_list(index):
+    (part,) = parts_of(call({"jsonPath": f"$.a[{index}]", "stringValue": "x"}, name="f", more=False))
+    assert len(part["functionCall"]["args"]["a"]) <= 2
+
+
+# What goes wrong --------------------------------------------------------------------
+
+
+def test_nothing_is_an_empty_response():
+    assert collect([]).to_dict() == {}
+    assert collect(iter(())).text == ""
+
+
+def test_the_error_knows_what_had_arrived():
+    def stream(*chunks):
+        yield from map(GenerateContentResponse.from_dict, chunks)
+        raise IncompleteStreamError("broke off")
+
+    with pytest.raises(IncompleteStreamError) as caught:
+        collect(stream(content({"text": "a"}), {**content({"text": "b"}), "modelVersion": "m"}))
+    assert caught.value.partial.to_dict() == {
+        "candidates": [{"content": {"parts": [{"text": "ab"}], "role": "model"}}], "modelVersion": "m"}
+    with pytest.raises(IncompleteStreamError) as caught:
+        collect(stream())
+    assert caught.value.partial is None
+
+
+def test_a_partial_response_that_is_there_already_stays():
+    known = GenerateContentResponse.from_dict(content({"text": "all of it"}))
+
+    def stream():
+        yield GenerateContentResponse.from_dict(content({"text": "a"}))
+        error = GeministreamError("x")
+        error.partial = known
+        raise error
+
+    with pytest.raises(GeministreamError) as caught:
+        collect(stream())
+    assert caught.value.partial is known
+
+
+def test_other_exceptions_pass():
+    def stream():
+        yield GenerateContentResponse.from_dict(content({"text": "a"}))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(stream())
+
+
+@pytest.mark.parametrize("chunk", [
+    {"candidates": 5}, {"candidates": [5, None, "x", []]}, {"candidates": [{"content": 5}]}, {"candidates": [{"content": {"parts": 5}}]},
+    {"candidates": [{"content": {"parts": {"text": "a"}}}]}, {"candidates": [{"content": {"parts": [None, 5, "x", [], {}]}}]},
+    {"candidates": [{"content": {"parts": [{"text": 5}]}}]}, {"candidates": [{"index": "0"}]}, {"candidates": [{"index": []}]},
+    {"candidates": [{"citationMetadata": 5}]}, {"candidates": [{"citationMetadata": {"citationSources": 5}}]},
+    {"candidates": [{"finishReason": []}]}, {"usageMetadata": 5}, {"usageMetadata": {"promptTokenCount": "5", "promptTokensDetails": 7}},
+    {"usageMetadata": {"promptTokensDetails": [5, {"modality": [], "tokenCount": 1}, {"modality": "TEXT", "tokenCount": "1"}]}},
+    content({"functionCall": 5}), content({"functionCall": {"name": 5, "args": 5, "partialArgs": 5, "willContinue": 5}}),
+    content({"functionCall": {"args": "x", "willContinue": True}}), content({"functionCall": {"partialArgs": [5, None, {}], "willContinue": True}}),
+    content({"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": 5, "willContinue": True}]}}),
+], ids=lambda chunk: json.dumps(chunk)[:70])
+def test_values_of_other_types_than_expected(chunk):
+    """They are kept where there is a place for them, and break nothing."""
+    plain = content({"text": "a"}, citationMetadata={"citationSources": [{"uri": "u"}]})
+    plain["usageMetadata"] = {"promptTokenCount": 1, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]}
+    for chunks in ([chunk], [chunk, chunk], [plain, chunk], [chunk, plain], [plain, chunk, plain]):
+        made = [GenerateContentResponse.from_dict(each) for each in chunks]
+        for number, each in enumerate(made):
+            each.__dict__["_request"] = number
+        whole = collect(made)
+        whole.to_dict(), repr(whole), whole.text, whole.function_calls
+        if plain in chunks:
+            assert "a" in json.dumps(whole.to_dict())
+
+
+def test_merging_is_linear():
+    def seconds(count, make):
+        chunks = [GenerateContentResponse.from_dict(make(k)) for k in range(count)]
+        best = 10.0
+        for _ in range(2):
+            start = time.process_time()
+            collect(chunks)
+            best = min(best, time.process_time() - start)
+        return best
+
+    shapes = {
+        "text": lambda k: content({"text": "x" * 20}),
+        "text and thoughts": lambda k: content({"text": "x" * 20, "thought": k % 2 == 0}),
+        "calls": lambda k: content({"functionCall": {"name": "f", "args": {"a": k}}}),
+        "citations": lambda k: content({"text": "x"}, citationMetadata={"citationSources": [{"uri": "u"}]}),
+    }
+    for name, make in shapes.items():
+        for _ in range(4):
+            ratio = seconds(16000, make) / max(seconds(4000, make), 0.002)
+            if ratio < 8:
+                break
+        else:
+            pytest.fail(f"{name}: four times the chunks took {ratio:.1f} times as long")
+
+
+def test_any_division_of_the_same_text_gives_the_same():
+    pick = random.Random(3)
+    text = "The quick brown fox \U0001f98a jumps. " * 20
+    for _ in range(20):
+        chunks, start = [], 0
+        while start < len(text):
+            end = start + pick.randint(1, 60)
+            chunks.append(content({"text": text[start:end]}))
+            start = end
+        assert parts_of(*chunks) == [{"text": text}]
