@@ -60,9 +60,10 @@ _MIME_TYPES = {
 
 
 def guess_mime_type(name: str) -> Optional[str]:
-    """The MIME type that a file's name or a URI tells, or None."""
+    """The MIME type that a file's name or a URI tells, or None; a compressed file tells none."""
     name = name.lower()
-    return _MIME_TYPES.get(os.path.splitext(name)[1]) or _standard_types().guess_type(name)[0]
+    known, encoding = _standard_types().guess_type(name)
+    return _MIME_TYPES.get(os.path.splitext(name)[1]) or (None if encoding else known)
 
 
 @lru_cache(maxsize=None)

@@ -368,3 +368,10 @@ def test_a_schema_that_holds_itself():
     schema["properties"]["self"] = schema
     with pytest.raises(ConfigurationError):
         stream_generate("m", "hi", generation_config={"responseSchema": schema}, endpoint=Endpoint(api_key="k"))
+
+
+@pytest.mark.parametrize("name", ["notes.txt.gz", "scan.pdf.bz2", "drawing.svgz"])
+def test_a_compressed_file_is_not_sent_as_what_is_inside(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    with pytest.raises(ConfigurationError, match="does not tell its MIME type"):
+        part_from_path(tmp_path / name)
