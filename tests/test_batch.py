@@ -285,18 +285,6 @@ def test_memory_does_not_grow_with_the_input(server, fails):
     results.close()
 
 
-def test_a_slow_caller_is_not_buried_in_results(server):
-    """While the caller is busy, at most two results for each worker pile up."""
-    source = Counting()
-    results = generate_many(source, model=MODEL, endpoint=server.endpoint, max_workers=3)
-    for count in range(1, 40):
-        next(results)
-        # Busy until all that was handed out is answered: it must be bounded.
-        server.wait_until(lambda: all(recorded.finished.is_set() for recorded in server.requests))
-        assert source.taken <= count + 6
-    results.close()
-
-
 class Watching(ThreadPoolExecutor):
     """Threads that note how many tasks were under way, and how many were done, when each was handed over."""
 
@@ -326,6 +314,29 @@ def test_no_more_workers_than_asked_for(server):
             prompts(60), model=MODEL, endpoint=server.endpoint, max_workers=5, executor=executor)
         assert len(list(results)) == 60
     assert max(under_way for under_way, _ in executor.notes) == 5
+
+
+def test_a_slow_caller_is_not_buried_in_results(server):
+    """While the caller is busy, at most two results for each worker pile up."""
+    source = Counting()
+    with Watching(3) as executor:
+        results = generate_many(source, model=MODEL, endpoint=server.endpoint, max_workers=3, executor=executor)
+        for count in range(1, 40):
+            next(results)
+            concurrent.futures.wait(executor.futures)  # busy until all that was handed out is done
+            assert source.taken <= count + 2 * 3
+        results.close()
+
+
+def test_prompts_that_wait_count_too(server):
+    """All fail and wait for their second attempt: no more are taken in the meantime."""
+    server.faults = lambda recorded: Answer.failure(503, retry_after=0.3)
+    source = Counting()
+    endpoint = replace(server.endpoint, retry=Retry(attempts=2))
+    results = generate_many(source, model=MODEL, endpoint=endpoint, max_workers=3)
+    assert isinstance(next(results).error, ServerError)
+    assert source.taken <= 1 + 2 * 3
+    results.close()
 
 
 def test_each_worker_uses_its_connection_again(server):
@@ -437,6 +448,25 @@ def test_cancel_ends_the_batch(server):
     with pytest.raises(StreamCancelled):
         next(generate_many(["x"], model=MODEL, endpoint=server.endpoint, cancel=cancel))
     assert server.request_count == 4
+
+
+def test_cancel_ends_the_wait_for_a_delay(server):
+    cancel = Cancel()
+    server.faults = lambda recorded: Answer.failure(429, retry_after=50)
+    endpoint = replace(server.endpoint, retry=Retry())
+    results = generate_many(prompts(3), model=MODEL, endpoint=endpoint, max_workers=1, cancel=cancel)
+
+    def stop():
+        server.wait_until(lambda: server.requests and server.requests[0].finished.is_set())
+        cancel.cancel()
+
+    canceller = threading.Thread(target=stop)
+    canceller.start()
+    started = time.monotonic()
+    with pytest.raises(StreamCancelled):
+        next(results)
+    assert time.monotonic() - started < 20
+    canceller.join()
 
 
 def test_results_that_were_complete_come_before_the_cancellation(server):
@@ -580,6 +610,50 @@ def test_what_came_after_the_last_checkpoint_is_not_told_twice():
     assert tokens[0] is None and None not in tokens[1:]
     assert [word.partition("~")[0] for word in result.text.split()] == ["You", "said:", *long.split()]
     assert "~2" in result.text
+
+
+def test_progress_starts_the_count_again():
+    """Each stretch needs two attempts, and no more than two are allowed in a row."""
+    long = " ".join(f"w{k}" for k in range(40))
+    with LocalServer(tokens_per_request=9) as server:
+        server.faults = [None if k % 2 else Answer.failure(503) for k in range(10)]
+        endpoint = replace(server.endpoint, retry=Retry(attempts=2, initial_delay=0.01))
+        (result,) = generate_many([long], model=MODEL, endpoint=endpoint)
+    assert result.text == f"You said: {long}" and result.attempts == 10
+
+
+def test_a_429_in_the_middle_of_an_answer_closes_the_gate():
+    long = " ".join(f"w{k}" for k in range(20))
+    with LocalServer(tokens_per_request=9) as server:
+        arrivals = []
+
+        def decide(recorded):
+            arrivals.append(time.monotonic())
+            return Answer.failure(429, retry_info="0.5s") if len(arrivals) == 2 else None
+
+        server.faults = decide
+        results = list(generate_many([long, "short"], model=MODEL, endpoint=server.endpoint, max_workers=1))
+    assert sorted(result.text for result in results) == sorted([f"You said: {long}", "You said: short"])
+    assert len(arrivals) == 5 and arrivals[2] - arrivals[1] >= 0.5
+
+
+def token_chunk(text, token):
+    return {"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "continuationToken": token}]}
+
+
+def test_all_that_came_is_in_the_partial(server):
+    server.queue(Answer(chunks=[token_chunk("secured ", "t1"), "and since"], finish=None))
+    (result,) = generate_many(["x"], model=MODEL, endpoint=replace(server.endpoint, retry=None))
+    assert isinstance(result.error, IncompleteStreamError) and result.error.continuation_token == "t1"
+    assert result.error.partial.text == "secured and since"
+
+
+def test_a_later_attempt_that_brings_nothing_loses_nothing(server):
+    server.faults = [Answer(chunks=[token_chunk("secured ", "t1"), "and since"], finish=None), *[Answer(body=b"")] * 3]
+    (result,) = generate_many(["x"], model=MODEL, endpoint=server.endpoint)
+    assert isinstance(result.error, IncompleteStreamError) and result.attempts == 4
+    assert result.error.continuation_token == "t1" and result.error.partial.text == "secured "
+    assert [recorded.json.get("continuationToken") for recorded in server.requests] == [None, "t1", "t1", "t1"]
 
 
 def test_a_long_answer_that_fails_for_good_has_its_partial_and_token():

@@ -375,3 +375,8 @@ def test_a_compressed_file_is_not_sent_as_what_is_inside(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x1f\x8b")
     with pytest.raises(ConfigurationError, match="does not tell its MIME type"):
         part_from_path(tmp_path / name)
+
+
+def test_half_a_character_goes_out_escaped():
+    """Servers send such halves in their texts, and a history must not be stuck because of one."""
+    assert RequestBody("a\ud83d").with_token(None) == b'{"contents":[{"parts":[{"text":"a\\ud83d"}],"role":"user"}]}'
