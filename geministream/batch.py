@@ -53,8 +53,8 @@ from .errors import (
 )
 from .merging import Merger
 from .request import RequestBody
-from .stream import answer_chunks, Hop, stream_generate
-from .transport import Call, Cancel, error_chain, new_session, is_retryable
+from .stream import Hop, answer_chunks, stream_generate
+from .transport import Call, Cancel, error_chain, is_retryable, new_session
 from .types import GenerateContentResponse
 
 log = logging.getLogger("geministream")
@@ -681,7 +681,6 @@ class _Shared:
         self._sessions: List[Any] = []
         self._changed = threading.Condition()
         self._workers: Set[int] = set()  # the threads that are at work
-        self._closed = False
 
     def __repr__(self) -> str:
         return "<batch>"
@@ -694,8 +693,6 @@ class _Shared:
         """While a thread makes an attempt: the endpoint, with the thread's own session."""
         thread = threading.get_ident()
         with self._changed:
-            if self._closed:
-                raise StreamCancelled("the batch is over")
             self._workers.add(thread)
         try:
             yield self._own_endpoint()
@@ -719,10 +716,9 @@ class _Shared:
         return threading.get_ident() in self._workers
 
     def close(self, wait: bool) -> None:
-        """Let no attempt begin any more, perhaps wait for the last one, and close the connections."""
-        with self._changed:
-            self._closed = True
-            if wait:
+        """Close the connections, perhaps when the last attempt is over; the switch has been thrown."""
+        if wait:
+            with self._changed:
                 self._changed.wait_for(lambda: not self._workers)
         for session in self._sessions:
             session.close()
