@@ -25,6 +25,7 @@ from .errors import (
     IncompleteStreamError,
     StreamDecodeError,
     StreamTimeoutError,
+    TransportError,
 )
 from .framing import Framing
 from .parts import ContentsLike
@@ -133,6 +134,7 @@ def answer_chunks(
         asked: Set[int] = set()  # hashes of the tokens that hops were asked to go on from
         empty_hops = 0
         delivered = False
+        said: Optional[GeministreamError] = None  # the last error that the server had a part in
         while True:
             hop = Hop(token)
             try:
@@ -149,12 +151,16 @@ def answer_chunks(
                     raise IncompleteStreamError("the answer ended without a finish reason")
             except GeministreamError as error:
                 token = hop.token
+                if said is None or not isinstance(error, TransportError):
+                    said = error
                 at_token = token is not None and (resume_with_repeats or not hop.content_since_token)
                 if (at_token or not delivered) and _again(attempts, error, token):
                     if delivered:
                         log.debug("resuming the answer from its last token")
                     continue
-                raise _final(call, error, token if delivered else None)
+                # What a server said last tells more than that it is no longer there.
+                raise _final(call, said, token if delivered else None)
+            said = None
             if not (hop.continues and continue_automatically):
                 return
             token = hop.token

@@ -414,6 +414,54 @@ def test_a_forgotten_batch_ends_too(server):
     server.wait_for_connections(0)
 
 
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_a_batch_may_be_collected_in_a_worker(server, monkeypatch, own_threads):
+    """A garbage collection can strike on any thread; there is nothing to wait for then."""
+    go, collected, holder, wrong = threading.Event(), threading.Event(), [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: wrong.append(unraisable.exc_value))
+    first = threading.Lock()
+
+    def token():
+        if not first.acquire(blocking=False):
+            go.wait(30)
+            holder.clear()  # the last reference: the generator ends here
+            collected.set()
+        return KEY
+
+    endpoint = replace(server.endpoint, auth=token)
+    server.answer_with(lambda recorded: Answer.text("good"))  # bearer or not
+    server.profile = replace(server.profile, check_key=lambda head, key: None)
+    with ThreadPoolExecutor(2) as executor:
+        holder.append(generate_many(
+            prompts(2), model=MODEL, endpoint=endpoint, max_workers=2, executor=None if own_threads else executor))
+        assert next(holder[0]).text == "good"
+        go.set()
+        assert collected.wait(30)
+    assert wrong == []
+
+
+def test_closing_waits_for_the_callers_threads(server):
+    """When close() returns, nothing of the batch runs there any more."""
+    entered, left = threading.Event(), []
+    first = threading.Lock()
+
+    def token():
+        if not first.acquire(blocking=False):
+            entered.set()
+            time.sleep(0.3)  # busy where no switch ends it
+            left.append(None)
+        return KEY
+
+    endpoint = replace(server.endpoint, auth=token)
+    server.profile = replace(server.profile, check_key=lambda head, key: None)
+    with ThreadPoolExecutor(2) as executor:
+        results = generate_many(prompts(2), model=MODEL, endpoint=endpoint, max_workers=2, executor=executor)
+        next(results)
+        assert entered.wait(30)
+        results.close()
+        assert left == [None]
+
+
 def test_a_script_that_fails_half_way_does_not_wait_for_its_answers(server, run_python):
     never = threading.Event()
     server.answer_with(lambda recorded: None if b"quick" in recorded.body else Answer(chunks=["half", never]))

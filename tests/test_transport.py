@@ -1227,3 +1227,23 @@ def test_a_program_that_does_everything_leaves_nothing_open(run_python):
 def test_signals_are_not_touched():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler or callable(signal.getsignal(signal.SIGINT))
     gc.collect()
+
+
+def test_what_the_server_said_last_outweighs_that_it_is_gone(endpoint):
+    """It answers once, with an error or with nothing, and is not there for the other attempts."""
+    for body, expected in ((b"", IncompleteStreamError), (b'data: {"error": {"code": 503}}\n\n', ServerError)):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            def serve():
+                connection, _ = listener.accept()
+                listener.close()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+
+            server = threading.Thread(target=serve, daemon=True)
+            server.start()
+            there = dataclasses.replace(
+                endpoint, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", retry=Retry(initial_delay=0.0))
+            with pytest.raises(expected):
+                list(stream_generate("m", "Hello", endpoint=there))
+            server.join()
