@@ -233,9 +233,9 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
     :raises ConfigurationError: where no key can be found, or the URL is wrong.
     """
     if endpoint is None:
-        endpoint = Endpoint(base_url=os.environ.get(BASE_URL_VARIABLE) or GOOGLE)
-    elif isinstance(endpoint, str):
-        endpoint = Endpoint(base_url=endpoint)
+        endpoint = os.environ.get(BASE_URL_VARIABLE) or GOOGLE
+    if isinstance(endpoint, str):
+        endpoint, api_key = Endpoint(base_url=endpoint, api_key=api_key), None
     elif not isinstance(endpoint, Endpoint):
         raise ConfigurationError(
             f"endpoint= is an Endpoint, a base URL or None, not a {type(endpoint).__name__}"

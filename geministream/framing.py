@@ -62,16 +62,17 @@ class Framing:
         if parser is None:
             parser, data = self._detect(data)
             if parser is None:
-                return
-        bad = None
+                return iter(())
         try:
-            text = self._decoder.decode(data)
+            return parser.feed(self._decoder.decode(data))
         except UnicodeDecodeError as error:
-            text = error.object[: error.start].decode("utf-8")
-            bad = error.object[error.start : error.start + 8]
-        yield from parser.feed(text)
-        if bad is not None:
-            raise StreamDecodeError(f"bad UTF-8: {bad!r}")
+            return self._until_bad(error)
+
+    def _until_bad(self, error: UnicodeDecodeError) -> Iterator[Any]:
+        assert self._parser is not None
+        yield from self._parser.feed(error.object[: error.start].decode("utf-8"))
+        bad = error.object[error.start : error.start + 8]
+        raise StreamDecodeError(f"bad UTF-8: {bad!r}")
 
     def close(self) -> Iterator[Any]:
         """The body has ended: yield what only its end completes.
@@ -159,7 +160,24 @@ class _ServerSentEvents:
                 return  # the inside of a long line
             text, pos = self._held.take(), 0
         while pos < len(text):
-            if text.startswith("data:", pos) and not (self._data or self._name or self._bare):
+            fresh = not (self._data or self._name or self._bare)
+            # The short way for nearly every event: as Google writes it, one object on one line.
+            while fresh and text.startswith("data: {", pos):
+                try:
+                    value, end = _raw_decode(text, pos + 6)
+                except (ValueError, RecursionError):
+                    break
+                # To JSON a line end is white space, but here the first one must be behind the object.
+                if text.find("\n", pos) != end + 1 or text.find("\r", pos) != end:
+                    break
+                if not text.startswith("\r\n", end + 2) or end - pos > self._limit:
+                    break
+                pos = end + 4
+                # While a value of many MiB is with the caller, its text shall not be held.
+                if pos == len(text):
+                    text, pos = "", 0
+                yield value
+            if fresh and text.startswith("data:", pos):
                 value, end = self._object_line(text, pos)
                 if end:
                     # While a value of many MiB is with the caller, its text shall not be held.
@@ -168,7 +186,8 @@ class _ServerSentEvents:
                     continue
             match = _line.match(text, pos)
             if match is None:
-                self._held.add(text[pos:])
+                if pos < len(text):
+                    self._held.add(text[pos:])
                 return
             pos = match.end()
             yield from self._take_line(*match.groups())

@@ -246,7 +246,9 @@ class Hop:
             if type(candidate) is not Candidate:
                 continue
             index = candidate.index if type(candidate.index) is int else 0
-            if _has_content(candidate):
+            # Once there was content, only a token or an end makes it worth asking again.
+            known = self.content_since_token and index in self._open
+            if not known and _has_content(candidate):
                 self.content_since_token = True
                 self._open.add(index)
             token = candidate.continuation_token

@@ -601,6 +601,12 @@ class _Adapter(HTTPAdapter):
                     pool.close()
         super().close()
 
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        return _watch_pool(super().get_connection_with_tls_context(*args, **kwargs))
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return _watch_pool(super().get_connection(*args, **kwargs))
+
     def request_url(self, request: Any, proxies: Any) -> str:
         url: str = super().request_url(request, proxies)
         call = getattr(_running, "call", None)
@@ -612,8 +618,8 @@ class _Adapter(HTTPAdapter):
 
 def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any]) -> None:
     """Let the pool that will serve this request make connections that know their call."""
-    if not isinstance(adapter, HTTPAdapter):
-        return
+    if not isinstance(adapter, HTTPAdapter) or isinstance(adapter, _Adapter):
+        return  # ours does it itself
     pool: Any
     try:
         if hasattr(adapter, "get_connection_with_tls_context"):  # requests 2.32
@@ -624,10 +630,15 @@ def _watch_connections(adapter: Any, prepared: Any, settings: Mapping[str, Any])
             pool = adapter.get_connection(prepared.url, settings["proxies"])
     except (requests.RequestException, HTTPError, OSError, ValueError):
         return  # send() will meet the same error, and it is reported there
+    _watch_pool(pool)
+
+
+def _watch_pool(pool: Any) -> Any:
     pool.ConnectionCls = _watched(pool.ConnectionCls)
     for idle in list(getattr(pool.pool, "queue", ())):
         if idle is not None:  # the session made it for a request of its own
             idle.__class__ = _watched(idle.__class__)
+    return pool
 
 
 @lru_cache(maxsize=16)
