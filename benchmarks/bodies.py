@@ -100,6 +100,8 @@ def all_bodies() -> Dict[Tuple[str, bool], Body]:
         ("one", False): Body(_once(sse(last))),
         ("small", False): Body(_once(sse(*small))),
         ("small", True): Body(_once(array(*small))),
+        # As many gateways write it.
+        ("small-lf", False): Body(_once([event.replace(b"\r\n", b"\n") for event in sse(*small)])),
         ("small-pretty", True): Body(_once(pretty_array(*small))),
         # Each chunk comes alone, as from a model, and is read alone.
         ("small-slow", False): Body(_once(sse(*small)), pause=0.0001),

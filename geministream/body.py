@@ -17,7 +17,7 @@ PIECE = 2**16  # the most bytes that are read, sent or inflated at once
 # https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 _chunk_head = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n").match
 _end_of_trailers = re.compile(rb"\n\r?\n").search
-_LONGEST_HEAD = 2**14
+_LONGEST_HEAD = 2**12  # with its extensions, of which no use is known
 
 
 def dechunk(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ def dechunk(read: Callable[[int], bytes]) -> Iterator[bytes]:
             if pos >= len(data):
                 left, rest = pos - len(data), b""
                 break
-        if pieces:
+        if any(pieces):
             yield b"".join(pieces)
         if head is None and (len(rest) > _LONGEST_HEAD or b"\n" in rest[2:]):
             raise IncompleteStreamError(f"the answer's chunks are damaged at {rest[:40]!r}")

@@ -120,6 +120,14 @@ def test_values_are_the_json_values():
         ["{'a': [nan, inf, -inf, inf]}"], None)
 
 
+def test_done_ends_an_event_and_no_more():
+    a, b = repr(A), repr(B)
+    assert values_of([b"data: [DONE]\n\n"]) == ([], None)
+    assert values_of([sse(A) + b"data: [DONE]\n\n" + sse(B)]) == ([a, b], None)
+    assert values_of([b"data: " + dumps(A) + b"[DONE] and what not\n\n" + sse(B)]) == ([a, b], None)
+    assert values_of([b"data: [DONE\n\n"]) == ([], StreamDecodeError)
+
+
 def test_lone_surrogates_pass():
     for body in (b'data: {"a": "\\ud800"}\n\n', b'[{"a": "\\ud800"}]', b'{"a": "\\ud800"}'):
         framing = Framing()
@@ -195,6 +203,16 @@ def test_nothing_grows_past_the_limit(body):
             for _ in framing.feed(piece):
                 pass
     assert fed < 3 * limit  # each "data: " counts, and is not kept
+
+
+def test_nesting_without_end_is_refused_long_before_the_limit():
+    framing = Framing()
+    fed = 0
+    with pytest.raises(StreamDecodeError, match="nested"):
+        for piece in in_pieces(b'[{"a":' + b"[" * 10**6, 1000):
+            fed += len(piece)
+            list(framing.feed(piece))
+    assert fed < 50000
 
 
 def test_white_space_without_end_takes_no_memory():
@@ -290,9 +308,9 @@ SHAPES = [
     ("one event of empty data lines", lambda n: b"data:\n" * (160 * n) + b"\n", 4096, 100),
     ("one event of many values", lambda n: b"data: " + b"1 " * (200 * n) + b"\n\n", 4096, 100),
     ("raw JSON of many lines", lambda n: b"data: 1\n\n{" + b"\n" * (100 * n) + b"}\n", 4096, 100),
-    ("comments", lambda n: b":\n" * (500 * n), 4096, 100),
+    ("comments", lambda n: b":\n" * (200 * n), 4096, 100),
     ("a long comment", lambda n: b"data: 1\n\n:" + b"x" * (1000 * n), 64, 100),
-    ("blank lines", lambda n: b"data: 1\n\n" + b"\r" * (1000 * n), 4096, 100),
+    ("blank lines", lambda n: b"data: 1\n\n" + b"\r" * (200 * n), 4096, 100),
     ("white space", lambda n: b" " * (1000 * n) + dumps(A), 64, 100),
     ("white space in an array", lambda n: b"[" + b" " * (1000 * n) + b"]", 64, 100),
     ("a field name", lambda n: b"data: 1\n\n" + b"field" * (200 * n), 64, 100),
