@@ -50,7 +50,7 @@ class Framing:
     def __init__(self, max_event_bytes: int = 256 * 2**20) -> None:
         self._limit = max_event_bytes
         self._start = b""
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._cut = b""  # the beginning of a character whose other bytes are not here yet
         self._parser: Union[None, _ServerSentEvents, JSONValues] = None
 
     def feed(self, data: bytes) -> Iterator[Any]:
@@ -63,10 +63,15 @@ class Framing:
             parser, data = self._detect(data)
             if parser is None:
                 return iter(())
+        if self._cut:
+            data = self._cut + data
         try:
-            return parser.feed(self._decoder.decode(data))
+            # What an incremental decoder calls, without the calls around it.
+            text, used = codecs.utf_8_decode(data, "strict", False)
         except UnicodeDecodeError as error:
             return self._until_bad(error)
+        self._cut = data[used:]
+        return parser.feed(text)
 
     def _until_bad(self, error: UnicodeDecodeError) -> Iterator[Any]:
         assert self._parser is not None
@@ -81,7 +86,7 @@ class Framing:
         """
         if self._parser is not None:
             yield from self._parser.close()
-        if self._decoder.getstate()[0]:
+        if self._cut:
             raise IncompleteStreamError("the stream ended in the middle of a character")
 
     def _detect(self, data: bytes) -> Tuple[Any, bytes]:
@@ -103,14 +108,13 @@ class _Held:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._text: Optional[io.StringIO] = None
-
-    def __bool__(self) -> bool:
-        return self._text is not None
+        self.begun = False
 
     def add(self, text: str) -> None:
         """Hold this, too; StreamDecodeError past the limit."""
         if self._text is None:
             self._text = io.StringIO()
+            self.begun = True
         if self._text.tell() + len(text) > self._limit:
             raise _too_large(self._limit)
         self._text.write(text)
@@ -119,6 +123,7 @@ class _Held:
         """All of it; then nothing is held any more."""
         text = "" if self._text is None else self._text.getvalue()
         self._text = None
+        self.begun = False
         return text
 
 
@@ -128,6 +133,7 @@ class _Held:
 # Lines end in CR, LF or CRLF alone; str.splitlines knows too many line ends.
 _line = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
 _line_ends = re.compile(r"[ \t]*(?:\r\n|\n|\r){1,2}")
+_OBJECT_LINE = ("data: {", "data:{")
 _ignored_field = re.compile(r"[\w-]*(?::|\s*$)", re.ASCII)
 
 
@@ -154,36 +160,36 @@ class _ServerSentEvents:
     def feed(self, text: str) -> Iterator[Any]:
         pos = 1 if self._after_cr and text[:1] == "\n" else 0
         self._after_cr = text[-1:] == "\r" if text else self._after_cr
-        if self._held and text:
+        if self._held.begun and text:
             self._held.add(text[pos:])
             if "\n" not in text and "\r" not in text:
                 return  # the inside of a long line
             text, pos = self._held.take(), 0
         while pos < len(text):
-            fresh = not (self._data or self._name or self._bare)
-            # The short way for nearly every event: as Google writes it, one object on one line.
-            while fresh and text.startswith("data: {", pos):
+            fresh = not (self._data.begun or self._name or self._bare)
+            # The short way for nearly every event: an object on one line.  Nothing
+            # behind its line can change it, so it need not wait for the blank line.
+            while fresh and text.startswith(_OBJECT_LINE, pos):
                 try:
-                    value, end = _raw_decode(text, pos + 6)
+                    value, end = _raw_decode(text, text.find("{", pos))
                 except (ValueError, RecursionError):
                     break
-                # To JSON a line end is white space, but here the first one must be behind the object.
-                if text.find("\n", pos) != end + 1 or text.find("\r", pos) != end:
+                # To JSON a line end is white space, but here the line ends there.
+                if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
                     break
-                if not text.startswith("\r\n", end + 2) or end - pos > self._limit:
+                if end - pos > self._limit:
                     break
-                pos = end + 4
+                if text.startswith("\r\n\r\n", end):
+                    pos = end + 4
+                else:
+                    line_ends = _line_ends.match(text, end)
+                    if line_ends is None:
+                        break
+                    pos = line_ends.end()
                 # While a value of many MiB is with the caller, its text shall not be held.
                 if pos == len(text):
                     text, pos = "", 0
                 yield value
-            if fresh and text.startswith("data:", pos):
-                value, end = self._object_line(text, pos)
-                if end:
-                    # While a value of many MiB is with the caller, its text shall not be held.
-                    text, pos = (text, end) if end < len(text) else ("", 0)
-                    yield value
-                    continue
             match = _line.match(text, pos)
             if match is None:
                 if pos < len(text):
@@ -202,24 +208,6 @@ class _ServerSentEvents:
             raise IncompleteStreamError("the stream ended in the middle of an event") from error
         if self._bare is not None:
             yield from self._bare.close()
-
-    def _object_line(self, text: str, pos: int) -> Tuple[Any, int]:
-        """The object that is all of the data line at ``pos``, and where the next line begins.
-
-        Nearly every event is one such line, and nothing behind it can change it:
-        it need not wait for the blank line.  The index is 0 where the line is
-        anything else, or not all here.
-        """
-        try:
-            value, end = _raw_decode(text, pos + (6 if text.startswith(" ", pos + 5) else 5))
-        except (ValueError, RecursionError):
-            return None, 0
-        line_ends = _line_ends.match(text, end)
-        if type(value) is not dict or line_ends is None or end - pos > self._limit:
-            return None, 0
-        if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
-            return None, 0  # to JSON a line end is white space, but here the line ends
-        return value, line_ends.end()
 
     def _take_line(self, line: str, end: str) -> Iterator[Any]:
         if self._bare is None and line.lstrip()[:1] in ("{", "["):
@@ -245,7 +233,7 @@ class _ServerSentEvents:
 
     def _dispatch(self) -> Iterator[Any]:
         """The event is complete: yield the values in its data."""
-        if not self._data:
+        if not self._data.begun:
             return
         text = self._data.take().strip(" \t\r\n")
         if self._name == "error":
@@ -323,7 +311,7 @@ class JSONValues:
     @property
     def idle(self) -> bool:
         """Nothing is under way: the text could end here."""
-        return self._state is _OUTSIDE and not self._held
+        return self._state is _OUTSIDE and not self._held.begun
 
     def feed(self, text: str) -> Iterator[Any]:
         """Yield the values that this piece of text completes.
@@ -331,7 +319,7 @@ class JSONValues:
         :raises StreamDecodeError: where the text is not JSON.
         """
         pos = 0
-        if self._held:
+        if self._held.begun:
             if not text:
                 return  # or it would end an escape
             pos = self._find_end(text, 0)
@@ -376,7 +364,7 @@ class JSONValues:
         :raises IncompleteStreamError: where it ended inside a value or an array.
         """
         if not self.idle:
-            what = "a JSON value" if self._held else "a JSON array"
+            what = "a JSON value" if self._held.begun else "a JSON array"
             raise IncompleteStreamError(f"the stream ended in the middle of {what}")
         return iter(())
 
