@@ -261,7 +261,7 @@ class Hop:
             if reason not in _NO_REASON:
                 self._ended = True
                 self._open.discard(index)
-                self.continues = reason == "CONTINUATION" and bool(token)
+                self.continues = reason == "CONTINUATION" and type(token) is str and bool(token)
         feedback = chunk.prompt_feedback
         if type(feedback) is PromptFeedback and feedback.block_reason not in _NO_REASON:
             self._ended = True
@@ -296,8 +296,9 @@ def _has_content(candidate: Candidate) -> bool:
 
 def _hide_continuation(chunk: GenerateContentResponse) -> None:
     """To the caller the answer has not ended here."""
-    for candidate in chunk.candidates or ():
-        if candidate.finish_reason == "CONTINUATION":
+    candidates = chunk.candidates
+    for candidate in candidates if type(candidates) is list else ():
+        if type(candidate) is Candidate and candidate.finish_reason == "CONTINUATION":
             candidate.finish_reason = None
 
 

@@ -235,6 +235,7 @@ def use(values):
         assert canonical(chunk.to_dict()) == canonical(value), f"not lossless: {value!r}"
         hop.add(chunk)
         hop.complete
+        _hide_continuation(decode(value))
         read(chunk)
     if chunks:
         for number, chunk in enumerate(chunks):

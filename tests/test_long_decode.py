@@ -410,3 +410,15 @@ def test_memory_stays_flat_over_the_hops():
             tracemalloc.stop()
     print(f"{early} bytes after 50 hops, {late} after 400")
     assert count == 700 and late - early < 100_000
+
+
+def test_odd_values_beside_a_continuation_are_no_crash():
+    """A candidate that is no object is passed on, and a token that is no text is none."""
+    with LocalServer() as server:
+        odd = text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")
+        odd["candidates"].append("x")
+        server.queue(Answer(chunks=[odd]), Answer(chunks=[text_chunk("two", finishReason="STOP")]))
+        assert read(server) == ("one two", None)
+        server.queue(Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken=7)]))
+        assert read(server) == ("one ", None)
+        assert tokens_asked(server) == [None, "t1", None]

@@ -24,7 +24,7 @@ from geministream import (
     collect,
     stream_generate,
 )
-from geministream.testing import Answer
+from geministream.testing import Answer, LocalServer
 
 DEADLINE = 20  # seconds; what hangs fails
 
@@ -125,6 +125,19 @@ def test_an_element_does_not_wait_for_its_comma():
         assert next(stream).text == "one, "
         goes_on.set()
         assert texts_of(stream) == ["three"]
+
+
+@pytest.mark.parametrize("transfer", ["chunked", "length", "close"])
+def test_tls(trusted_tls, transfer):
+    gates = [threading.Event() for _ in range(4)]
+    with LocalServer(tls=trusted_tls) as server:
+        server.queue(Answer(chunks=[A, B, C], gates=gates, transfer=transfer))
+        gates[0].set()
+        came = []
+        for each in ask(dataclasses.replace(server.endpoint, retry=None)):
+            came.append(each)
+            gates[len(came)].set()
+        assert texts_of(came) == THREE
 
 
 @pytest.mark.parametrize("piece", [1, 3])
@@ -293,6 +306,23 @@ def test_several_candidates(server, endpoint):
     server.queue(Answer(chunks=chunks[:2]))
     texts, error = outcome(ask(endpoint))
     assert len(texts) == 2 and type(error) is IncompleteStreamError
+
+
+@pytest.mark.parametrize("token", [7, None, "", [], {}, True], ids=repr)
+def test_a_token_that_is_no_text_continues_nothing(server, endpoint, token):
+    """The same request again would give the same answer again."""
+    whole = {"candidates": [{**chunk("a", "CONTINUATION")["candidates"][0], "continuationToken": token}]}
+    server.queue(Answer(chunks=[whole]))
+    (only,) = ask(endpoint)
+    assert (only.text, only.finish_reason) == ("a", "CONTINUATION") and server.request_count == 1
+
+
+@pytest.mark.parametrize("candidates", [5, "x", {}, [5, None, "x"]], ids=repr)
+def test_odd_chunks_of_an_answer_that_continues(server, endpoint, candidates):
+    first = {"candidates": [{**chunk("a", "CONTINUATION")["candidates"][0], "continuationToken": "t"}]}
+    server.queue(Answer(chunks=[first, {"candidates": candidates}]), Answer(chunks=[chunk("b", "STOP")]))
+    texts, error = outcome(ask(endpoint))
+    assert [text for text in texts if text] == ["a", "b"] and error is None
 
 
 def test_an_error_in_the_stream_knows_the_responses_headers(server, endpoint):
