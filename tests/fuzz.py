@@ -24,7 +24,7 @@ from geministream.body import dechunk, inflate
 from geministream.codec import decoder
 from geministream.errors import GeministreamError, api_error
 from geministream.framing import Framing
-from geministream.stream import Hop
+from geministream.stream import Hop, _hide_continuation
 from geministream.transport import _error_value
 from geministream.types import GenerateContentResponse
 

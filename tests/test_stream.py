@@ -320,7 +320,8 @@ def test_a_token_that_is_no_text_continues_nothing(server, endpoint, token):
 @pytest.mark.parametrize("candidates", [5, "x", {}, [5, None, "x"]], ids=repr)
 def test_odd_chunks_of_an_answer_that_continues(server, endpoint, candidates):
     first = {"candidates": [{**chunk("a", "CONTINUATION")["candidates"][0], "continuationToken": "t"}]}
-    server.queue(Answer(chunks=[first, {"candidates": candidates}]), Answer(chunks=[chunk("b", "STOP")]))
+    odd = sse({"candidates": candidates})  # as bytes: the server would look into it
+    server.queue(Answer(chunks=[first, odd]), Answer(chunks=[chunk("b", "STOP")]))
     texts, error = outcome(ask(endpoint))
     assert [text for text in texts if text] == ["a", "b"] and error is None
 
