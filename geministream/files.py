@@ -657,14 +657,13 @@ def _start(call: Call, source: _Readable, job: _Job) -> _Upload:
         headers["X-Goog-Upload-Header-Content-Length"] = str(source.total)
     reply = call.send("POST", call.endpoint.upload_url(), headers=headers, body=job.metadata)
     reply.read(_LARGEST_ANSWER)  # nothing, or {}
-    # As it came: in `reply.headers` it would be without the credentials.
-    url = reply._response.headers.get("X-Goog-Upload-URL")
+    url = reply.header("X-Goog-Upload-URL")
     if not url:
         raise StreamDecodeError(
             "the server began no resumable upload (it named no X-Goog-Upload-URL); a gateway that takes "
             "a form wants Endpoint(upload_protocol='multipart')"
         )
-    told = reply.headers.get("x-goog-upload-chunk-granularity", "")
+    told = reply.header("X-Goog-Upload-Chunk-Granularity")
     granularity = int(told) if re.fullmatch(r"[1-9][0-9]{0,9}", told) else _GRANULARITY
     return _Upload(_at_home(call.endpoint, url), max(job.chunk_bytes // granularity, 1) * granularity)
 
@@ -698,14 +697,14 @@ def _command(
     if offset is not None:
         headers["X-Goog-Upload-Offset"] = str(offset)
     reply = call.send("POST", upload.url, headers=headers, body=piece)
-    status = reply.headers.get("x-goog-upload-status", "").lower()
+    status = reply.header("X-Goog-Upload-Status").lower()
     body = reply.read(_LARGEST_ANSWER)
     answer = _object_in(reply, body) if status != "active" else {}
     if status == "final" or (not status and "file" in answer):
         return None, _file_in(answer)
     if status not in ("active", ""):
         raise StreamDecodeError(f"the server says that the upload is {shorten(status)}; upload the file again")
-    received = reply.headers.get("x-goog-upload-size-received", "")
+    received = reply.header("X-Goog-Upload-Size-Received")
     return (int(received) if re.fullmatch(r"[0-9]{1,18}", received) else None), None
 
 

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .codec import SpelledBytes, from_request, shorten
@@ -113,13 +112,17 @@ class RequestBody:
         return replace(part, inline_data=replace(part.inline_data, data=mark))
 
 
+# json.dumps() would make an encoder for each call.
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_to_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
 def _dumps(fields: Dict[str, Any]) -> str:
-    write = partial(json.dumps, fields, allow_nan=False, separators=(",", ":"))
-    text = write(ensure_ascii=False)
+    text = _to_json(fields)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a character, as some server sent it: it goes back escaped
-        text = write()
+        text = _to_ascii_json(fields)
     return text
 
 

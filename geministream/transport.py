@@ -130,7 +130,8 @@ class Call:
         self._ends = None if deadline is None else time.monotonic() + deadline
         self._session = endpoint.session
         self._token: Optional[str] = None
-        self._secrets: Set[str] = set()
+        self._sent: Set[str] = set()  # the credentials that went out
+        self._known: Set[str] = set()  # and how they may be spelled, once there was something to show
         self._socket: Any = None
         self._query = ""  # the end of the URL with the key, while a request goes out,
         self._hidden = ""  # and whether the adapter took it off
@@ -227,10 +228,10 @@ class Call:
                 reply.close()
                 self._token = None
                 token_is_fresh = True
-            elif status in _REDIRECTS and "location" in reply.headers and status not in ok:
+            elif status in _REDIRECTS and reply.header("location") and status not in ok:
                 reply.close()
                 redirects += 1
-                url = self._redirected(url, reply.location, redirects)
+                url = self._redirected(url, reply.header("location"), redirects)
             elif 200 <= status < 300 or status in ok:
                 return reply
             else:
@@ -243,8 +244,9 @@ class Call:
         session = self._session
         if callable(self.endpoint.auth) and self._token is None:
             self._token = self.endpoint.auth()
+            self._known = set()
         secret_headers, secret_query = credentials(self.endpoint, self._token)
-        self._remember_secrets(secret_headers, secret_query)
+        self._sent.update(secret_headers.values(), (value for _, value in secret_query))
         hidden = ""
         if secret_query:
             hidden = ("&" if "?" in url else "?") + urlencode(secret_query)
@@ -338,31 +340,34 @@ class Call:
             ))
         if count > _MOST_REDIRECTS:
             raise TransportError(f"{here.netloc} redirects for ever")
-        query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in self._secrets]
+        secrets = self._secrets()
+        query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in secrets]
         return there._replace(query=urlencode(query), fragment="").geturl()
 
     # Secrets
 
-    def _remember_secrets(self, headers: Mapping[str, str], query: List[Tuple[str, str]]) -> None:
-        given = [value for _, value in query]
-        for mapping in (headers, self.endpoint.headers, self.endpoint.params):
-            for name, value in mapping.items():
-                if re.search("auth|key|token|secret|cookie", name, re.IGNORECASE):
-                    given.append(re.sub(r"^(?i:bearer|basic) +", "", value))
-        for secret in given:
-            if len(secret) > 4:  # less is no secret, and would tear every text apart
-                self._secrets.update((secret, quote(secret, safe=""), quote(secret)))
+    def _secrets(self) -> Set[str]:
+        """Every spelling of what must not be shown."""
+        if not self._known:
+            given = set(self._sent)
+            for mapping in (self.endpoint.headers, self.endpoint.params):
+                given.update(value for name, value in mapping.items() if _names_a_secret.search(name))
+            for value in given:
+                secret = _scheme.sub("", value)
+                if len(secret) > 4:  # less is no secret, and would tear every text apart
+                    self._known.update((secret, quote(secret, safe=""), quote(secret)))
+        return self._known
 
     def redact(self, text: str) -> str:
         """``text`` without this call's credentials."""
-        for secret in self._secrets:
+        for secret in self._secrets():
             text = text.replace(secret, "***")
         return text
 
     def _redact_quote(self, text: str) -> str:
         """`redact`, where the text quotes what came and the quote may have cut a credential in two."""
         text = self.redact(text)
-        for secret in self._secrets:
+        for secret in self._secrets():
             for start in range(len(secret) - 7):
                 text = text.replace(secret[start : start + 8], "***")
         return text
@@ -406,15 +411,22 @@ class Reply:
     """A response whose headers are here and whose body is still to come.
 
     :ivar status: the HTTP status.
-    :ivar headers: names in lower case.
     """
 
     def __init__(self, call: Call, response: requests.Response) -> None:
         self.call = call
         self.status = response.status_code
-        self.headers = {name.lower(): call.redact(value) for name, value in response.headers.items()}
-        self.location: str = response.headers.get("location", "")  # as it came, credentials and all
         self._response = response
+
+    def header(self, name: str) -> str:
+        """A header as it came, credentials and all; empty where it did not."""
+        value: str = self._response.headers.get(name, "")
+        return value
+
+    @property
+    def headers(self) -> Dict[str, str]:
+        """All headers, fit to be shown; names in lower case."""
+        return {name.lower(): self.call.redact(value) for name, value in self._response.headers.items()}
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
@@ -427,12 +439,13 @@ class Reply:
         :raises StreamTimeoutError, StreamCancelled: as the call says.
         :raises StreamDecodeError: where the body is compressed in a way not asked for.
         """
-        encoding = self.headers.get("content-encoding", "").strip().lower()
+        encoding = self.header("content-encoding").strip().lower()
         if encoding in ("", "identity"):
             return self._read()
         if encoding in ("gzip", "x-gzip", "deflate"):
             return inflate(self._read())
-        raise StreamDecodeError(f"the server compressed its answer with {encoding!r}, unasked")
+        shown = self.call.redact(encoding)
+        raise StreamDecodeError(f"the server compressed its answer with {shown!r}, unasked")
 
     def _read(self) -> Iterator[bytes]:
         call = self.call
@@ -567,6 +580,10 @@ def is_retryable(error: GeministreamError, statuses: Tuple[int, ...]) -> bool:
     """Whether the same request, sent again, may do better."""
     return error.code in statuses if isinstance(error, APIError) else error.retryable
 
+
+# What a header or parameter that holds a credential is called, and what may stand before it.
+_names_a_secret = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
+_scheme = re.compile("^(?:bearer|basic) +", re.IGNORECASE)
 
 # Connections that know their call ----------------------------------------------
 
