@@ -228,7 +228,7 @@ class Bench:
     def imports(self) -> Iterator[Row]:
         modules = {FLOOR: "requests", OURS: "geministream", SDK: "google.genai"}
         turns = {name: partial(self._import, module) for name, module in modules.items()}
-        yield self.compare("import, against import requests", 1.25, self.rounds // 2, turns)
+        yield self.compare("import, against import requests", 1.25, self.rounds, turns)
 
     def _import(self, module: str) -> float:
         """Seconds of CPU for an import in a new process, everything being compiled already."""
