@@ -1,6 +1,7 @@
 """What all tests share: an environment without surprises."""
 
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,13 @@ import pytest
 from raw_server import server_tls
 
 from geministream.testing import LocalServer
+from geministream.transport import Call
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # thousands of tests, to be looked through at each collection otherwise
+
 
 # What a developer's shell may hold and would change what the tests see.
 _VARIABLES = (
@@ -18,12 +26,14 @@ _VARIABLES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
-    for name in _VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    # The user's own .netrc is looked for in the home directory.
-    monkeypatch.setenv("NETRC", os.devnull)
+@pytest.fixture(autouse=True, scope="session")
+def _plain_environment():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in _VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        # The user's own .netrc is looked for in the home directory.
+        monkeypatch.setenv("NETRC", os.devnull)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +66,14 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def sleeps(monkeypatch):
+    """The seconds that calls would sleep; nobody sleeps."""
+    slept = []
+    monkeypatch.setattr(Call, "sleep", lambda call, seconds: slept.append(seconds))
+    return slept
 
 
 @pytest.fixture

@@ -587,12 +587,12 @@ def test_the_partial_answer_survives_worse_attempts(server):
 
 def test_a_waiting_prompt_keeps_no_worker_busy(server):
     """One worker: the others' answers come while the first prompt waits for its second attempt."""
-    server.faults = [Answer.failure(503, retry_after=0.5)]
+    server.faults = [Answer.failure(503, retry_after=0.25)]
     results = list(generate_many(prompts(10), model=MODEL, endpoint=server.endpoint, max_workers=1))
     order = [result.index for result in results]
     assert sorted(order) == list(range(10)) and order.index(0) > 0
     first = results[order.index(0)]
-    assert first.attempts == 2 and first.seconds >= 0.5
+    assert first.attempts == 2 and first.seconds >= 0.25
 
 
 def test_without_a_retry_each_prompt_is_sent_once(server):
@@ -607,11 +607,11 @@ def test_a_deadline_is_each_prompts_own(server):
     never = threading.Event()
     server.answer_with(lambda recorded: Answer(chunks=["half ", never]) if b"slow" in recorded.body else None)
     given = ["quick", "slow", "quick", "slow"]
-    results = by_index(generate_many(given, model=MODEL, endpoint=server.endpoint, max_workers=1, deadline=1.0))
+    results = by_index(generate_many(given, model=MODEL, endpoint=server.endpoint, max_workers=1, deadline=0.4))
     assert [type(result.error) for result in results] == [type(None), StreamTimeoutError] * 2
     for result in results[1::2]:
         assert result.error.partial.text == "half " and result.attempts == 1
-        assert 0.9 <= result.seconds < 10
+        assert 0.35 <= result.seconds < 10
 
 
 def test_an_attempt_past_the_deadline_is_not_waited_for(server):
@@ -677,12 +677,12 @@ def test_a_429_in_the_middle_of_an_answer_closes_the_gate():
 
         def decide(recorded):
             arrivals.append(time.monotonic())
-            return Answer.failure(429, retry_info="0.5s") if len(arrivals) == 2 else None
+            return Answer.failure(429, retry_info="0.25s") if len(arrivals) == 2 else None
 
         server.faults = decide
         results = list(generate_many([long, "short"], model=MODEL, endpoint=server.endpoint, max_workers=1))
     assert sorted(result.text for result in results) == sorted([f"You said: {long}", "You said: short"])
-    assert len(arrivals) == 5 and arrivals[2] - arrivals[1] >= 0.5
+    assert len(arrivals) == 5 and arrivals[2] - arrivals[1] >= 0.25
 
 
 def token_chunk(text, token):
@@ -743,7 +743,7 @@ def gate_closed():
 
 
 def one_is_refused(server, gate_closed, workers):
-    """Let the first of ``workers`` requests be told to wait 0.6 s when all have come; when the others
+    """Let the first of ``workers`` requests be told to wait 0.3 s when all have come; when the others
     are answered, the batch has heard of it.  Returns the list of the requests' arrivals."""
     arrivals, lock, all_here = [], threading.Lock(), threading.Event()
 
@@ -754,7 +754,7 @@ def one_is_refused(server, gate_closed, workers):
         if number == workers:
             all_here.set()
         if number == 1:
-            return Answer.failure(429, retry_info="0.6s", wait=all_here)
+            return Answer.failure(429, retry_info="0.3s", wait=all_here)
         return Answer(wait=gate_closed) if number <= workers else None
 
     server.faults = decide
@@ -767,7 +767,7 @@ def test_a_429_stops_all_workers_until_its_delay_is_over(server, gate_closed):
     assert [result.text for result in results] == [f"You said: prompt {k}" for k in range(30)]
     assert sum(result.attempts for result in results) == 31 == len(arrivals)
     # The fourth arrived before the 429 was sent, and the fifth had to wait.
-    assert min(arrivals[4:]) >= arrivals[3] + 0.6
+    assert min(arrivals[4:]) >= arrivals[3] + 0.3
 
 
 def test_after_a_429_half_as_many_are_under_way_and_each_answer_allows_one_more():
@@ -814,7 +814,8 @@ def test_only_so_many_are_under_way_after_a_429(server):
 
 def test_a_quota_that_stays_exhausted_is_a_result(server):
     server.faults = lambda recorded: Answer.failure(429, "quota", retry_info="0.01s")
-    results = by_index(generate_many(prompts(3), model=MODEL, endpoint=server.endpoint))
+    endpoint = replace(server.endpoint, retry=Retry(initial_delay=0.02))
+    results = by_index(generate_many(prompts(3), model=MODEL, endpoint=endpoint))
     assert [type(result.error) for result in results] == [RateLimitError] * 3
     assert [result.attempts for result in results] == [4] * 3
     assert results[0].error.retry_after == 0.01
@@ -883,7 +884,7 @@ def test_the_gate_works_across_processes(server, processes, gate_closed):
         prompts(12), model=MODEL, endpoint=server.endpoint, executor=processes, max_workers=2))
     assert [result.text for result in results] == [f"You said: prompt {k}" for k in range(12)]
     assert sum(result.attempts for result in results) == 13 == len(arrivals)
-    assert min(arrivals[2:]) >= arrivals[1] + 0.6
+    assert min(arrivals[2:]) >= arrivals[1] + 0.3
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -4,6 +4,7 @@ import gzip
 import zlib
 
 import pytest
+from long_form import sample
 
 from geministream.body import PIECE, dechunk, inflate
 from geministream.errors import IncompleteStreamError, StreamDecodeError
@@ -39,7 +40,7 @@ def dechunked(pieces):
 ])
 def test_chunks_at_every_split(body):
     assert dechunked([body]) == (TEXT, None)
-    for split in range(1, len(body)):
+    for split in sample(range(1, len(body)), 5):
         assert dechunked([body[:split], body[split:]]) == (TEXT, None), split
     for size in (1, 2, 3, 10):
         assert dechunked([body[k : k + size] for k in range(0, len(body), size)]) == (TEXT, None)

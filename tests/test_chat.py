@@ -13,6 +13,7 @@ from typing import List, Optional
 
 import pytest
 import requests
+from long_form import sample
 
 from geministream import (
     BadRequestError, Cancel, ConfigurationError, GeministreamError, IncompleteStreamError, RateLimitError, Retry,
@@ -815,7 +816,7 @@ def conversation(faults=None, seed=0):
             return chat.history, failures
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", sample(range(12), 12))
 def test_a_chat_with_faults_ends_with_the_history_of_a_chat_without(seed):
     expected, failures = conversation(seed=seed)
     assert failures == 0 and len(expected) >= 40

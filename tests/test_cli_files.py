@@ -53,7 +53,7 @@ def test_every_path_is_looked_at_before_anything_is_sent(here, server, film, tmp
     assert "gone.mp4" in result.notes[0]
 
 
-def test_upload_waits_only_when_asked(here, film):
+def test_upload_waits_only_when_asked(here, film, sleeps):
     with LocalServer(api_key=KEY, processing_polls=1) as server:
         assert "PROCESSING" in here("files", "upload", film, server=server).out
         server.fail_processing("no frames in it")
@@ -93,10 +93,10 @@ def test_stream_uploads_what_has_no_room_in_the_request(here, server, film, tmp_
     assert f"uploaded {film}" in result.notes[0]
 
 
-def test_stream_waits_for_what_it_uploads(here, film):
+def test_stream_waits_for_what_it_uploads(here, film, sleeps):
     with LocalServer(api_key=KEY, processing_polls=1) as server:
         result = here("stream", "--upload", "-f", film, "What?", server=server)
-    assert (result.status, len(result.notes)) == (0, 1)
+    assert (result.status, len(result.notes), len(sleeps)) == (0, 1, 1)
 
 
 def test_no_such_file_on_the_server(here, server):

@@ -308,7 +308,7 @@ def test_merging_is_linear():
     }
     for name, make in shapes.items():
         for _ in range(4):
-            ratio = seconds(16000, make) / max(seconds(4000, make), 0.002)
+            ratio = seconds(8000, make) / max(seconds(2000, make), 0.002)
             if ratio < 8:
                 break
         else:

@@ -66,14 +66,6 @@ def outcome(stream):
 
 
 @pytest.fixture
-def sleeps(monkeypatch):
-    """The seconds that calls would sleep; nobody sleeps."""
-    slept = []
-    monkeypatch.setattr(Call, "sleep", lambda call, seconds: slept.append(seconds))
-    return slept
-
-
-@pytest.fixture
 def retrying(server):
     return dataclasses.replace(server.endpoint, retry=Retry(attempts=4, initial_delay=1, max_delay=60))
 
@@ -98,7 +90,7 @@ def full_port():
             sock.setblocking(False)
             if sock.connect_ex(listener.getsockname()) != errno.EINPROGRESS:
                 pytest.skip("connecting is not as it is on Linux")
-            if not select.select([], [sock], [], 0.2)[1]:
+            if not select.select([], [sock], [], 0.05)[1]:
                 break
         else:
             pytest.skip("this machine's queues do not fill")
@@ -390,11 +382,11 @@ def within(least, most):
 
 def test_connecting_is_bounded_and_retried(sleeps):
     with full_port() as port:
-        endpoint = Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.2, 30), retry=Retry(attempts=3))
-        with within(0.6, 3):
+        endpoint = Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.1, 30), retry=Retry(attempts=3))
+        with within(0.3, 3):
             texts, raised = outcome(ask(endpoint))
     assert type(raised) is StreamTimeoutError and len(sleeps) == 2
-    assert "no connection" in str(raised) and "0.2 s" in str(raised)
+    assert "no connection" in str(raised) and "0.1 s" in str(raised)
 
 
 def test_the_deadline_bounds_connecting():
@@ -418,8 +410,8 @@ def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
 @pytest.mark.parametrize("deadline", [None, 30])
 def test_silence_in_the_answer(server, retrying, sleeps, transfer, deadline):
     server.queue(Answer(chunks=[A, B, threading.Event(), C], transfer=transfer), OK)
-    with within(0.2, 2):
-        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.2)), deadline=deadline))
+    with within(0.1, 2):
+        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.1)), deadline=deadline))
     assert texts == THREE[:2] and type(raised) is StreamTimeoutError
     assert server.request_count == 1 and sleeps == []
     assert server.requests[0].client_gone.wait(5)
@@ -432,16 +424,16 @@ def test_silence_before_the_first_chunk_is_not_retried(server, retrying, sleeps)
 
 
 def test_thinking_is_not_silence_as_long_as_it_stays_below_the_timeout(server, endpoint):
-    server.queue(Answer(chunks=[A, 0.3, B, 0.3, C], delay=0.3))
+    server.queue(Answer(chunks=[A, 0.1, B, 0.1, C], delay=0.1))
     assert outcome(ask(dataclasses.replace(endpoint, timeout=(5, 2)))) == (THREE, None)
 
 
 @pytest.mark.parametrize("timeout", [(5, 30), (5, None), None, (None, None)])
 def test_a_trickled_body_does_not_outlast_the_deadline(server, endpoint, timeout):
     server.queue(Answer(body=sse(*[chunk("x" * 200)] * 50), piece_bytes=1, piece_delay=0.01, transfer="length"))
-    with within(0.4, 2):
-        texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=timeout), deadline=0.5))
-    assert type(raised) is StreamTimeoutError and "deadline of 0.5 s" in str(raised)
+    with within(0.08, 2):
+        texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=timeout), deadline=0.1))
+    assert type(raised) is StreamTimeoutError and "deadline of 0.1 s" in str(raised)
 
 
 def trickled_head(connection):
@@ -485,8 +477,8 @@ def test_nothing_outlasts_the_deadline(name, encrypted, trusted_tls):
     script, contents = SLOW[name]
     with RawServer(script, tls=trusted_tls if encrypted else None, receive_buffer=4096) as raw:
         endpoint = Endpoint(raw.url, auth=(), timeout=(20, 20), retry=Retry(initial_delay=0.01))
-        with within(0.4, 2.5):
-            texts, raised = outcome(ask(endpoint, contents, deadline=0.5))
+        with within(0.08, 2.5):
+            texts, raised = outcome(ask(endpoint, contents, deadline=0.1))
         assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
 
@@ -494,16 +486,16 @@ def test_nothing_outlasts_the_deadline(name, encrypted, trusted_tls):
 @pytest.mark.parametrize("name", ["no answer", "the request is never read", "trickled head"])
 def test_the_deadline_is_enough_without_timeouts(name, timeout):
     script, contents = SLOW[name]
-    with RawServer(script, receive_buffer=4096) as raw, within(0.4, 2.5):
-        texts, raised = outcome(ask(Endpoint(raw.url, auth=(), timeout=timeout, retry=None), contents, deadline=0.5))
+    with RawServer(script, receive_buffer=4096) as raw, within(0.08, 2.5):
+        texts, raised = outcome(ask(Endpoint(raw.url, auth=(), timeout=timeout, retry=None), contents, deadline=0.1))
     assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
 def test_a_request_that_is_never_read_is_silence(encrypted, trusted_tls, sleeps):
     with RawServer(never_reads, tls=trusted_tls if encrypted else None, receive_buffer=4096) as raw:
-        endpoint = Endpoint(raw.url, auth=(), timeout=(20, 0.3), retry=Retry())
-        with within(0.3, 2.5):
+        endpoint = Endpoint(raw.url, auth=(), timeout=(20, 0.15), retry=Retry())
+        with within(0.15, 2.5):
             texts, raised = outcome(ask(endpoint, [LARGE], deadline=None))
         assert type(raised) is StreamTimeoutError
         # The server has the request in part: it is not sent again.
@@ -512,8 +504,8 @@ def test_a_request_that_is_never_read_is_silence(encrypted, trusted_tls, sleeps)
 
 def test_a_handshake_that_never_comes_is_a_connection_that_timed_out(trusted_tls, sleeps):
     with RawServer(never_reads) as raw:
-        endpoint = Endpoint(raw.url.replace("http:", "https:"), auth=(), timeout=(0.3, 20), retry=Retry(attempts=2))
-        with within(0.5, 3):
+        endpoint = Endpoint(raw.url.replace("http:", "https:"), auth=(), timeout=(0.15, 20), retry=Retry(attempts=2))
+        with within(0.25, 3):
             texts, raised = outcome(ask(endpoint, deadline=None))
         assert type(raised) is StreamTimeoutError and len(sleeps) == 1
         with within(0.1, 2):
@@ -547,8 +539,8 @@ def test_trickled_tls_records_do_not_outlast_the_deadline(server, trusted_tls):
 
         with RawServer(relay) as raw:
             endpoint = dataclasses.replace(encrypted.endpoint, base_url=f"https://127.0.0.1:{raw.port}", retry=None)
-            with within(0.4, 2.5):
-                texts, raised = outcome(ask(endpoint, deadline=0.5))
+            with within(0.2, 2.5):
+                texts, raised = outcome(ask(endpoint, deadline=0.25))
         assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
 
@@ -556,7 +548,7 @@ def test_the_deadline_holds_for_all_attempts_together(server):
     endpoint = dataclasses.replace(server.endpoint, retry=Retry(attempts=1000, initial_delay=0.05, multiplier=1))
     server.answer_with(lambda request: Answer.failure(503))
     with within(0.1, 1.5):
-        texts, raised = outcome(ask(endpoint, deadline=0.5))
+        texts, raised = outcome(ask(endpoint, deadline=0.3))
     assert type(raised) is StreamTimeoutError
     assert 2 < server.request_count < 1000
 
@@ -722,7 +714,7 @@ def test_cancel(moment, encrypted, own, trusted_tls, figures):
 
 def test_cancel_while_connecting_ends_with_the_attempt():
     with full_port() as port:
-        running = Running(Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.5, 30), retry=Retry(attempts=50)))
+        running = Running(Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.25, 30), retry=Retry(attempts=50)))
         assert running.cancelled_in() < 1.5
 
 
