@@ -49,7 +49,7 @@ def test_offline_needs_no_key_and_no_network():
 
 
 def test_offline_streams():
-    words = " ".join(["word"] * 120)  # 41 pieces, a second
+    words = " ".join(["word"] * 60)  # 21 pieces, half a second
     with started("stream", "--offline", words) as process:
         first = os.read(process.stdout.fileno(), 65536)
         assert first.startswith(b"You said: word")

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from long_form import sample
 
 from geministream.testing import Answer, LocalServer, RandomFaults, expected_text, expected_thoughts
 from geministream.testing.files import GRANULARITY, form_parts
@@ -1049,7 +1050,7 @@ def test_what_is_told_again_reads_otherwise():
         assert text_of(first[:2]) + rest == server.whole_text(server.requests[-1]) == "You said: a b " + rest
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", sample(range(20), 3))
 def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
     """A client as simple as can be, which resumes only where nothing came after the checkpoint."""
     rng = random.Random(seed)

@@ -365,7 +365,7 @@ def broken_answer(seed, alt):
 
 @pytest.mark.parametrize("alt", ["sse", "json"])
 def test_forty_hops_each_broken_at_a_random_byte(alt):
-    seeds = sample(range(200), 16, first=0 if alt == "sse" else 8)
+    seeds = sample(range(200), 20, first=0 if alt == "sse" else 10)
     whole = requests = 0
     for seed in seeds:
         text, due, error, sent = broken_answer(seed, alt)

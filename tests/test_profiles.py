@@ -39,7 +39,7 @@ from geministream.testing import Answer, LocalServer
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"
 PROMPT = "Ein Satz mit Umlauten äöü, \u2028 and {braces} \"quoted\" 😀, in several chunks"
-QUICK = {"retry": Retry(initial_delay=0.01, max_delay=0.1), "timeout": 20}
+QUICK = {"retry": Retry(initial_delay=0.005, max_delay=0.1), "timeout": 20}
 
 
 def google(url, key=KEY):
@@ -172,10 +172,10 @@ def test_errors(system, alt):
         ask(generation_config={"temperature": 7})
     assert [field for field, _ in caught.value.field_violations] == ["generation_config.temperature"]
     before = server.request_count
-    server.queue(*[Answer.failure(429, "slowly", retry_info="0.02s")] * 4)
+    server.queue(*[Answer.failure(429, "slowly", retry_info="0.005s")] * 4)
     with pytest.raises(RateLimitError) as caught:
         ask()
-    assert caught.value.retry_after == 0.02 and server.request_count == before + 4
+    assert caught.value.retry_after == 0.005 and server.request_count == before + 4
     server.queue(Answer.failure(503))
     assert ask().text == "You said: x"
 
@@ -230,7 +230,7 @@ def test_a_conversation_that_calls_a_function(system):
 
 def test_many_prompts(system):
     server, endpoint = system
-    server.faults = [None, Answer.failure(429, retry_after=0.1), None, Answer.failure(503)]
+    server.faults = [None, Answer.failure(429, retry_after=0.03), None, Answer.failure(503)]
     results = sorted(
         generate_many([f"prompt {k}" for k in range(20)], model=MODEL, endpoint=endpoint(server.url), max_workers=4),
         key=lambda result: result.index)
