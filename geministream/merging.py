@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from typing import Any, Dict, Iterable, List, Optional, Set
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from .errors import GeministreamError
 from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
@@ -151,6 +151,8 @@ class _CandidateMerger:
 
     def candidate(self) -> Candidate:
         self._finish_text()
+        if self._call is not None:
+            self._call.finish()
         candidate = Candidate(**self._fields, extra=dict(self._extra))
         if self._parts is not None or self._content:
             parts = None if self._parts is None else list(self._parts)
@@ -257,7 +259,8 @@ class _OpenCall:
 
     def __init__(self, part: Part, call: FunctionCall) -> None:
         self._call = FunctionCall(args={})
-        self._unfinished: Set[str] = set()  # paths whose string goes on in the next piece
+        # Strings that go on in the next piece: path to its steps, and to what follows what is in `args`.
+        self._unfinished: Dict[str, Tuple[List[Any], List[str]]] = {}
         self.part = Part(function_call=self._call)
         self.add(part, call)
 
@@ -275,6 +278,16 @@ class _OpenCall:
         for piece in call.partial_args or []:
             self._set_argument(piece)
         self.open = bool(call.will_continue)
+        if not self.open:
+            self.finish()
+
+    def finish(self) -> None:
+        """Join the strings that have come in pieces; more may still follow."""
+        for steps, pieces in self._unfinished.values():
+            if pieces:
+                so_far = str(_get(self._call.args, steps) or "")
+                _put({"": self._call.args}, ["", *steps], so_far + "".join(pieces))
+                pieces.clear()
 
     def _set_argument(self, piece: Any) -> None:
         """Put one `PartialArg` into the arguments, where its ``json_path`` says."""
@@ -289,12 +302,15 @@ class _OpenCall:
         if values or "null_value" in given:
             value = values[0] if values else None
             if path in self._unfinished and isinstance(value, str):
-                value = str(_get(self._call.args, steps) or "") + value
-            _put({"": self._call.args}, ["", *steps], value)
+                self._unfinished[path][1].append(value)
+            else:
+                self.finish()
+                _put({"": self._call.args}, ["", *steps], value)
         if given.get("will_continue"):
-            self._unfinished.add(path)
-        else:
-            self._unfinished.discard(path)
+            self._unfinished.setdefault(path, (steps, []))
+        elif path in self._unfinished:
+            self.finish()
+            del self._unfinished[path]
 
 
 _VALUES = ("string_value", "number_value", "bool_value")

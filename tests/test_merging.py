@@ -304,6 +304,8 @@ def test_merging_is_linear():
         "text": lambda k: content({"text": "x" * 20}),
         "text and thoughts": lambda k: content({"text": "x" * 20, "thought": k % 2 == 0}),
         "calls": lambda k: content({"functionCall": {"name": "f", "args": {"a": k}}}),
+        "an argument": lambda k: content({"functionCall": {"name": "f", "willContinue": True, "partialArgs": [
+            {"jsonPath": "$.a", "stringValue": "x" * 20, "willContinue": True}]}}),
         "citations": lambda k: content({"text": "x"}, citationMetadata={"citationSources": [{"uri": "u"}]}),
     }
     for name, make in shapes.items():
