@@ -39,7 +39,7 @@ import sys
 from collections.abc import Mapping as AnyMapping
 from dataclasses import Field, fields, replace
 from itertools import islice
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from .errors import ConfigurationError, StreamDecodeError
 
@@ -126,10 +126,14 @@ def _set_fields(message: Any) -> Dict[str, Any]:
     }
 
 
+_LONGEST_COLLECTION = 2000  # characters, after which no further item is shown
+
+
 def shorten(value: Any, limit: int = 80, depth: int = 8) -> str:
     """``repr(value)``, with the greater part of long text, bytes and collections left out.
 
-    :param limit: characters of a text, and items of a collection, that are shown.
+    :param limit: characters of a text, and items of a collection, that are shown at most;
+        of long items fewer, so that the whole is some thousand characters and not ``limit ** depth``.
     :param depth: collections within collections; deeper ones are shown as ``...``.
     """
     if isinstance(value, (bytes, bytearray)):
@@ -141,11 +145,17 @@ def shorten(value: Any, limit: int = 80, depth: int = 8) -> str:
         return repr(value)
     if not depth:
         return "..."
-    items = [shorten(item, limit, depth - 1) for item in islice(value, limit)]
-    if isinstance(value, dict):
-        shown = (shorten(item, limit, depth - 1) for item in value.values())
-        items = [f"{key}: {item}" for key, item in zip(items, shown)]
-    if len(value) > limit:
+    items: List[str] = []
+    room = _LONGEST_COLLECTION
+    for item in islice(value, limit):
+        text = shorten(item, limit, depth - 1)
+        if isinstance(value, dict):
+            text += f": {shorten(value[item], limit, depth - 1)}"
+        items.append(text)
+        room -= len(text)
+        if room < 0:
+            break
+    if len(items) < len(value):
         items.append(f"...<{len(value)} items>")
     return f"{{{', '.join(items)}}}" if isinstance(value, dict) else f"[{', '.join(items)}]"
 

@@ -517,6 +517,8 @@ def test_repr_shows_what_is_set_and_shortens_what_is_long():
         FunctionCall(args={"a": ["a" * 10**6]}),
     ):
         assert len(repr(long)) < 200
+    nested = {str(number): [[{"text": "x" * 60}] * 50] * 50 for number in range(50)}
+    assert len(repr(FunctionCall(args=nested))) < 5000
     assert "1000000 bytes" in repr(Blob(data=b"a" * 10**6))
     assert "1000000 characters" in repr(Part(text="a" * 10**6))
 
