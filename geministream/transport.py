@@ -28,7 +28,9 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urls
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.connection import allowed_gai_family
 
 from ._version import __version__
 from .body import PIECE, dechunk, inflate
@@ -57,8 +59,8 @@ class Cancel:
 
     Give it to one or several calls as ``cancel=``; ``cancel()`` ends them
     within moments with StreamCancelled, whether they sleep between two attempts,
-    send or read, and closes their connections.  A connection attempt that is
-    under way ends at its own time-out at the latest.  It cannot be undone.
+    send or read, and closes their connections.  An attempt to reach one address
+    ends at its own time-out at the latest.  It cannot be undone.
 
     >>> stop = Cancel()
     >>> stop.cancel()
@@ -667,6 +669,8 @@ def _watched(base: Any) -> Any:
     class Watched(base):  # type: ignore[misc]
         is_watched = True
         response_class: Any
+        timeout: Any
+        _dns_host: str
 
         def connect(self) -> None:
             # A proxy's answer to CONNECT is read as it always is.
@@ -676,6 +680,26 @@ def _watched(base: Any) -> Any:
             call = getattr(_running, "call", None)
             if call is not None:
                 call.watch(self.sock)
+
+        def _new_conn(self) -> Any:
+            call = getattr(_running, "call", None)
+            for_socks = base._new_conn is not HTTPConnection._new_conn
+            if call is None or for_socks or (call.deadline is None and call.cancel is None):
+                return super()._new_conn()
+            # urllib3 gives each address of a host the whole time-out, and asks nobody in between.
+            host, timeout = self._dns_host, self.timeout
+            try:
+                *others, last = _addresses(host, self.port)
+                for self._dns_host in others:
+                    self.timeout = call.left(timeout)
+                    try:
+                        return super()._new_conn()
+                    except HTTPError:
+                        call.check()
+                self._dns_host, self.timeout = last, call.left(timeout)
+                return super()._new_conn()
+            finally:
+                self._dns_host, self.timeout = host, timeout
 
         def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
             call = getattr(_running, "call", None)
@@ -733,6 +757,16 @@ class _Armed(io.RawIOBase):
 
 
 # Small change ----------------------------------------------------------------
+
+
+def _addresses(host: str, port: int) -> List[str]:
+    """The numeric addresses of a host, or where there are none the host itself, for urllib3 to say so."""
+    numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV  # with the zone of an IPv6 address
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+        return list(dict.fromkeys(socket.getnameinfo(address[-1], numeric)[0] for address in found)) or [host]
+    except (OSError, UnicodeError):
+        return [host]
 
 
 def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:

@@ -80,21 +80,22 @@ def closed_port():
 
 @contextlib.contextmanager
 def full_port():
-    """A port whose queue is full: connecting to it takes for ever."""
+    """A port whose queue is full: connecting to it takes for ever, at 127.0.0.1, 127.0.0.2 and so on."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("", 0))
         listener.listen(0)
+        port = listener.getsockname()[1]
         for _ in range(20):
             sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
-            if sock.connect_ex(listener.getsockname()) != errno.EINPROGRESS:
+            if sock.connect_ex(("127.0.0.1", port)) != errno.EINPROGRESS:
                 pytest.skip("connecting is not as it is on Linux")
             if not select.select([], [sock], [], 0.05)[1]:
                 break
         else:
             pytest.skip("this machine's queues do not fill")
-        yield listener.getsockname()[1]
+        yield port
 
 
 # Retrying -----------------------------------------------------------------------
@@ -395,6 +396,56 @@ def test_the_deadline_bounds_connecting():
         with within(0.2, 2):
             texts, raised = outcome(ask(endpoint, deadline=0.3))
     assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
+
+
+@pytest.fixture
+def addresses(monkeypatch):
+    """What the name ``several.localhost`` resolves to: a list of (address, port)."""
+    found, resolve = [], socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        if host == "several.localhost":
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found]
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return found
+
+
+def test_the_deadline_bounds_connecting_to_all_addresses_of_a_name(addresses):
+    with full_port() as port:
+        addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
+        endpoint = Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.2, 30), retry=None)
+        with within(0.25, 0.6):
+            texts, raised = outcome(ask(endpoint, deadline=0.3))
+    assert type(raised) is StreamTimeoutError and "deadline of 0.3 s" in str(raised)
+
+
+def test_a_cancel_ends_connecting_at_the_next_address(addresses):
+    with full_port() as port:
+        addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
+        running = Running(Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.2, 30), retry=None))
+        assert running.cancelled_in() < 0.6
+
+
+@pytest.mark.parametrize("options", [{}, {"deadline": 30}, {"cancel": Cancel()}], ids=["plain", "deadline", "cancel"])
+def test_the_next_address_is_tried(addresses, server, options):
+    addresses += [("127.0.0.77", server.port), ("127.0.0.1", server.port)]  # nobody listens at the first
+    endpoint = dataclasses.replace(server.endpoint, base_url=f"http://several.localhost:{server.port}")
+    server.queue(OK)
+    assert outcome(ask(endpoint, **options)) == (THREE, None)
+    assert server.requests[-1].headers["host"] == f"several.localhost:{server.port}"
+
+
+@pytest.mark.parametrize("options", [{}, {"deadline": 30}], ids=["plain", "deadline"])
+def test_no_address_answers(addresses, options):
+    with closed_port() as port:
+        addresses += [("127.0.0.77", port), ("127.0.0.1", port)]
+        texts, raised = outcome(ask(Endpoint(f"http://several.localhost:{port}", auth=(), retry=None), **options))
+    assert type(raised) is TransportError and f"several.localhost:{port}" in str(raised) and "refused" in str(raised)
+    addresses.clear()
+    texts, raised = outcome(ask(Endpoint("http://several.localhost", auth=(), retry=None), **options))
+    assert type(raised) is TransportError and "several.localhost" in str(raised)
 
 
 def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
