@@ -29,7 +29,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urls
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from ._version import __version__
@@ -690,6 +690,9 @@ def _watched(base: Any) -> Any:
             host, timeout = self._dns_host, self.timeout
             try:
                 *others, last = _addresses(host, self.port)
+            except OSError as error:
+                raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
+            try:
                 for self._dns_host in others:
                     self.timeout = call.left(timeout)
                     try:
@@ -764,9 +767,9 @@ def _addresses(host: str, port: int) -> List[str]:
     numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV  # with the zone of an IPv6 address
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
-        return list(dict.fromkeys(socket.getnameinfo(address[-1], numeric)[0] for address in found)) or [host]
-    except (OSError, UnicodeError):
-        return [host]
+    except UnicodeError:
+        found = []
+    return list(dict.fromkeys(socket.getnameinfo(address[-1], numeric)[0] for address in found)) or [host]
 
 
 def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:

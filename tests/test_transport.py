@@ -428,7 +428,8 @@ def test_a_cancel_ends_connecting_at_the_next_address(addresses):
         assert running.cancelled_in() < 0.6
 
 
-@pytest.mark.parametrize("options", [{}, {"deadline": 30}, {"cancel": Cancel()}], ids=["plain", "deadline", "cancel"])
+@pytest.mark.parametrize("options", [{"deadline": None}, {"deadline": 30}, {"deadline": None, "cancel": Cancel()}],
+                         ids=["plain", "deadline", "cancel"])
 def test_the_next_address_is_tried(addresses, server, options):
     addresses += [("127.0.0.77", server.port), ("127.0.0.1", server.port)]  # nobody listens at the first
     endpoint = dataclasses.replace(server.endpoint, base_url=f"http://several.localhost:{server.port}")
@@ -437,7 +438,7 @@ def test_the_next_address_is_tried(addresses, server, options):
     assert server.requests[-1].headers["host"] == f"several.localhost:{server.port}"
 
 
-@pytest.mark.parametrize("options", [{}, {"deadline": 30}], ids=["plain", "deadline"])
+@pytest.mark.parametrize("options", [{"deadline": None}, {"deadline": 30}], ids=["plain", "deadline"])
 def test_no_address_answers(addresses, options):
     with closed_port() as port:
         addresses += [("127.0.0.77", port), ("127.0.0.1", port)]
@@ -446,6 +447,20 @@ def test_no_address_answers(addresses, options):
     addresses.clear()
     texts, raised = outcome(ask(Endpoint("http://several.localhost", auth=(), retry=None), **options))
     assert type(raised) is TransportError and "several.localhost" in str(raised)
+
+
+@pytest.mark.parametrize("options", [{"deadline": None}, {"deadline": 30}], ids=["plain", "deadline"])
+def test_a_name_is_looked_up_once(monkeypatch, options):
+    asked = []
+
+    def getaddrinfo(host, *args, **kwargs):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    texts, raised = outcome(ask(Endpoint("https://nobody.example", auth=(), retry=None), **options))
+    assert type(raised) is TransportError and asked == ["nobody.example"]
+    assert "no answer from nobody.example" in str(raised) and "Name or service not known" in str(raised)
 
 
 def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
