@@ -68,9 +68,8 @@ def make_case(seed, number):
     whole = Answer(chunks=chunks, **how)
     kind = pick.choice(KINDS)
     case = Case(kind, [whole], words, alt=alt)
-    if kind in ("whole", "whole, pieces"):
-        if kind == "whole, pieces":
-            case.answers = [dataclasses.replace(whole, piece_bytes=pick.choice((1, 7, 50)))]
+    if kind == "whole, pieces":
+        case.answers = [dataclasses.replace(whole, piece_bytes=pick.choice((1, 7, 50)))]
     elif kind == "status, retried":
         case.answers = [Answer.failure(pick.choice((408, 429, 500, 502, 503, 504))) for _ in range(pick.randint(1, 3))] + [whole]
     elif kind == "status":
@@ -106,7 +105,7 @@ def make_case(seed, number):
     elif kind == "garbage":
         case.answers = [Answer(body=json.dumps(chunks[0]).encode() + b"\n<html>", **how)]
         case.texts, case.error = words[:1], "StreamDecodeError"
-    else:
+    elif kind in ("break", "cancel"):
         case.leave = kind
         case.answers = [Answer(chunks=[chunks[0], threading.Event()], **how)]
         case.texts, case.error = words[:1], "StreamCancelled" if kind == "cancel" else None

@@ -53,6 +53,10 @@ log = logging.getLogger("geministream")
 _LARGEST_ERROR_BODY = 2**20
 _MOST_REDIRECTS = 5
 
+# What a header or parameter that holds a credential is called, and what may stand before it.
+_names_a_secret = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
+_scheme = re.compile("^(?:bearer|basic) +", re.IGNORECASE)
+
 
 class Cancel:
     """A switch that ends calls from another thread.
@@ -583,10 +587,6 @@ def is_retryable(error: GeministreamError, statuses: Tuple[int, ...]) -> bool:
     return error.code in statuses if isinstance(error, APIError) else error.retryable
 
 
-# What a header or parameter that holds a credential is called, and what may stand before it.
-_names_a_secret = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
-_scheme = re.compile("^(?:bearer|basic) +", re.IGNORECASE)
-
 # Connections that know their call ----------------------------------------------
 
 # The call that is sending on this thread, for the connection to find.
@@ -596,6 +596,7 @@ _REDIRECTS = (301, 302, 307, 308)  # 303 would turn the POST into a GET
 
 
 def new_session() -> requests.Session:
+    """A session for calls, for its maker to close: as requests makes it, but for our adapter and User-Agent."""
     session = requests.Session()
     session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
     adapter = _Adapter()

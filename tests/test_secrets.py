@@ -141,8 +141,6 @@ ECHOES = {
 }
 
 
-
-
 # Every third, each time with others: 3 and the 14 ways to send a key have no divisor in common.
 @pytest.mark.parametrize("echo, auth, own", sample(itertools.product(ECHOES, AUTHS, [False, True]), 3))
 def test_a_server_that_tells_the_key_back(echo, auth, own, log):
