@@ -35,7 +35,7 @@ from .errors import (
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .stream import stream_generate
-from .transport import Cancel
+from .cancel import Cancel
 
 if TYPE_CHECKING:
     from .batch import BatchResult as BatchResult

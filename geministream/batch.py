@@ -54,7 +54,8 @@ from .errors import (
 from .merging import Merger
 from .request import RequestBody
 from .stream import Hop, answer_chunks, stream_generate
-from .transport import Call, Cancel, error_chain, is_retryable, new_session
+from .cancel import Cancel
+from .transport import Call, error_chain, is_retryable, new_session
 from .types import GenerateContentResponse
 
 log = logging.getLogger("geministream")
@@ -256,7 +257,7 @@ class _Batch:
         own = None if executor is not None else ThreadPoolExecutor(self._gate.most, "geministream")
         _under_way.add(self._stop)
         if cancel is not None:
-            cancel._watch(self._stop)
+            cancel.on_cancel(self._stop.cancel)
         try:
             while True:
                 self._receive(wait=False)
@@ -272,7 +273,7 @@ class _Batch:
             cancelled = self._stop.cancelled
         finally:
             if cancel is not None:
-                cancel._forget(self._stop)
+                cancel.forget(self._stop.cancel)
             self._end(own)
         if cancelled:
             self._receive(wait=False)

@@ -7,7 +7,7 @@ I/O: a ``read`` function goes in, pieces of bytes come out.
 
 import re
 import zlib
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Generator, Iterator
 
 from .errors import IncompleteStreamError, StreamDecodeError
 
@@ -17,10 +17,11 @@ PIECE = 2**16  # the most bytes that are read, sent or inflated at once
 # https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 _chunk_head = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n").match
 _end_of_trailers = re.compile(rb"\n\r?\n").search
+_GZIP = 0x1F  # its first byte, https://www.rfc-editor.org/rfc/rfc1952#page-6
 _LONGEST_HEAD = 2**12  # with its extensions, of which no use is known
 
 
-def dechunk(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def dechunk(read: Callable[[int], bytes]) -> Generator[bytes, None, bytes]:
     """The bytes of a chunked body, as they arrive.
 
     A chunk is not waited for: what is here of it comes out at once, and the
@@ -28,6 +29,7 @@ def dechunk(read: Callable[[int], bytes]) -> Iterator[bytes]:
 
     :param read: returns up to so many bytes, as soon as there are any, and
         ``b""`` at the end of the connection.
+    :returns: what was read beyond the end of the body.
     :raises IncompleteStreamError: where the chunks do not end, or are damaged.
     """
     left = 0  # bytes of a chunk that are still to come
@@ -66,15 +68,23 @@ def dechunk(read: Callable[[int], bytes]) -> Iterator[bytes]:
             break
     # The trailers are of no use here, but must not be left for the next response.
     rest = b"\n" + data[pos:]
-    while not _end_of_trailers(rest) and len(rest) < _LONGEST_HEAD:
+    while True:
+        end = _end_of_trailers(rest)
+        if end is not None:
+            return rest[end.end() :]
+        if len(rest) >= _LONGEST_HEAD:
+            return rest
         data = read(PIECE)
         if not data:
-            break  # the last chunk has said that the body is whole
+            return b""  # the last chunk has said that the body is whole
         rest += data
 
 
-def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def inflate(pieces: Iterator[bytes], *, gzip: bool = False) -> Iterator[bytes]:
     """Decompress gzip or deflate, at most PIECE bytes at once: a small bomb stays small.
+
+    :param gzip: whether gzip was announced.  Relays that decompress may keep that
+        header: what neither gzip nor zlib has written is then passed on as it is.
 
     :raises IncompleteStreamError: where the compressed data was cut short.
     :raises StreamDecodeError: where it is damaged.
@@ -86,6 +96,10 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
             start += data
             if len(start) < 2:
                 continue  # the first two bytes tell the format
+            if gzip and start[0] != _GZIP and not _is_zlib(start):
+                yield start
+                yield from pieces
+                return
             inflater, data = _inflater(start), start
         try:
             while True:
@@ -118,9 +132,13 @@ def _up_to_damage(inflater: Any, data: bytes) -> Iterator[bytes]:
 
 
 def _inflater(start: bytes) -> Any:
-    if start[:1] == b"\x1f":  # gzip, https://www.rfc-editor.org/rfc/rfc1952#page-6
+    if start[0] == _GZIP:
         return zlib.decompressobj(16 + zlib.MAX_WBITS)
     # "deflate" means zlib's format, and is raw deflate from some servers:
     # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
-    zlib_header = len(start) > 1 and start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0
-    return zlib.decompressobj(zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS)
+    return zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(start) else -zlib.MAX_WBITS)
+
+
+def _is_zlib(start: bytes) -> bool:
+    """The header of zlib's format, https://www.rfc-editor.org/rfc/rfc1950#page-5"""
+    return len(start) > 1 and start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0

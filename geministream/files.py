@@ -49,7 +49,8 @@ from .errors import (
     TransportError,
 )
 from .parts import check_file, guess_mime_type
-from .transport import Attempts, Call, Cancel, Reply
+from .cancel import Cancel
+from .transport import Attempts, Call, Reply
 from .types import File
 
 log = logging.getLogger("geministream")
@@ -237,11 +238,11 @@ def wait_for_file(
                     break
                 if last:
                     raise StreamTimeoutError(f"{timeout:g} s were not enough")
-                left = call.left(interval)
+                left = call.patience.left(interval)
                 assert left is not None
                 # Where no whole interval is left there is one more look, shortly before the end.
                 last = left < interval
-                call.sleep(0.8 * left if last else interval)
+                call.patience.sleep(0.8 * left if last else interval)
         except StreamTimeoutError as error:
             raise StreamTimeoutError(
                 f"files/{_file_id(file)} is not ready yet ({error}); call wait_for_file() again, or give it longer"
@@ -340,7 +341,7 @@ def _object_in(reply: Reply, body: bytes) -> Dict[str, Any]:
             "the answer is no JSON object; check that the base URL is that of a Gemini endpoint with a Files API"
         )
     if value.get("error") and not value.get("name"):  # a file that FAILED has both
-        raise reply.call.api_error(value["error"], reply)
+        raise reply.api_error(value["error"])
     return value
 
 
@@ -433,7 +434,7 @@ def _opened(source: Source, call: Call, stack: ExitStack) -> "_Readable":
         raise ConfigurationError("the file object is not binary; open it with mode 'rb'")
     extent = _extent(file)
     if extent is None:
-        stream = _Stream(file, call.check)
+        stream = _Stream(file, call.patience.check)
         empty = not stream.piece(0, 1)
     else:
         start, end = extent

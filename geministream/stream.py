@@ -30,7 +30,8 @@ from .errors import (
 from .framing import Framing
 from .parts import ContentsLike
 from .request import RequestBody
-from .transport import Attempts, Call, Cancel, Reply, is_retryable
+from .cancel import Cancel
+from .transport import Attempts, Call, Reply, is_retryable
 from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeedback
 
 log = logging.getLogger("geministream")
@@ -180,27 +181,25 @@ def _chunks(call: Call, url: str, body: bytes) -> Iterator[GenerateContentRespon
     reply = call.send("POST", url, headers={"Content-Type": "application/json"}, body=body)
     framing = Framing(call.endpoint.max_event_bytes)
     decode = decoder(GenerateContentResponse)
-    watched = call.cancel is not None
+    patience = call.patience
+    watched = patience.cancel is not None
     try:
         for piece in reply.pieces():
             for value in framing.feed(piece):
                 if type(value) is not dict or "error" in value:
-                    _check_value(call, reply, value)
-                if watched and call.cancelled:
-                    call.check()
+                    _check_value(reply, value)
+                if watched and patience.cancelled:
+                    patience.check()
                 yield decode(value)
         for value in framing.close():
-            _check_value(call, reply, value)
+            _check_value(reply, value)
             yield decode(value)
     except (IncompleteStreamError, StreamTimeoutError) as broken:
         # An event may be whole although the blank line behind it never came.
         for value in _rest(framing):
-            _check_value(call, reply, value)
+            _check_value(reply, value)
             yield decode(value)
         raise broken
-    except StreamDecodeError as error:
-        call.redact_chain(error)  # it quotes what came
-        raise
     finally:
         reply.close()
 
@@ -214,13 +213,13 @@ def _rest(framing: Framing) -> List[Any]:
     return values
 
 
-def _check_value(call: Call, reply: Reply, value: Any) -> None:
+def _check_value(reply: Reply, value: Any) -> None:
     """Raise for what is no chunk: an error inside the stream, or no object at all."""
     if not isinstance(value, dict):
         raise StreamDecodeError(f"a chunk is a JSON object, not {shorten(value)}")
     error = value.get("error")
     if error:
-        raise call.api_error(error, reply)
+        raise reply.api_error(error)
 
 
 class Hop:
@@ -316,7 +315,7 @@ def _final(call: Call, error: GeministreamError, token: Optional[str]) -> Gemini
     """The error that ends the stream; where there is a token to go on from, it has it."""
     if token is None:
         return error
-    if isinstance(error, IncompleteStreamError) or (isinstance(error, StreamTimeoutError) and call.expired):
+    if isinstance(error, IncompleteStreamError) or (isinstance(error, StreamTimeoutError) and call.patience.expired):
         error.continuation_token = token
         return error
     if isinstance(error, StreamTimeoutError) or is_retryable(error, Retry.statuses):

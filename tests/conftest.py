@@ -10,7 +10,7 @@ import pytest
 from raw_server import server_tls
 
 from geministream.testing import LocalServer
-from geministream.transport import Call
+from geministream.transport.patience import Patience
 
 
 def pytest_collection_finish():
@@ -72,7 +72,7 @@ def run_python():
 def sleeps(monkeypatch):
     """The seconds that calls would sleep; nobody sleeps."""
     slept = []
-    monkeypatch.setattr(Call, "sleep", lambda call, seconds: slept.append(seconds))
+    monkeypatch.setattr(Patience, "sleep", lambda patience, seconds: slept.append(seconds))
     return slept
 
 

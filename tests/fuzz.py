@@ -25,7 +25,7 @@ from geministream.codec import decoder
 from geministream.errors import GeministreamError, api_error
 from geministream.framing import Framing
 from geministream.stream import Hop, _hide_continuation
-from geministream.transport import _error_value
+from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse
 
 SECONDS = 2.0  # CPU of one case; they take well under a hundredth of it
@@ -274,7 +274,7 @@ def run_case(seed, number):
         split = values_of(pieces)
         assert comparable(*whole) == comparable(*split), f"the split matters: {whole!r} or {split!r}"
         use(whole[0])
-        error = _error_value(body.decode("utf-8", "replace"))
+        error = error_value(body.decode("utf-8", "replace"))
         str(api_error(error, http_status=503, headers={"retry-after": body[:20].decode("latin-1")}))
     elif kind == "chunked":
         stream = iter(pieces)

@@ -491,7 +491,7 @@ def test_cancel_ends_the_batch(server):
     with pytest.raises(StreamCancelled):
         next(results)
     canceller.join()
-    assert not threads() and not cancel._sockets
+    assert not threads() and not cancel._callbacks
     server.wait_for_connections(0)
     with pytest.raises(StreamCancelled):
         next(generate_many(["x"], model=MODEL, endpoint=server.endpoint, cancel=cancel))
@@ -536,7 +536,7 @@ def test_closing_a_batch_leaves_the_callers_cancel_alone(server):
     results = generate_many(prompts(9), model=MODEL, endpoint=server.endpoint, cancel=cancel)
     next(results)
     results.close()
-    assert not cancel.cancelled and not cancel._sockets
+    assert not cancel.cancelled and not cancel._callbacks
 
 
 # Failures ----------------------------------------------------------------------------

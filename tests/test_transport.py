@@ -774,7 +774,7 @@ def test_cancel(moment, encrypted, own, trusted_tls, figures):
         name = f"slowest cancel in ms, {moment}"
         figures[name] = max(figures.get(name, 0), round(took * 1000, 1))
         assert took < QUICK
-        assert running.cancel._sockets == set()
+        assert running.cancel._callbacks == set()
 
 
 def test_cancel_while_connecting_ends_with_the_attempt():
@@ -827,7 +827,7 @@ def test_a_cancel_is_not_spent_by_a_call_that_ended(server, retrying):
     cancel = Cancel()
     for _ in range(3):
         assert len(list(ask(retrying, cancel=cancel))) > 0
-    assert cancel._sockets == set() and not cancel.cancelled
+    assert cancel._callbacks == set() and not cancel.cancelled
     cancel.cancel()
     with pytest.raises(StreamCancelled):
         list(ask(retrying, cancel=cancel))

@@ -1,0 +1,51 @@
+"""When a request is sent again, and what is waited for before."""
+
+import logging
+import random
+from typing import Tuple
+
+from ..errors import APIError, GeministreamError
+from .call import Call
+
+log = logging.getLogger("geministream")
+
+
+class Attempts:
+    """Counts the attempts at one request and sleeps between them, as the endpoint's Retry says."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._failed = 0
+
+    def progress(self) -> None:
+        """Something was gained: the count starts again."""
+        self._failed = 0
+
+    def again(self, error: GeministreamError) -> bool:
+        """After ``error``: sleep and return True, or return False if it is final.
+
+        :raises StreamTimeoutError, StreamCancelled: if the call's time is over.
+        """
+        retry = self._call.endpoint.retry
+        if retry is None or not is_retryable(error, retry.statuses) or self._call.retried_below:
+            return False
+        self._failed += 1
+        asked = getattr(error, "retry_after", None) or 0.0
+        if self._failed >= retry.attempts or asked > retry.max_delay:
+            return False
+        try:
+            longest = min(retry.max_delay, retry.initial_delay * retry.multiplier ** (self._failed - 1))
+        except OverflowError:
+            longest = retry.max_delay
+        delay = max(random.uniform(0, longest), asked)
+        log.debug(
+            "attempt %d of %d failed with %s %s, the next follows in %.2f s",
+            self._failed, retry.attempts, type(error).__name__, getattr(error, "code", ""), delay,
+        )
+        self._call.patience.sleep(delay)
+        return True
+
+
+def is_retryable(error: GeministreamError, statuses: Tuple[int, ...]) -> bool:
+    """Whether the same request, sent again, may do better."""
+    return error.code in statuses if isinstance(error, APIError) else error.retryable
