@@ -6,10 +6,12 @@ library's own sessions keep it out of there too.
 """
 
 import dataclasses
+import html
 import itertools
 import json
 import logging
 import pickle
+import re
 import socket
 import threading
 import traceback
@@ -26,10 +28,31 @@ from test_transport import closed_port, full_port
 from geministream import Cancel, Endpoint, GeministreamError, Retry, collect, stream_generate
 from geministream.testing import Answer, LocalServer
 
-KEY = "AIzaSy-S3cret_K3y+/with=odd~chars=="
-SPELLINGS = {KEY, quote(KEY), quote(KEY, safe=""), quote_plus(KEY), json.dumps(KEY)[1:-1], KEY.replace("=", "\\u003d")}
-# Half of it is too much as well.
-SPELLINGS |= {KEY[:16], KEY[-16:], KEY[8:24]}
+KEY = "AIzaSy-S3cret_K3y+/with=odd~chars<&>=="
+
+
+def lower_percent(text):
+    return re.sub("%..", lambda match: match.group().lower(), quote(text, safe=""))
+
+
+# How servers spell what they send back.
+SPELLED = {
+    "as it is": lambda text: text,
+    "percent-encoded": quote,
+    "percent-encoded, all of it": lambda text: quote(text, safe=""),
+    "as a form": quote_plus,
+    "percent-encoded in lower case": lower_percent,
+    "percent-encoded twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "HTML": html.escape,
+    "HTML, by numbers": lambda text: "".join(f"&#{ord(c)};" if not c.isalnum() else c for c in text),
+    "HTML, by hexadecimal numbers": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
+    "JSON with escaped slashes": lambda text: text.replace("/", "\\/"),
+    "JSON for HTML": lambda text: re.sub("[<>&=+]", lambda match: f"\\u{ord(match.group()):04x}", text),
+    "JSON in JSON": lambda text: re.sub("[<>&=+/]", lambda match: f"\\\\u{ord(match.group()):04X}", text),
+}
+SPELLINGS = {spell(KEY) for spell in SPELLED.values()}
+# A run of eight characters is too much as well.
+SPELLINGS |= {KEY[start : start + 8] for start in range(len(KEY) - 7)}
 
 AUTHS = {
     "header": {"api_key": KEY, "auth": "header"},
@@ -39,29 +62,42 @@ AUTHS = {
     "callable": {"auth": lambda: KEY},
     "own header": {"auth": (), "headers": {"X-Gateway-Token": KEY}},
     "own Authorization": {"auth": (), "headers": {"Authorization": "Bearer " + KEY}},
+    "own parameter": {"auth": (), "params": {"access_token": KEY}},
 }
 
 
-def chain(error):
-    """An exception and all behind it."""
-    seen, waiting = [], [error]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseException) and not any(each is other for other in seen):
-            seen.append(each)
-            waiting += [each.__cause__, each.__context__, *each.args, getattr(each, "reason", None)]
-    return seen
-
-
 def texts_of(error):
+    """Every text that can be reached from an exception, as a tracker of errors reaches it.
+
+    That is: attributes, arguments and causes to any depth; of the frames of its
+    traceback all that a local variable shows of itself, containers looked into.
+    """
     yield from traceback.format_exception(type(error), error, error.__traceback__)
     yield repr(pickle.dumps(error))
-    for each in chain(error):
-        yield str(each)
-        yield repr(each)
-        yield repr(each.args)
-    yield repr({name: value for name, value in vars(error).items()})
-    yield str(error.partial)
+    seen = {}  # holds what it has seen, or an id could be used again
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen[id(each)] = each
+        if isinstance(each, (str, bytes, bytearray)):
+            yield each if isinstance(each, str) else bytes(each).decode("latin-1")
+        elif isinstance(each, BaseException):
+            yield from (str(each), repr(each))
+            waiting += [each.args, vars(each), each.__cause__, each.__context__]
+            for frame, _ in traceback.walk_tb(each.__traceback__):
+                if frame.f_code.co_filename != __file__:
+                    for value in frame.f_locals.values():
+                        containers = (list, tuple, set, dict, str, bytes, BaseException)
+                        waiting.append(value if isinstance(value, containers) else repr(value))
+        elif isinstance(each, dict):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            waiting += each
+        elif not isinstance(each, (int, float, type, type(None))):
+            yield repr(each)
+            waiting += [getattr(each, "__dict__", None)]
 
 
 def assert_clean(texts):
@@ -102,6 +138,7 @@ GOOGLE = json.dumps({"error": {"code": 400, "message": f"API key {KEY} is not va
     {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": KEY, "description": KEY}]}]}})
 ESCAPED = GOOGLE.replace("=", "\\u003d")
 NESTED = json.dumps({"error": {"code": 502, "message": ESCAPED}})
+PAGE = "<html><title>502</title><p>Bad gateway: "
 UNUSUAL = json.dumps({"error": {"code": 400, "keys": [KEY] * 40}})  # without message: all of it is the message, cut
 
 ECHOES = {
@@ -138,11 +175,21 @@ ECHOES = {
     "redirect for ever": head("307 Go", location=f"?key={quote(KEY)}&a=b", content_length=0),
     "303": head("303 Go", location=f"http://other.test/{KEY}", content_length=0),
     "an early end": head() + sse(chunk("x")),
+    "an early end in a line": head(content_length=99999) + f'data: {{"a": "{KEY}'.encode(),
+    "an early end in JSON": head(content_length=99999) + f'[{{"a": "{KEY}'.encode(),
+    "an early end in bad JSON": head(transfer_encoding="chunked") + b"999\r\n" + f'data: {{"a": "{KEY}" x}}\n'.encode(),
+    "two lengths": head(content_length=f"5, {KEY}") + b"x",
+    "a head that is cut": b"HTTP/1.1 200 OK\r\nX: " + KEY.encode(),
+    "a header that is too long": b"HTTP/1.1 200 OK\r\nX: " + KEY.encode() * 9999,
+    **{f"a message, {name}": head("400 Bad") + json.dumps({"error": {"message": "no: " + spell(KEY)}}).encode()
+       for name, spell in SPELLED.items()},
+    **{f"a page, {name}": head("502 Bad") + (PAGE + "x" * 240 + spell(KEY)).encode() for name, spell in SPELLED.items()},
+    **{f"a bad line, {name}": head() + ("x" * 80 + spell(KEY)).encode() for name, spell in SPELLED.items()},
 }
 
 
-# Every third, each time with others: 3 and the 14 ways to send a key have no divisor in common.
-@pytest.mark.parametrize("echo, auth, own", sample(itertools.product(ECHOES, AUTHS, [False, True]), 3))
+# Every fifth, each time with others: 5 and the 16 ways to send a key have no divisor in common.
+@pytest.mark.parametrize("echo, auth, own", sample(itertools.product(ECHOES, AUTHS, [False, True]), 5))
 def test_a_server_that_tells_the_key_back(echo, auth, own, log):
     with RawServer(answering(ECHOES[echo])) as raw, requests.Session() as session:
         endpoint = Endpoint(raw.url, retry=None, session=session if own else None, timeout=10, **AUTHS[auth])

@@ -73,10 +73,17 @@ class Call:
         :raises APIError: if the status says so.
         :raises TransportError, StreamTimeoutError, StreamCancelled: if there was no answer.
         """
+        try:
+            return self._follow(method, url, headers or {}, body, ok)
+        except GeministreamError as error:
+            raise error.with_traceback(None)  # the frames below hold credentials and what a server made of them
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]) -> Reply:
+        """Send, and once more for each redirect and for a fresh token."""
         redirects = 0
         token_is_fresh = False
         while True:
-            reply = self._send_once(method, url, headers or {}, body)
+            reply = self._send_once(method, url, headers, body)
             status = reply.status
             if status == 401 and callable(self.endpoint.auth) and not token_is_fresh:
                 reply.close()
@@ -105,8 +112,8 @@ class Call:
             if error.response is None:
                 raise self._no_answer(url, sending, error) from error
             response = error.response  # a hook of the session's calls raise_for_status()
-        except GeministreamError as error:
-            raise error.with_traceback(None)  # the frames below hold the credentials
+        except GeministreamError:
+            raise  # a cancel's or the deadline's, from below requests
         except (
             requests.RequestException,
             HTTPError,
