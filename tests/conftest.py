@@ -15,7 +15,7 @@ from geministream.transport.patience import Patience
 
 def pytest_collection_finish():
     gc.collect()
-    gc.freeze()  # thousands of tests, to be looked through at each collection otherwise
+    getattr(gc, "freeze", int)()  # thousands of tests, to be looked through at each collection otherwise
 
 
 # What a developer's shell may hold and would change what the tests see.

@@ -5,7 +5,7 @@ import os
 import socket
 from functools import partial
 from typing import Any, Mapping, Optional, Tuple
-from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -52,6 +52,8 @@ class Call:
         if self._session is not None and self._session is not self.endpoint.session:
             self._session.close()
         if isinstance(error, GeministreamError):
+            if self._session is not None:
+                self.secrets.add(unquote(urlsplit(self._proxy_url(self.endpoint.base_url)).password or ""))
             self.secrets.redact_error(error)
 
     def send(
@@ -165,10 +167,9 @@ class Call:
                 "credentials stay with the host of the base URL"
             )
         prepared.hooks["response"].append(_hide_location)
-        settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
-        self.secrets.add_request(prepared, settings["proxies"])
+        self.secrets.add_request(prepared)
         adapter = session.get_adapter(prepared.url)
-        watch_adapter(adapter, prepared, settings)
+        watch_adapter(adapter, prepared, session)
         # Should this fail, the adapter will have retried it.
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
@@ -204,12 +205,16 @@ class Call:
         answer.retryable = not any(type(cause).__name__ in refused for cause in causes)
         return answer
 
+    def _proxy_url(self, url: str) -> str:
+        settings = self._session.merge_environment_settings(url, {}, True, None, None)
+        proxy: str = requests.utils.select_proxy(url, settings["proxies"]) or ""
+        return proxy if "://" in proxy else f"http://{proxy}"
+
     def _proxy(self, url: str) -> str:
         """The proxy for ``url``, and where it was set."""
-        settings = self._session.merge_environment_settings(url, {}, True, None, None)
-        proxy = requests.utils.select_proxy(url, settings["proxies"]) or ""
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        variables = [name for name, value in os.environ.items() if value == proxy and name.lower().endswith("_proxy")]
+        proxy = self._proxy_url(url)
+        parts = urlsplit(proxy)
+        variables = [name for name, value in os.environ.items() if value and name.lower().endswith("_proxy") and proxy.endswith(value)]
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}:{parts.port}" + (f" ({variables[0]})" if variables else "")
 

@@ -23,7 +23,7 @@ import ssl
 import threading
 import time
 from functools import lru_cache, partial
-from typing import Any, Callable, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -147,10 +147,11 @@ class _Adapter(HTTPAdapter):
         return url
 
 
-def watch_adapter(adapter: Any, prepared: Any, settings: Mapping[str, Any]) -> None:
+def watch_adapter(adapter: Any, prepared: Any, session: Any) -> None:
     """Let the pool that will serve this request make connections that know their call."""
     if not isinstance(adapter, HTTPAdapter) or isinstance(adapter, _Adapter):
         return  # ours does it itself
+    settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
     pool: Any
     try:
         if hasattr(adapter, "get_connection_with_tls_context"):  # requests 2.32

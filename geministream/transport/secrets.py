@@ -10,8 +10,8 @@ import base64
 import html
 import re
 import sys
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
@@ -47,12 +47,12 @@ class Secrets:
             self._given.add(value)
             self._runs = {}
 
-    def add_request(self, request: requests.PreparedRequest, proxies: Mapping[str, str]) -> None:
+    def add_request(self, request: requests.PreparedRequest) -> None:
         """Learn the credentials of a request as it goes out, whoever put them there."""
         self.add_named(request.headers.items())
-        self.add_named(parse_qsl(urlsplit(request.url or "").query))
-        for url in proxies.values():
-            self.add(unquote(urlsplit(url or "").password or ""))
+        query = urlsplit(request.url or "").query
+        if names_a_secret(query):
+            self.add_named(parse_qsl(query))
 
     def add_named(self, pairs: Any) -> None:
         """Learn the values of headers or parameters whose names say that they are credentials."""
