@@ -214,7 +214,10 @@ class Call:
         """The proxy for ``url``, and where it was set."""
         proxy = self._proxy_url(url)
         parts = urlsplit(proxy)
-        variables = [name for name, value in os.environ.items() if value and name.lower().endswith("_proxy") and proxy.endswith(value)]
+        variables = [
+            name for name, value in os.environ.items()
+            if value and name.lower().endswith("_proxy") and proxy.endswith(value)
+        ]
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}:{parts.port}" + (f" ({variables[0]})" if variables else "")
 
