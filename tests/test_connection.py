@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import threading
 import time
 
@@ -328,6 +329,46 @@ def test_gzip_that_is_not():
     with RawServer(answering(head("400 No", content_encoding="gzip") + b'{"error": {"message": "plain"}}')) as raw:
         with pytest.raises(BadRequestError, match="plain"):
             texts_from(bare(raw.url))
+
+
+# Forked children -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("how", ["close", "break", "error"])
+@pytest.mark.parametrize("transfer", ["length", "chunked"])
+def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls_or_none):
+    def script(connection):
+        connection.read_request()
+        if transfer == "length":
+            pieces = [head(content_length=len(WHOLE)) + WHOLE[:-30], WHOLE[-30:]]
+        else:
+            pieces = [head(transfer_encoding="chunked") + chunk(sse(A, B)), chunk(sse(C)) + b"0\r\n\r\n"]
+        connection.send(pieces[0])
+        connection.wait(begun)
+        connection.send(pieces[1])
+        sent.set()
+        connection.wait_until_client_leaves()
+
+    begun, sent = threading.Event(), threading.Event()
+    with RawServer(script, tls=tls_or_none) as raw:
+        stream = stream_generate("m", "Hello", endpoint=bare(raw.url), cancel=Cancel())
+        texts = [next(stream).text]
+        begun.set()
+        assert sent.wait(LONG)
+        child = os.fork()
+        if child == 0:
+            try:
+                if how == "close":
+                    stream.close()
+                elif how == "error":
+                    stream.throw(RuntimeError)
+                del stream
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        texts += [each.text for each in stream]
+    assert texts == THREE
 
 
 # Proxies and handshakes that take their time ------------------------------------------------

@@ -21,6 +21,7 @@ from geministream import (
     TransportError,
     collect,
     generate_many,
+    part_from_bytes,
     stream_generate,
     upload_file,
 )
@@ -51,8 +52,8 @@ def session(certificates):
         yield session
 
 
-def ask(endpoint, **more):
-    return collect(stream_generate(MODEL, PROMPT, endpoint=endpoint, **more)).text
+def ask(endpoint, contents=PROMPT, **more):
+    return collect(stream_generate(MODEL, contents, endpoint=endpoint, **more)).text
 
 
 def without_secrets(error):
@@ -316,6 +317,7 @@ def test_tls_within_tls(server, certificates, session, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         endpoint = Endpoint("https://gemini.example", api_key=KEY, session=session)
         assert ask(endpoint) == ANSWER
+        assert ask(endpoint, [part_from_bytes(bytes(6 * 2**20), "image/png"), PROMPT])
         server.queue(Answer(chunks=["one ", threading.Event()]))
         stop = Cancel()
         chunks = stream_generate(MODEL, PROMPT, endpoint=endpoint, cancel=stop)

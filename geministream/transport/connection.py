@@ -17,6 +17,7 @@ Connections of another kind (recorders, mocks, other HTTP libraries) are left as
 import contextlib
 import http.client
 import io
+import os
 import re
 import socket
 import ssl
@@ -284,7 +285,8 @@ def _watched(base: Any) -> Any:
                 self.connect()
             sending.begun = True
             sending.sent += len(data)
-            if sending.sent <= PIECE:  # it fits into the socket's buffer
+            # It fits into the socket's buffer, or is TLS within TLS, which cannot send in part.
+            if sending.sent <= PIECE or hasattr(self.sock, "socket"):
                 sending.patience.arm(self.sock)
                 super().send(data)
             elif not sending.broken_off:
@@ -332,6 +334,7 @@ class Response(http.client.HTTPResponse):
         self._sending = sending
         self._silence = silence
         self._connection_socket = sock
+        self._process = os.getpid()
         self.leftover = b""
         if not isinstance(self.fp, io.BufferedReader):
             return  # a mock's
@@ -364,7 +367,8 @@ class Response(http.client.HTTPResponse):
         raise http.client.HTTPException("the server sends interim answers for ever")
 
     def _close_conn(self) -> None:
-        if not self.will_close and not self._is_spent():
+        # A forked child has the socket, too, but the connection is its parent's.
+        if self._process == os.getpid() and not self.will_close and not self._is_spent():
             shut_down(self._connection_socket)  # its pool notices, and drops it
         super()._close_conn()  # type: ignore[misc]
 
