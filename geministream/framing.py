@@ -15,19 +15,22 @@ anything      server-sent events; the data of each event is a value
 
 Goals, in this order:
 
-- Any split of the same bytes gives the same values.
+- Any split of the same bytes gives the same values, and the same error behind them.
 - A value is not kept waiting for the bytes behind it.
 - Time is linear in the bytes, however they are split.  A value is parsed where
   it stands when all of it is in one piece; only one that lies across pieces is
   searched for its end first.
 - No value is larger than the limit, and nothing larger is ever held.
+- No value is nested deeper than `DEEPEST`, whatever the Python: what came in can
+  be copied, shown and written by code that calls itself for each level.
 """
 
 import codecs
 import io
 import json
 import re
-from typing import Any, Dict, Iterator, Optional, Tuple, Union
+from itertools import accumulate
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from .errors import IncompleteStreamError, StreamDecodeError
 
@@ -35,6 +38,11 @@ _BOM = b"\xef\xbb\xbf"
 _raw_decode = json.JSONDecoder().raw_decode
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
+
+# Levels of lists and objects in one value.  copy.deepcopy() takes two calls for
+# each and Python gives 1,000 to all of a program; protobuf, of which Google's
+# servers are made, reads 100: https://protobuf.dev/programming-guides/json/
+DEEPEST = 200
 
 
 class Framing:
@@ -76,6 +84,10 @@ class Framing:
     def _until_bad(self, error: UnicodeDecodeError) -> Iterator[Any]:
         assert self._parser is not None
         yield from self._parser.feed(error.object[: error.start].decode("utf-8"))
+        try:
+            yield from self._parser.close()
+        except (IncompleteStreamError, StreamDecodeError):
+            pass  # what is not whole here is not whole because of the bad bytes
         bad = error.object[error.start : error.start + 8]
         raise StreamDecodeError(f"bad UTF-8: {bad!r}")
 
@@ -83,6 +95,7 @@ class Framing:
         """The body has ended: yield what only its end completes.
 
         :raises IncompleteStreamError: where the body ended inside a value or an array.
+        :raises StreamDecodeError: where what it ended in could not have become a value.
         """
         if self._parser is not None:
             yield from self._parser.close()
@@ -103,20 +116,23 @@ class Framing:
 
 
 class _Held:
-    """Text of which more must come, up to a limit."""
+    """Text of which more must come, and how much more there is room for."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._text: Optional[io.StringIO] = None
         self.begun = False
 
+    @property
+    def room(self) -> int:
+        """How many characters more it may hold."""
+        return self._limit if self._text is None else self._limit - self._text.tell()
+
     def add(self, text: str) -> None:
-        """Hold this, too; StreamDecodeError past the limit."""
+        """Hold this, too."""
         if self._text is None:
             self._text = io.StringIO()
             self.begun = True
-        if self._text.tell() + len(text) > self._limit:
-            raise _too_large(self._limit)
         self._text.write(text)
 
     def take(self) -> str:
@@ -131,7 +147,8 @@ class _Held:
 # https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
 # Lines end in CR, LF or CRLF alone; str.splitlines knows too many line ends.
-_line = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
+_line = re.compile(r"([^\r\n]*)(?:\r\n|\n|\r)")
+_line_end = re.compile(r"[\r\n]")
 _line_ends = re.compile(r"[ \t]*(?:\r\n|\n|\r){1,2}")
 _OBJECT_LINE = ("data: {", "data:{")
 _ignored_field = re.compile(r"[\w-]*(?::|\s*$)", re.ASCII)
@@ -146,27 +163,42 @@ class _ServerSentEvents:
       (Google reports errors that way, over several lines);
     - an event that lacks its blank line is complete when its line or the body ends;
     - one event may hold several JSON values, an array of them, or ``[DONE]``;
-    - a line that cannot be a field (a proxy's HTML, say) is an error.
+    - a line that cannot be a field (a proxy's HTML, say) is an error;
+    - half a value in an event, and no event behind it, is a stream that ended
+      early: some gateways put a blank line behind the half event of a cut upstream.
+
+    An object on one line that has ``candidates`` is a chunk, and one that has an
+    ``error`` is an error, whatever the event is called: they are passed on at once.
+    Of any other the lines behind it may yet say ``event: error``, so it waits for
+    the end of its event, or for the next ``data:``.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = _Held(limit + len("data: \r"))  # a line whose end is not here yet
+        self._held = _Held(limit + len("data: "))  # a line whose end is not here yet
+        self._longest_line = self._held.room
         self._after_cr = False  # the last piece ended in CR: a LF may belong to it
-        self._data = _Held(limit)  # the event's data lines so far
+        self._data = _Held(limit + len(" \n"))  # the event's data lines so far
+        self._waits = False  # the data is an object that only the event's name can change
         self._name = ""
         self._bare: Optional[JSONValues] = None  # JSON without data:, over several lines
+        self._half: Optional[StreamDecodeError] = None  # what is wrong, unless the body ends here
 
     def feed(self, text: str) -> Iterator[Any]:
         pos = 1 if self._after_cr and text[:1] == "\n" else 0
         self._after_cr = text[-1:] == "\r" if text else self._after_cr
         if self._held.begun and text:
+            ends = "\n" in text or "\r" in text
+            end = _line_end.search(text, pos).start() if ends else len(text)  # type: ignore[union-attr]
+            if end - pos > self._held.room:
+                yield from self._too_long()
             self._held.add(text[pos:])
-            if "\n" not in text and "\r" not in text:
+            if not ends:
                 return  # the inside of a long line
             text, pos = self._held.take(), 0
         while pos < len(text):
-            fresh = not (self._data.begun or self._name or self._bare)
+            fresh = not (self._data.begun or self._name or self._bare or self._half)
+            waits = False
             # The short way for nearly every event: an object on one line.  Nothing
             # behind its line can change it, so it need not wait for the blank line.
             while fresh and text.startswith(_OBJECT_LINE, pos):
@@ -177,47 +209,60 @@ class _ServerSentEvents:
                 # To JSON a line end is white space, but here the line ends there.
                 if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
                     break
-                if end - pos > self._limit:
+                if end - pos > _FLAT and nested_too_deeply(text, pos, end):
                     break
                 if text.startswith("\r\n\r\n", end):
-                    pos = end + 4
+                    end += 4
                 else:
                     line_ends = _line_ends.match(text, end)
                     if line_ends is None:
                         break
-                    pos = line_ends.end()
+                    end = line_ends.end()
+                if end - pos > self._limit:
+                    break
+                if "candidates" not in value and not value.get("error"):
+                    waits = True
+                    break
+                pos = end
                 # While a value of many MiB is with the caller, its text shall not be held.
                 if pos == len(text):
                     text, pos = "", 0
                 yield value
             match = _line.match(text, pos)
+            if (match.end(1) if match else len(text)) - pos > self._longest_line:
+                yield from self._too_long()
             if match is None:
                 if pos < len(text):
                     self._held.add(text[pos:])
                 return
             pos = match.end()
-            yield from self._take_line(*match.groups())
+            yield from self._take_line(match.group(1), "\n")
+            self._waits = self._waits or waits
 
     def close(self) -> Iterator[Any]:
         line = self._held.take()
         if line:
             yield from self._take_line(line, "")
-        try:
-            yield from self._dispatch()
-        except StreamDecodeError as error:
-            raise IncompleteStreamError("the stream ended in the middle of an event") from error
+        yield from self._dispatch()
+        if self._half is not None:
+            raise IncompleteStreamError("the stream ended in the middle of an event") from self._half
         if self._bare is not None:
             yield from self._bare.close()
 
     def _take_line(self, line: str, end: str) -> Iterator[Any]:
         if self._bare is None and line.lstrip()[:1] in ("{", "["):
             yield from self._dispatch()
+            self._refuse_half()
             self._bare = JSONValues(self._limit)
         if self._bare is not None:
             yield from self._bare.feed(line + end)
             if self._bare.idle:
                 self._bare = None
         elif line.startswith("data:"):
+            if self._waits:
+                yield from self._dispatch()
+            if len(line) - len("data:") + len("\n") > self._data.room:
+                raise _too_large(self._limit)
             self._data.add(line[5:] + "\n")
         elif not line:
             yield from self._dispatch()
@@ -231,30 +276,46 @@ class _ServerSentEvents:
                 "check that the base URL is that of a Gemini API"
             )
 
+    def _too_long(self) -> Iterator[Any]:
+        yield from self._dispatch()
+        raise _too_large(self._limit)
+
+    def _refuse_half(self) -> None:
+        if self._half is not None:
+            raise self._half
+
     def _dispatch(self) -> Iterator[Any]:
         """The event is complete: yield the values in its data."""
         if not self._data.begun:
             return
+        self._waits = False
         text = self._data.take().strip(" \t\r\n")
+        if len(text) > self._limit:
+            raise _too_large(self._limit)
+        if text and not text.startswith("[DONE]"):
+            self._refuse_half()
         if self._name == "error":
             yield _as_error(text)
             return
-        pos = 0
-        while pos < len(text) and not text.startswith("[DONE]", pos):
-            value, pos = _parse(text, pos)
-            if isinstance(value, list):
+        for value in _values_in(text):
+            if value is _CUT:
+                self._half = _bad_json(text)
+            elif isinstance(value, list):
                 yield from value
             else:
                 yield value
-            pos = _end_of_space(text, pos)
 
 
 def _as_error(text: str) -> Any:
-    """What an event named "error" says, in the form that errors have elsewhere."""
+    """What an event named "error" says, in the form that errors have elsewhere.
+
+    Its data may be any text, and is JSON only if all of it is.
+    """
     try:
-        value, _ = _parse(text, 0)
+        values = list(_values_in(text))
     except StreamDecodeError:
-        value = text  # its data may be any text
+        values = []
+    value = values[0] if len(values) == 1 and values[0] is not _CUT else text
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict) and value.get("error"):
@@ -285,7 +346,6 @@ _bracket_or_quote = re.compile(r'["{}\[\]]')
 _scalar_end = re.compile(r"[,\]}\s]")
 # "1" is no value yet where it may become "1.5" or "1e5".
 _SCALAR_ENDS = frozenset(",]} \t\n\r")
-_DEEPEST = 20000  # no json of CPython 3.8 to 3.13 goes deeper than 10,000: not worth the search
 
 
 class JSONValues:
@@ -301,12 +361,8 @@ class JSONValues:
     def __init__(self, limit: int = 256 * 2**20) -> None:
         self._limit = limit
         self._state = _OUTSIDE
-        self._held = _Held(limit)  # a value whose end is not here yet
-        # Where the search for its end stands:
-        self._depth = 0
-        self._in_string = False
-        self._escaped = False  # the piece ended in an odd number of backslashes
-        self._scalar = False  # a number or a name: only what follows it ends it
+        self._held = _Held(limit)  # a value whose end is not here yet,
+        self._search = _Search("")  # and how far the search for it is
 
     @property
     def idle(self) -> bool:
@@ -322,8 +378,7 @@ class JSONValues:
         if self._held.begun:
             if not text:
                 return  # or it would end an escape
-            pos = self._find_end(text, 0)
-            self._held.add(text if pos < 0 else text[:pos])
+            pos = self._hold(text, 0)
             if pos < 0:
                 return
             yield self._held_value()
@@ -342,18 +397,22 @@ class JSONValues:
                     f"bad JSON: {text[pos : pos + 40]!r} stands {self._state}"
                 )
             try:
-                value, end = _parse(text, pos)
-            except StreamDecodeError:
-                end = -1  # it is bad or not all here: its end will tell
-            if end < 0 or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS):
-                self._scalar = text[pos] not in '{["'
-                end = self._find_end(text, pos)
-                if end < 0:
-                    self._held.add(text[pos:])
+                value, end = _raw_decode(text, pos)
+            except (ValueError, RecursionError):
+                end = -1
+            if (
+                end < 0
+                or end - pos > self._limit
+                or (end - pos > _FLAT and nested_too_deeply(text, pos, end))
+                or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS)
+            ):
+                # It is not all here, or something is wrong with it: its end will tell.
+                self._search = _Search(text[pos])
+                pos = self._hold(text, pos)
+                if pos < 0:
                     return
-                value, end = _parse(text, pos)
-            elif end - pos > self._limit:
-                raise _too_large(self._limit)
+                yield self._held_value()
+                continue
             self._state = state_behind
             yield value
             pos = end
@@ -362,56 +421,90 @@ class JSONValues:
         """The text has ended.
 
         :raises IncompleteStreamError: where it ended inside a value or an array.
+        :raises StreamDecodeError: where what it ended in could not have become a value.
         """
+        if self._held.begun:
+            text = self._held.take()
+            if not self._search.could_go_on(text):
+                raise _bad_json(text)
+            raise IncompleteStreamError("the stream ended in the middle of a JSON value")
         if not self.idle:
-            what = "a JSON value" if self._held.begun else "a JSON array"
-            raise IncompleteStreamError(f"the stream ended in the middle of {what}")
+            raise IncompleteStreamError("the stream ended in the middle of a JSON array")
         return iter(())
+
+    def _hold(self, text: str, pos: int) -> int:
+        """Hold what this piece has of the value; the index just past the value, or -1 if it goes on."""
+        # One character more than there is room for, because only what follows ends a number.
+        end = self._search.find_end(text, pos, pos + self._held.room + 1)
+        stop = len(text) if end < 0 else end
+        if stop - pos > self._held.room:
+            raise _too_large(self._limit)
+        self._held.add(text[pos:stop])
+        return end
 
     def _held_value(self) -> Any:
         text = self._held.take()
         self._state = self._values[self._state]
-        value, end = _parse(text, 0)
+        try:
+            value, end = _raw_decode(text)
+        except (ValueError, RecursionError):
+            end = -1
         if end != len(text):
-            raise StreamDecodeError(f"bad JSON: {text[end : end + 40]!r} stands after a value")
+            raise _bad_json(text)
         return value
 
-    def _find_end(self, text: str, pos: int) -> int:
-        """Search on from ``pos``: the index just past the value, or -1 if it goes on."""
+
+class _Search:
+    """The search for the end of one value, through piece after piece.
+
+    :param first: the first character of the value.
+    """
+
+    def __init__(self, first: str) -> None:
+        self._scalar = first not in ("{", "[", '"')  # a number or a name: only what follows it ends it
+        self._open: List[str] = []  # what closes the lists and objects that are open
+        self._in_string = False
+        self._escaped = False  # the piece ended in an odd number of backslashes
+
+    def find_end(self, text: str, pos: int, stop: int) -> int:
+        """Search on from ``pos`` to ``stop``: the index just past the value, or -1 if it goes on.
+
+        :raises StreamDecodeError: where it is nested too deeply.
+        """
         if self._scalar:
-            match = _scalar_end.search(text, pos)
+            match = _scalar_end.search(text, pos, stop)
             return match.start() if match else -1
         if self._escaped and pos < len(text):
             self._escaped = False
             pos += 1
         while True:
             if self._in_string:
-                pos = self._string_end(text, pos)
+                pos = self._string_end(text, pos, stop)
                 if pos < 0:
                     return -1
                 self._in_string = False
-                if self._depth == 0:
+                if not self._open:
                     return pos  # the value is this string
-            match = _bracket_or_quote.search(text, pos)
+            match = _bracket_or_quote.search(text, pos, stop)
             if match is None:
                 return -1
             pos = match.end()
-            if match.group() == '"':
+            what = match.group()
+            if what == '"':
                 self._in_string = True
-            elif match.group() in "{[":
-                self._depth += 1
-                if self._depth > _DEEPEST:
+            elif what in _CLOSING:
+                self._open.append(_CLOSING[what])
+                if len(self._open) > DEEPEST:
                     raise _too_deep()
             else:
-                self._depth -= 1
-                if self._depth == 0:
+                self._open.pop()
+                if not self._open:
                     return pos
 
-    def _string_end(self, text: str, pos: int) -> int:
+    def _string_end(self, text: str, pos: int, stop: int) -> int:
         while True:
-            quote = text.find('"', pos)
-            stop = quote if quote >= 0 else len(text)
-            before = text[pos:stop]
+            quote = text.find('"', pos, stop)
+            before = text[pos : stop if quote < 0 else quote]
             escaped = (len(before) - len(before.rstrip("\\"))) % 2 == 1
             if quote < 0:
                 self._escaped = escaped
@@ -420,30 +513,101 @@ class JSONValues:
                 return quote + 1
             pos = quote + 1
 
+    def could_go_on(self, text: str) -> bool:
+        """Whether the value so far, ``text``, is the beginning of any JSON: one of the ways to end it will do."""
+        closing = "".join(reversed(self._open))
+        for ending in _STRING_ENDINGS if self._in_string else _ENDINGS:
+            whole = text + ending + closing
+            try:
+                if _raw_decode(whole)[1] == len(whole):
+                    return True
+            except (ValueError, RecursionError):
+                pass
+        return False
+
+
+_CLOSING = {"{": "}", "[": "]"}
+# Inside a string: the rest of an escape, the quote, and for a name its value.
+_STRING_ENDINGS = [
+    escape + '"' + value for escape in ("", "\\", "0", "00", "000", "0000") for value in ("", ":0")
+]
+# Elsewhere: a number or its digits, a value or another member, the rest of a name.
+_ENDINGS = ["", "0", ":0", '"":0'] + [
+    name[length:] for name in ("true", "false", "null") for length in range(1, len(name))
+]
+
 
 # Small change ----------------------------------------------------------------
+
+_CUT: Any = object()  # stands for a value of which only the beginning is there
+
+
+def _values_in(text: str) -> Iterator[Any]:
+    """The JSON values in a text, up to [DONE]; `_CUT` where the text ends in the middle of one."""
+    pos = 0
+    while pos < len(text) and not text.startswith("[DONE]", pos):
+        try:
+            value, end = _raw_decode(text, pos)
+        except (ValueError, RecursionError):
+            end = -1
+        if end < 0 or nested_too_deeply(text, pos, end):
+            search = _Search(text[pos])
+            stop = search.find_end(text, pos, len(text))
+            rest = text[pos:] if stop < 0 else text[pos:stop]
+            if stop >= 0 or not ("[DONE]".startswith(rest) or search.could_go_on(rest)):
+                raise _bad_json(rest)
+            value, end = _CUT, len(text)
+        yield value
+        pos = _end_of_space(text, end)
+
+
+# A value of so many characters cannot be nested too deeply.
+_FLAT = 2 * DEEPEST
+_LARGE = 2**12  # characters from which it pays to count no further than needed
+_bracket = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([{}\[\]])', re.DOTALL)
+_STEP_IN = {"{": 1, "[": 1, "}": -1, "]": -1}
+
+
+def nested_too_deeply(text: str, pos: int, end: int) -> bool:
+    """Whether the JSON there has more than `DEEPEST` levels; for nearly all a count of its brackets tells."""
+    if end - pos < _LARGE:
+        found = text.count("[", pos, end)
+        # Each object takes five characters at least, {"":}, and only the innermost two.
+        if found + (end - pos + 3) // 5 <= DEEPEST:
+            return False
+        found += text.count("{", pos, end)
+    else:
+        found = 0
+        for bracket in "[{":
+            at = text.find(bracket, pos, end)
+            while at >= 0 and found <= DEEPEST:
+                found += 1
+                at = text.find(bracket, at + 1, end)
+    if found <= DEEPEST:
+        return False
+    steps = map(_STEP_IN.__getitem__, "".join(_bracket.findall(text, pos, end)))
+    return max(accumulate(steps), default=0) > DEEPEST
 
 
 def _end_of_space(text: str, pos: int) -> int:
     return _space.match(text, pos).end()  # type: ignore[union-attr]  # it always matches
 
 
-def _parse(text: str, pos: int) -> Tuple[Any, int]:
-    """The JSON value at ``pos``, and the index behind it."""
+def _bad_json(text: str) -> StreamDecodeError:
+    """What is wrong with a text that is no JSON value."""
     try:
-        return _raw_decode(text, pos)
+        at = _raw_decode(text)[1]
+        why = "there is more behind the value"
     except RecursionError:
-        bad = _too_deep()
+        return _too_deep()
     except ValueError as error:
-        at = getattr(error, "pos", pos)
-        bad = StreamDecodeError(
-            f"bad JSON: {str(error)[:80]}, near {text[max(at - 20, 0) : at + 20]!r}"
-        )
-    raise bad  # out here, so that its context does not hold all of the text
+        at = getattr(error, "pos", 0)
+        why = getattr(error, "msg", str(error))[:80]
+    return StreamDecodeError(f"bad JSON: {why}, near {text[max(at - 20, 0) : at + 20]!r}")
 
 
 def _too_deep() -> StreamDecodeError:
-    return StreamDecodeError("the JSON is nested too deeply to be read")
+    return StreamDecodeError(f"the JSON is nested too deeply, more than {DEEPEST} levels")
 
 
 def _too_large(limit: int) -> StreamDecodeError:

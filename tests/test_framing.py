@@ -1,22 +1,33 @@
 """Framing: any split of any body gives the same values; limits; linear time."""
 
+import copy
+import dataclasses
 import json
+import pickle
 import random
+import re
 import time
 import tracemalloc
+from typing import Any, Dict
 
 import pytest
-from dialects import A, B, C, STREAMS, array, chunk, dumps, ndjson, sse
+from dialects import A, B, C, STREAMS, array, chunk, data_lines, dumps, ndjson, pretty, sse
 from long_form import sample
 
+from geministream import collect, iter_items, parse
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError
-from geministream.framing import Framing
+from geministream.framing import DEEPEST, Framing
+from geministream.request import RequestBody
+from geministream.types import GenerateContentResponse
 
 LONG = 5000  # bodies above this are not split at every position
 
 
-def values_of(pieces, limit=256 * 2**20):
-    """The values, and the class of the error that ended them."""
+def outcome(pieces, limit=256 * 2**20):
+    """The values, and the class of the error that ended them with what it says.
+
+    What some errors quote, and that alone, depends on what has come behind it.
+    """
     framing = Framing(limit)
     values = []
     try:
@@ -24,8 +35,13 @@ def values_of(pieces, limit=256 * 2**20):
             values.extend(framing.feed(piece))
         values.extend(framing.close())
     except GeministreamError as error:
-        return as_text(values), type(error)
-    return as_text(values), None
+        return as_text(values), type(error), re.sub("(UTF-8: |JSON: )b?['\"].*", r"\1", str(error))
+    return as_text(values), None, ""
+
+
+def values_of(pieces, limit=256 * 2**20):
+    """The values, and the class of the error that ended them."""
+    return outcome(pieces, limit)[:2]
 
 
 def as_text(values):
@@ -42,7 +58,7 @@ BODIES = [pytest.param(body, id=name) for name, body, _, _ in STREAMS]
 
 @pytest.mark.parametrize("body", BODIES)
 def test_every_split_gives_the_same(body):
-    expected = values_of([body])
+    expected = outcome([body])
     if len(body) > LONG:
         splits = range(0, len(body), len(body) // 8)
     else:
@@ -50,14 +66,14 @@ def test_every_split_gives_the_same(body):
     for split in splits:
         # An empty piece means nothing.
         empty = [b""] if split % 2 else []
-        assert values_of([body[:split], *empty, body[split:]]) == expected, split
+        assert outcome([body[:split], *empty, body[split:]]) == expected, split
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_small_pieces_give_the_same(body):
-    expected = values_of([body])
+    expected = outcome([body])
     for size in (1, 2, 3, 7) if len(body) < LONG else (997,):
-        assert values_of(in_pieces(body, size)) == expected, size
+        assert outcome(in_pieces(body, size)) == expected, size
     pick = random.Random(len(body))
     for _ in range(3):
         pieces, start = [], 0
@@ -65,7 +81,7 @@ def test_small_pieces_give_the_same(body):
             end = start + pick.choice((1, 2, 5, 50, 500 if len(body) < LONG else 50000))
             pieces.append(body[start:end])
             start = end
-        assert values_of(pieces) == expected
+        assert outcome(pieces) == expected
 
 
 @pytest.mark.parametrize("body", [
@@ -126,7 +142,76 @@ def test_done_ends_an_event_and_no_more():
     assert values_of([b"data: [DONE]\n\n"]) == ([], None)
     assert values_of([sse(A) + b"data: [DONE]\n\n" + sse(B)]) == ([a, b], None)
     assert values_of([b"data: " + dumps(A) + b"[DONE] and what not\n\n" + sse(B)]) == ([a, b], None)
-    assert values_of([b"data: [DONE\n\n"]) == ([], StreamDecodeError)
+    assert values_of([b"data: [DONE\n\n"]) == ([], IncompleteStreamError)  # half of it
+    assert values_of([b"data: [DONE}\n\n"]) == ([], StreamDecodeError)
+
+
+@pytest.mark.parametrize("text, said", [
+    (b"500 upstream connect error", "500 upstream connect error"),
+    (b"null pointer in upstream", "null pointer in upstream"),
+    (b'"quoted" is not all of it', '"quoted" is not all of it'),
+    (b"true\ndata: story", "true\n story"),
+    (b"[DONE] is not done", "[DONE] is not done"),
+    (b'{"error": {"code": 4', '{"error": {"code": 4'),
+    (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),
+    (b"500", 500),
+    (b'"all of it"', "all of it"),
+    (b"null", "an error event that says nothing"),
+    (b"", "an error event that says nothing"),
+    (b'[{"code": 503}]', {"code": 503}),
+    (b'[{"error": {"code": 503}}]', {"code": 503}),
+    (b'[{"code": 503}, 2]', [{"code": 503}, 2]),
+    (b'{"code": 503}', {"code": 503}),
+    (b'{"error": {"code": 503}} [DONE]', {"code": 503}),
+])
+@pytest.mark.parametrize("event", [
+    b"event: error\ndata: %b\n\n", b"data: %b\nevent: error\n\n", b"data: %b\nid: 7\n:\nevent: error\n:\n\n",
+    b"event: x\ndata: %b\r\nevent:error", b"data: %b\revent: error\r",
+], ids=["first", "last", "in the middle", "twice", "CR"])
+def test_an_error_event_says_what_its_data_says(event, text, said):
+    """Wherever its name stands, and JSON only where all of it is JSON."""
+    body = event % text
+    expected = ([repr({"error": said})], None)
+    assert values_of([body]) == expected
+    assert values_of(in_pieces(body, 1)) == expected
+
+
+def test_what_an_event_is_called_counts_at_its_end_and_keeps_no_chunk_waiting():
+    framing = Framing()
+    usage = dumps({"usageMetadata": {"totalTokenCount": 9}})
+    assert list(framing.feed(b"data: " + dumps(A) + b"\n")) == [A]
+    assert list(framing.feed(b"data: " + usage + b"\n")) == []
+    assert list(framing.feed(b"\n")) == [json.loads(usage)]
+    assert list(framing.feed(b"data: " + usage + b"\n")) == []
+    assert list(framing.feed(b"data: " + usage + b"\n")) == [json.loads(usage)]  # no blank line
+    with pytest.raises(StreamDecodeError, match="UTF-8"):
+        for value in framing.feed(b"\xff"):
+            assert value == json.loads(usage)  # bad bytes behind it take nothing away
+            usage = None
+    assert usage is None
+
+
+WHOLE_JSON = b'{"a": [1.5e+3, -0, true, false, null, "\\u00e9\\\\ \\"x", {}, {"b": []}], "c": {"d e": ""}}'
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n:\n\ndata:[DONE]\n\n"])
+def test_every_beginning_of_a_value_is_an_early_end(end):
+    for cut in range(1, len(WHOLE_JSON)):
+        expected = ([repr(A)], IncompleteStreamError)
+        assert values_of([sse(A) + b"data: " + WHOLE_JSON[:cut] + end]) == expected, WHOLE_JSON[:cut]
+        assert values_of([b"[" + dumps(A) + b"," + WHOLE_JSON[:cut]]) == expected
+        assert values_of([dumps(A) + WHOLE_JSON[:cut]]) == expected
+
+
+@pytest.mark.parametrize("bad", [
+    b"{a", b'{"a" "', b'{"a": tru3', b'{"a": trueish', b'{"a": 1 2', b'{"a": 1,, ', b"[1, 2}", b'{"a": "\\x', b'{"a": "\\u00g',
+    b'{"a": 01', b'{"a": 1.5.', b'{"a": .5', b'{"a": -x', b'{"a": +', b'{"a": "x"y', b'{"a": \'', b'{"a": "\tx', b"{]", b'{"a": [1,]',
+    b"{,", b'{"a",', b'{"a": ,', b"{1", b'{"a": nul1', b'{"a": 1e+-',
+])
+def test_what_is_no_beginning_is_bad_json(bad):
+    for body in (b"data: " + bad, b"data: " + bad + b"\n\n", b"[" + bad, b"[1," + bad):
+        assert values_of([body])[1] is StreamDecodeError, body
+        assert outcome(in_pieces(body, 1)) == outcome([body])
 
 
 def test_lone_surrogates_pass():
@@ -179,6 +264,80 @@ def test_the_largest_event(frame, piece):
     fits, too_large = text_event(limit - 20), text_event(limit + 40)
     assert values_of(in_pieces(frame(fits), piece), limit) == ([repr(fits)], None)
     assert values_of(in_pieces(frame(too_large), piece), limit) == ([], StreamDecodeError)
+
+
+def in_random_pieces(pick, body):
+    size = pick.choice((1, 3, 20, 200, len(body)))
+    pieces, start = [], 0
+    while start < len(body):
+        end = start + pick.randint(1, size)
+        pieces.append(body[start:end])
+        start = end
+    return pieces
+
+
+FOUR = [text_event(400)] * 4
+NO_CHUNK = {"usageMetadata": {"totalTokenCount": 9}}  # it waits for the line behind it
+
+LIMITED = [
+    ("SSE", sse(*FOUR)),
+    ("SSE, bare CR", sse(*FOUR, end=b"\r")),
+    ("SSE, chunks", sse(*[chunk("x" * 330)] * 4, end=b"\n")),
+    ("SSE without space", sse(*FOUR, space=b"")),
+    ("SSE, spaces after the JSON", sse(*FOUR).replace(b"}\r", b"}   \r")),
+    ("data over several lines", data_lines({"a": ["x" * 20] * 14}) * 3),
+    ("data over several lines, LF", data_lines({"a": ["x" * 20] * 14}, b"\n") * 3),
+    ("two objects in one event", b"data: " + dumps(A) * 4 + b"\n\n"),
+    ("an array in one event", b"data: " + dumps([A] * 4) + b"\n\n"),
+    ("comments", (b": " + b"x" * 398 + b"\n") * 3 + sse(A)),
+    ("a comment behind an object that waits", sse(NO_CHUNK)[:-2] + b": " + b"x" * 398 + b"\n"),
+    ("a field behind an object that waits", sse(NO_CHUNK)[:-2] + b"x" * 398 + b":\n"),
+    ("bare JSON on a line", sse(A) + dumps(text_event(400)) + b"\n" + sse(A)),
+    ("bare JSON over lines", sse(A) + pretty({"error": ["x" * 20] * 13}) + b"\r\n" + sse(A)),
+    ("bare JSON over lines, CRLF", sse(A) + pretty({"error": ["x" * 20] * 13}).replace(b"\n", b"\r\n") + b"\r\n"),
+    ("array", array(*FOUR)),
+    ("array without white space", dumps(FOUR)),
+    ("array of strings", dumps(["x" * 398] * 3)),
+    ("array of numbers", b"[" + b",".join([b"-" + b"9" * 399] * 3) + b"]"),
+    ("array of one number, cut", b"[" + b"9" * 400),
+    ("lines", ndjson(*FOUR)),
+    ("lines, cut", ndjson(*FOUR)[:-2]),
+    ("objects, pretty-printed", pretty({"a": ["x" * 20] * 13}) * 3),
+    ("bad JSON", b"[" + dumps(text_event(400)).replace(b":", b";") + b"]"),
+    ("deep JSON", b"[" + b"[" * 400 + b"]" * 400 + b"]"),
+    ("deep JSON in an event", b"data: " + b"[" * 300 + b"]" * 300 + b"\n\n"),
+    ("escapes", dumps([{"a": '\\"' * 98}] * 3)),
+    ("several bytes a character", sse(*[{"a": "\u00e9" * 392}] * 3)),
+]
+
+
+@pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in LIMITED])
+def test_a_limit_does_not_depend_on_the_split(body):
+    """Neither which values are too large, nor what the error says."""
+    pick = random.Random(len(body))
+    outcomes = set()
+    for limit in sorted({50, 200, 405, 399, 400, 401, 402, 407, 800, 1000, *range(380, 420, 5)}):
+        expected = outcome([body], limit)
+        outcomes.add(expected[1:])
+        for _ in range(8):
+            assert outcome(in_random_pieces(pick, body), limit) == expected, limit
+    assert any("larger than" in said for _, said in outcomes) and len(outcomes) > 1
+
+
+@pytest.mark.parametrize("frame", [
+    sse, array, ndjson, lambda *values: dumps([*values]), lambda *values: sse(*values, space=b""),
+    lambda *values: sse(*values, end=b"\n"), lambda *values: sse(A) + ndjson(*values),
+    lambda *values: b"".join(b"data: " + dumps(value) + b"\nevent: x\n\n" for value in values),
+], ids=["SSE", "array", "lines", "array on one line", "SSE without space", "SSE with LF", "bare JSON", "named event"])
+@pytest.mark.parametrize("piece", [7, 2**20], ids=["small pieces", "one piece"])
+def test_the_limit_is_exact_and_counts_one_value(frame, piece):
+    """Four events of 400 characters are no event of 1,600."""
+    value = {"error": None, "candidates": "x" * 200}
+    size = len(pretty(value) if frame is array else dumps(value))
+    pieces = in_pieces(frame(value, value, value, value), piece)
+    assert values_of(pieces, size) == (values_of(pieces)[0], None)
+    values, error = values_of(pieces, size - 1)
+    assert error is StreamDecodeError and repr(value) not in values
 
 
 @pytest.mark.parametrize("body", [
@@ -257,21 +416,65 @@ def test_memory_does_not_grow_with_the_stream(frame):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("opening, closing", [(b"[", b"]"), (b'{"a":', b"1}")], ids=["lists", "objects"])
-@pytest.mark.parametrize("depth", [100, 900, 1100, 5000, 20000, 200000])
-def test_nesting_is_a_value_or_an_error_of_the_tree(opening, closing, depth):
-    nested = b'{"x": ' + opening * depth + closing * depth + b"}"
-    if closing == b"1}":
-        nested = b'{"x": ' + opening * depth + b"1" + b"}" * depth + b"}"
-    for body in (b"data: " + nested + b"\n\n", b"[" + nested + b"]", nested, sse(A) + nested + b"\n"):
-        for size in (2**20, 2**13):
-            framing = Framing()
-            try:
-                count = len([*framing.feed(b"")]) + sum(len(list(framing.feed(p))) for p in in_pieces(body, size))
-            except StreamDecodeError as error:
-                assert "nested" in str(error)
-            else:
-                assert count in (1, 2)
+NESTS = [(b"[", b"", b"]"), (b'{"":', b"{}", b"}"), (b'{"":', b"1", b"}"), (b'[{"a":', b"1", b"}]"), (b'{ "[[]]\\"]" : ', b"1", b" }")]
+
+
+def nested(nest, depth):
+    """JSON of so many levels, and how much the innermost holds."""
+    opening, inmost, closing = nest
+    levels = opening.count(b"{") + opening.count(b"[", 0, 1)
+    times, rest = divmod(depth - inmost.count(b"{"), levels)
+    return b"[" * rest + opening * times + inmost + closing * times + b"]" * rest
+
+
+FRAMES = [b"data: %b\n\n", b"data: %b\r\n\r\n", b"event: x\ndata: %b\n\n", b"data: 1\ndata: %b\n\n", b"[%b]", b"[1, %b ]", b"%b\n"]
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("much", [b"", b" " * 5000, b'{}, "[",' * 1000], ids=["little", "space", "much"])
+def test_depth_is_bounded_alike_in_every_framing(nest, much):
+    """Whatever this Python could read, and copy.deepcopy() could not walk through."""
+    for depth in (DEEPEST - 1, DEEPEST, DEEPEST + 1, 900, 5000, 100000):
+        value = b'{"candidates": [' + much + nested(nest, depth - 2) + b"]}"
+        for frame in FRAMES:
+            body = frame % value
+            values, error, said = outcome([body])
+            assert (error is None) == (depth <= DEEPEST), (depth, frame)
+            assert error is None or (error is StreamDecodeError and f"more than {DEEPEST} levels" in said)
+            assert outcome(in_pieces(body, 4096)) == (values, error, said)
+            if depth < 300 and not much:
+                assert outcome(in_pieces(body, 7)) == (values, error, said)
+
+
+def test_brackets_in_strings_and_side_by_side_are_no_depth():
+    for value in ({"a": "[{" * 5000}, {"a": "\\\"[" * 500}, {"a": [[]] * 500}, {"a": [{}] * 5000}, {"a" * 300: ['"[' * 201]}):
+        for frame in (sse, array, ndjson):
+            assert values_of([frame(value)]) == ([repr(value)], None)
+
+
+def test_the_deepest_value_can_be_used_in_every_way():
+    """With as much of the stack in use as a web framework and a test runner take together."""
+
+    def below(frames, use):
+        return below(frames - 1, use) if frames else use()
+
+    def use():
+        (value,) = Framing().feed(body)
+        chunk = GenerateContentResponse.from_dict(value)
+        assert len(repr(chunk)) < 5000
+        assert copy.deepcopy(chunk) == chunk == pickle.loads(pickle.dumps(chunk))
+        assert json.loads(json.dumps(chunk.to_dict(), indent=1)) == chunk.to_dict() == value
+        assert len(str(dataclasses.asdict(chunk))) > DEEPEST
+        answer = collect([chunk, chunk])
+        assert answer.function_calls[1].args == value["candidates"][0]["content"]["parts"][0]["functionCall"]["args"]
+        RequestBody([answer.candidates[0].content, "go on"])
+        (item,) = iter_items([json.dumps([value])], Dict[str, Any])
+        assert item == value == parse(json.dumps(value), Dict[str, Any])
+
+    for nest in NESTS[:3]:
+        body = b'data: {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": %b}}]}}]}\n\n' % (
+            nested(nest, DEEPEST - 7))
+        below(300, use)
 
 
 # Time ------------------------------------------------------------------------
