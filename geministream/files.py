@@ -37,7 +37,7 @@ from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from .body import PIECE
 from .codec import shorten
-from .endpoint import Endpoint, resolve
+from .endpoint import MOST_SECONDS, Endpoint, resolve
 from .errors import (
     APIError,
     ConfigurationError,
@@ -62,6 +62,7 @@ T = TypeVar("T")
 # Every piece but the last is a multiple of this, where the server names no other
 # number (Google's is 8 MiB at times): X-Goog-Upload-Chunk-Granularity.
 _GRANULARITY = 256 * 2**10
+_LARGEST_GRANULARITY = 64 * 2**20  # bytes; more than that only if the caller's pieces are as large
 _LARGEST_ANSWER = 2**24  # bytes; a page of the list has some 100 KiB
 _GONE = (404, 410)
 # What Google's own libraries take for "wrong offset":
@@ -224,9 +225,12 @@ def wait_for_file(
     """
     endpoint = _checked(resolve(endpoint, api_key), cancel)
     for what, seconds in (("timeout", timeout), ("interval", interval)):
-        wrong = isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0
-        if wrong and not (what == "timeout" and seconds is None):
-            raise ConfigurationError(f"{what}= is seconds above 0, not {seconds!r}")
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        fits = is_number and 0 < seconds <= MOST_SECONDS  # type: ignore[operator]
+        if not fits and not (what == "timeout" and seconds is None):
+            raise ConfigurationError(
+                f"{what}= must be seconds above 0 and at most {MOST_SECONDS}, got {shorten(seconds)}"
+            )
     url = _file_url(endpoint, file)
     known = file if isinstance(file, File) else None
     with Call(endpoint, deadline=timeout, cancel=cancel) as call:
@@ -303,10 +307,12 @@ def _pages(endpoint: Endpoint, page_size: int, cancel: Optional[Cancel]) -> Iter
             token = page.get("nextPageToken")
             if not token:
                 return
+            if not isinstance(token, str):
+                raise StreamDecodeError(f"the server's nextPageToken is not a text: {shorten(token)}")
             if token in seen:
                 raise StreamDecodeError("the server lists its files for ever: it names the same page again")
             seen.add(token)
-            params["pageToken"] = str(token)
+            params["pageToken"] = token
 
 
 def _persist(call: Call, ask: Callable[[], T]) -> T:
@@ -665,7 +671,12 @@ def _start(call: Call, source: _Readable, job: _Job) -> _Upload:
             "a form wants Endpoint(upload_protocol='multipart')"
         )
     told = reply.header("X-Goog-Upload-Chunk-Granularity")
-    granularity = int(told) if re.fullmatch(r"[1-9][0-9]{0,9}", told) else _GRANULARITY
+    granularity = int(told) if re.fullmatch(r"[1-9][0-9]{0,18}", told) else _GRANULARITY
+    if granularity > max(job.chunk_bytes, _LARGEST_GRANULARITY):
+        raise StreamDecodeError(
+            f"the server demands pieces of {granularity} bytes, and a piece is in memory; "
+            "if that is right, give chunk_bytes= at least as large"
+        )
     return _Upload(_at_home(call.endpoint, url), max(job.chunk_bytes // granularity, 1) * granularity)
 
 
@@ -680,6 +691,9 @@ def _at_home(endpoint: Endpoint, url: str) -> str:
         there = urlsplit(urljoin(endpoint.upload_url(), url))
     except ValueError as error:
         raise StreamDecodeError(f"the server's upload URL cannot be read: {error}") from error
+    # Any other scheme has no host and no path: "x:@evil.example/y" has none of them.
+    if there.scheme not in ("http", "https"):
+        raise StreamDecodeError("the server's upload URL is not an http or https URL; check the base URL")
     path = there.path
     if there.netloc != home.netloc and not path.startswith(f"{home.path}/"):
         path = home.path + path
@@ -687,7 +701,7 @@ def _at_home(endpoint: Endpoint, url: str) -> str:
     ours = {*endpoint.params, *(["key"] if "query" in endpoint.ways else [])}
     query = [pair for pair in there.query.split("&") if pair and unquote(pair.partition("=")[0]) not in ours]
     query += [urlencode(endpoint.params)] if endpoint.params else []
-    return f"{home.scheme}://{home.netloc}{path}" + (f"?{'&'.join(query)}" if query else "")
+    return home._replace(path=path, query="&".join(query)).geturl()
 
 
 def _command(

@@ -900,6 +900,15 @@ def test_a_granularity_that_is_none(told):
     assert [len(request[3]) for request in talk.requests[1:]] == [STEP, 1]
 
 
+@pytest.mark.parametrize("granularity", [64 * MIB + 1, 9999999999, 2**63])
+def test_a_granularity_that_has_no_room_in_memory(granularity):
+    talk = Talk(begun(x_goog_upload_chunk_granularity=granularity))
+    with pytest.raises(StreamDecodeError, match=f"pieces of {granularity} bytes.*chunk_bytes="):
+        talk.upload(bytes(5))
+    talk = Talk(begun(x_goog_upload_chunk_granularity=granularity), final())
+    assert talk.upload(bytes(5), chunk_bytes=granularity).name == "files/x"
+
+
 @pytest.mark.parametrize("url, prefix, target", [
     ("https://upstream.invalid/upload/v1beta/files?upload_id=a%2Fb&x=1", "", "/upload/v1beta/files?upload_id=a%2Fb&x=1"),
     ("https://upstream.invalid/upload/v1beta/files?upload_id=1", "/g/e", "/g/e/upload/v1beta/files?upload_id=1"),
@@ -913,6 +922,24 @@ def test_the_upload_stays_on_its_own_origin(url, prefix, target):
     talk.upload(b"x", prefix)
     assert talk.requests[0][2] == prefix + "/upload/v1beta/files"
     assert talk.requests[1][2] == target
+
+
+@pytest.mark.parametrize("url", [
+    "x:@{evil}/steal", "x:.evil.example/steal", "x::{port}/p", "mailto:a@{evil}", "x:\\@{evil}/steal", "data:,@{evil}",
+    "//{evil}/steal", "http:@{evil}/steal", "http://@{evil}/steal", "https://{evil}", "http://{evil}//{evil}/x",
+    "http:///@{evil}/steal", "/\\{evil}/steal", "@{evil}/steal", "?@{evil}/steal", "http://x\\@{evil}/steal"])
+@pytest.mark.parametrize("prefix", ["", "/g/e"])
+def test_no_upload_url_leads_to_another_server(url, prefix):
+    """Whatever the server names, the key and the file stay with the server of the base URL."""
+    with RawServer(lambda connection: connection.read_request()) as evil:
+        talk = Talk(begun(url.format(evil=evil.netloc, port=evil.port)), final())
+        try:
+            talk.upload(b"x", prefix, fields=dict(retry=None, timeout=2))
+        except StreamDecodeError as error:
+            assert "upload URL" in str(error) and len(talk.requests) == 1
+        else:
+            assert talk.requests[1][3] == b"x"
+        assert evil.connections == 0
 
 
 def test_local_server_names_another_host():
@@ -1171,6 +1198,16 @@ def test_a_list_without_end():
             list(list_files(endpoint=raw_endpoint(server)))
 
 
+@pytest.mark.parametrize("token", [{"a": 1}, ["t"], 5, True])
+def test_a_page_token_that_is_no_text(token):
+    page = reply({"files": [{"name": "files/x"}], "nextPageToken": token})
+    with RawServer(Talk(page, page)) as server:
+        files = list_files(endpoint=raw_endpoint(server))
+        assert next(files).name == "files/x"
+        with pytest.raises(StreamDecodeError, match="nextPageToken"):
+            next(files)
+
+
 @pytest.mark.parametrize("page_size", [0, -1, 1.0, "5", True, None])
 def test_page_size(server, page_size):
     with pytest.raises(ConfigurationError, match="page_size="):
@@ -1315,9 +1352,11 @@ def test_cancel_a_wait():
 
 @pytest.mark.parametrize("arguments", [
     dict(timeout=0), dict(timeout=-1), dict(timeout="1"), dict(timeout=True), dict(timeout=float("nan")),
-    dict(interval=0), dict(interval=None), dict(interval="x")])
+    dict(timeout=float("inf")), dict(timeout=10**400),
+    dict(interval=0), dict(interval=None), dict(interval="x"), dict(interval=True), dict(interval=-1),
+    dict(interval=float("inf")), dict(interval=float("nan")), dict(interval=10**400)])
 def test_impossible_waits(server, arguments):
-    with pytest.raises(ConfigurationError, match=f"{list(arguments)[0]}= is seconds"):
+    with pytest.raises(ConfigurationError, match=f"{list(arguments)[0]}= must be seconds"):
         wait_for_file("x", endpoint=server.endpoint, **arguments)
 
 
