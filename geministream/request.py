@@ -9,9 +9,10 @@ import binascii
 import io
 import json
 import os
+import re
 from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from .codec import SpelledBytes, from_request, shorten
 from .errors import ConfigurationError
@@ -40,7 +41,8 @@ class RequestBody:
         cached_content: Optional[str] = None,
         extra_body: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        self._media: List[Tuple[str, bytes]] = []  # (what stands for them, bytes)
+        self._media: List[bytes] = []
+        self._mark = os.urandom(16).hex()  # with a number behind it, stands for them in the fields
         fields: Dict[str, Any] = {
             "contents": [self._content(content) for content in to_contents(contents)]
         }
@@ -68,7 +70,7 @@ class RequestBody:
 
     def __getstate__(self) -> Dict[str, Any]:
         # For another process: the media once, not as JSON beside them.
-        return {"_media": self._media, "_fields": self._fields}
+        return {"_media": self._media, "_mark": self._mark, "_fields": self._fields}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -87,12 +89,14 @@ class RequestBody:
             if not self._media:
                 return text.encode("utf-8")
             body = io.BytesIO()  # its getvalue() is no copy
-            for mark, data in self._media:
-                before, text = text.split(mark, 1)
-                body.write(before.encode("utf-8"))
+            # extra_body may have replaced some of the media, so only what is left is looked for.
+            before, *marked = re.split(self._mark + "([0-9]+)", text)
+            body.write(before.encode("utf-8"))
+            for number, after in zip(marked[::2], marked[1::2]):
+                data = self._media[int(number)]
                 for start in range(0, len(data), _SLICE):
                     body.write(binascii.b2a_base64(data[start : start + _SLICE], newline=False))
-            body.write(text.encode("utf-8"))
+                body.write(after.encode("utf-8"))
             return body.getvalue()
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
@@ -107,8 +111,8 @@ class RequestBody:
         """The part with a mark where its bytes belong."""
         if not _has_media(part):
             return part
-        mark = os.urandom(16).hex()
-        self._media.append((mark, part.inline_data.data))
+        mark = f"{self._mark}{len(self._media)}"
+        self._media.append(part.inline_data.data)
         return replace(part, inline_data=replace(part.inline_data, data=mark))
 
 

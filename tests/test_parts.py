@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pickle
 import pathlib
 import re
 import tracemalloc
@@ -306,6 +307,19 @@ def test_media_in_the_system_instruction():
     data = bytes(10**5)
     body = body_of("hi", system_instruction=Content(parts=[part_from_bytes(data, "a/b")]))
     assert body["systemInstruction"]["parts"][0]["inlineData"]["data"] == base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("size", [10, 10**5])
+def test_extra_body_may_replace_media(size):
+    one, two = bytes(size), b"\1" * size
+    contents = ["x", part_from_bytes(one, "a/b")]
+    more = {"contents": [{"parts": [{"text": "other"}]}], "a": 1}
+    assert body_of(contents, extra_body=more) == more
+    body = body_of(contents, system_instruction=Content(parts=[part_from_bytes(two, "a/b")]), extra_body=more)
+    assert body["contents"] == more["contents"]
+    assert base64.b64decode(body["systemInstruction"]["parts"][0]["inlineData"]["data"]) == two
+    sent = pickle.loads(pickle.dumps(RequestBody(contents, extra_body={"a": 1}))).with_token("t")
+    assert base64.b64decode(json.loads(sent)["contents"][0]["parts"][1]["inlineData"]["data"]) == one
 
 
 def test_media_of_unusual_spelling_goes_back_as_it_came():
