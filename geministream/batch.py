@@ -36,7 +36,7 @@ from collections import deque
 from collections.abc import Iterable as AnyIterable
 from collections.abc import Mapping as AnyMapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Deque, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
@@ -266,15 +266,17 @@ class _Batch:
                 self._hand_out(executor or own)
                 if self._finished:
                     yield self._finished.popleft()
+                    if not self._stop.is_ours():
+                        raise GeministreamError(
+                            "the batch belongs to the process that forked this one; call generate_many() here"
+                        )
                 elif self._running or self._waiting or self._more:
                     self._receive(wait=True)
                 else:
                     break
             cancelled = self._stop.cancelled
         finally:
-            if cancel is not None:
-                cancel.forget(self._stop.cancel)
-            self._end(own)
+            self._end(own, cancel)
         if cancelled:
             self._receive(wait=False)
             yield from self._finished
@@ -282,17 +284,22 @@ class _Batch:
         if self._failure is not None:
             raise self._failure
 
-    def _end(self, own: Optional[Executor]) -> None:
+    def _end(self, own: Optional[Executor], cancel: Optional[Cancel]) -> None:
         """Stop what is under way, and wait for it where it is in this process."""
-        _under_way.discard(self._stop)
-        self._stop.cancel()
-        for future in list(self._running):
-            future.cancel()
+        if not self._stop.is_ours():
+            return
         # A generator that was only forgotten may be collected in a worker's own thread.
         in_worker = self._shared.is_worker()
-        if own is not None:
-            own.shutdown(wait=not in_worker)
-        self._shared.close(wait=not in_worker)
+        with ExitStack() as steps:  # the last one first, and each whatever another raises
+            steps.callback(self._shared.close, wait=not in_worker)
+            if own is not None:
+                steps.callback(own.shutdown, wait=not in_worker)
+            for future in self._running:
+                steps.callback(future.cancel)
+            steps.callback(self._stop.cancel)
+            steps.callback(_under_way.discard, self._stop)
+            if cancel is not None:
+                steps.callback(cancel._forget, self._stop)
 
     # Handing out
 
@@ -541,10 +548,17 @@ class _Stop(Cancel):
     def __init__(self, done: "queue.SimpleQueue[Any]") -> None:
         super().__init__()
         self._done = done
+        self._process = os.getpid()
+
+    def is_ours(self) -> bool:
+        """False in a forked child: it has none of the threads, and the connections are its parent's."""
+        return self._process == os.getpid()
 
     def cancel(self) -> None:
-        super().cancel()
-        self._done.put(None)
+        try:
+            super().cancel()
+        finally:
+            self._done.put(None)
 
 
 # Python waits for the threads of executors before it exits.  A script that ends
@@ -554,7 +568,8 @@ _under_way: "weakref.WeakSet[_Stop]" = weakref.WeakSet()
 
 def _stop_all() -> None:
     for stop in list(_under_way):
-        stop.cancel()
+        if stop.is_ours():
+            stop.cancel()
 
 
 # The one is what executors use themselves, where it exists; it comes before they wait.
@@ -721,8 +736,9 @@ class _Shared:
         if wait:
             with self._changed:
                 self._changed.wait_for(lambda: not self._workers)
-        for session in self._sessions:
-            session.close()
+        with ExitStack() as steps:
+            for session in self._sessions:
+                steps.callback(session.close)
 
 
 # In a worker process: what it keeps for the batch that sent it the last attempt.

@@ -476,6 +476,74 @@ def test_a_script_that_fails_half_way_does_not_wait_for_its_answers(server, run_
     assert done.stdout == "You said: quick\n" and "KeyError: 'in the loop'" in done.stderr
 
 
+_FORKS = """
+import multiprocessing, os, sys
+from geministream import GeministreamError, collect, generate_many, stream_generate
+
+def fork(how):
+    if how == "multiprocessing":
+        child = multiprocessing.get_context("fork").Process(target=str)
+        child.start()
+        child.join(20)
+        return child.exitcode
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1]
+    if how == "next":
+        try:
+            next(results)
+        except GeministreamError as error:
+            os._exit("forked" not in str(error))
+    if how == "close":
+        results.close()
+    sys.exit()
+
+results = generate_many(map(str, range(24)), model="m", max_workers=4)
+texts = [next(results).text]
+print([fork(how) for how in ("multiprocessing", "sys.exit", "close", "next")])
+collect(stream_generate("m", "release"))
+texts += [result.text for result in results]
+print(sorted(texts) == sorted(f"You said: {number}" for number in range(24)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+def test_a_forked_child_leaves_the_batch_alone(server, run_python):
+    """Neither its exit nor its generator may shut down connections that are its parent's too."""
+    released = threading.Event()
+
+    def answer(recorded):
+        text = recorded.json["contents"][0]["parts"][0]["text"]
+        if text == "release":
+            released.set()
+        return Answer(wait=released) if text not in ("0", "release") else None
+
+    server.answer_with(answer)
+    done = run_python(_FORKS, GEMINI_API_KEY=KEY, GOOGLE_GEMINI_BASE_URL=server.url)
+    assert done.stdout.split("\n")[:2] == ["[0, 0, 0, 0]", "True"], done.stderr
+    assert (done.returncode, server.request_count) == (0, 25)
+
+
+def test_closing_takes_every_step_whatever_one_of_them_raises(server, monkeypatch):
+    """As with sockets that another library has put in their place."""
+    never = threading.Event()
+    server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=never))
+    results = generate_many(prompts(9), model=MODEL, endpoint=server.endpoint, max_workers=3)
+    next(results)
+    server.wait_for_request(3)
+    cancel = Cancel.cancel
+
+    def failing(stop):
+        cancel(stop)
+        raise AttributeError("no such socket")
+
+    monkeypatch.setattr(Cancel, "cancel", failing)
+    with pytest.raises(AttributeError, match="no such socket"):
+        results.close()
+    assert not threads()
+    server.wait_for_connections(0)
+
+
 def test_cancel_ends_the_batch(server):
     never, cancel = threading.Event(), Cancel()
     server.answer_with(lambda recorded: None if b"quick" in recorded.body else Answer(chunks=["half", never]))
