@@ -4,7 +4,8 @@ The output is the only memory.  Each prompt has one line there, written in one
 piece when its answer is whole; so a process that is killed leaves whole lines
 and at most one torn one at the end, which the next run cuts off and redoes.
 A line's ``input`` is a hash of the prompt's line, so that an output is never
-continued with prompts that are not its own.
+continued with prompts that are not its own.  An output that is no regular file
+(stdout, a pipe, a device) remembers nothing: it is only written to.
 """
 
 import argparse
@@ -29,9 +30,11 @@ from .cli_output import (
     json_line,
     note,
     problem_of,
+    replacing,
+    visible,
 )
 from .cli_request import generation_config, open_endpoint
-from .errors import APIError, BlockedError, ConfigurationError
+from .errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
 
 # How every line of the output begins.
 _BEGINNING = b'{"index":'
@@ -44,13 +47,14 @@ _MOST_TOLD = 20
 def run(args: argparse.Namespace) -> int:
     """Ask all prompts that have no line in the output yet."""
     config = generation_config(args)
+    name = "standard input" if args.prompts == "-" else args.prompts
     with ExitStack() as stack:
         prompts = stack.enter_context(_open_prompts(args.prompts))
-        output, done = stack.enter_context(_open_output(args.output, args.prompts, args.retry_failed))
-        total = _survey(prompts, args.prompts, done)
+        output, done = stack.enter_context(_open_output(args.output, prompts, args.retry_failed))
+        total = _survey(prompts, name, done)
         endpoint = stack.enter_context(open_endpoint(args))
         progress = _Progress(total, done)
-        writer = _Writer(args.prompts, output, progress)
+        writer = _Writer(name, output, progress)
         results = generate_many(
             writer.requests(prompts, done),
             max_workers=args.workers,
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             endpoint=endpoint,
             deadline=args.deadline,
         )
-        last_words = "broken off; the same command goes on"
+        last_words = "broken off; the same command goes on" if _is_regular(output) else "broken off"
         try:
             with closing(results):
                 for result in results:
@@ -69,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
             last_words = "--retry-failed asks the failed ones again" if progress.failed else ""
         finally:
             progress.end(last_words)
-            os.fsync(output.fileno())
+            if _is_regular(output):
+                os.fsync(output.fileno())
     return FAILED if progress.failed else DONE
 
 
@@ -78,6 +83,11 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _open_prompts(path: str) -> Iterator[BinaryIO]:
+    if path == "-":
+        if sys.stdin is None:
+            raise ConfigurationError("standard input is closed; give a file of prompts")
+        yield sys.stdin.buffer
+        return
     try:
         file = open(path, "rb")
     except OSError as error:
@@ -88,15 +98,19 @@ def _open_prompts(path: str) -> Iterator[BinaryIO]:
 
 def _survey(file: BinaryIO, path: str, done: "_Done") -> Optional[int]:
     """How many prompts the file holds, and whether what is done is of these; None where it can be read only once."""
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if not _is_regular(file):
         return None
-    count = 0
+    count, start = 0, file.tell()  # standard input need not be at its beginning
     for index, line in enumerate(file):
         if line.strip():
             count += 1
             done.has(index, line, path)
-    file.seek(0)
+    file.seek(start)
     return count
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 @dataclass
@@ -122,6 +136,9 @@ def _request(line: bytes) -> "tuple[Any, Any]":
     """The request that a line asks for, and its id; ConfigurationError for a bad line."""
     try:
         value = json.loads(line.decode("utf-8-sig"))
+        if isinstance(value, dict):
+            # It goes into the output, which has to be read again, perhaps from further up the stack.
+            json.loads("[" * 50 + json_line(value.get("id")) + "]" * 50)
     except UnicodeDecodeError:
         raise ConfigurationError("the line is not UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -160,52 +177,70 @@ class _Done:
 
 
 @contextmanager
-def _open_output(path: str, prompts: str, retry_failed: bool) -> "Iterator[tuple[BinaryIO, _Done]]":
+def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[tuple[BinaryIO, _Done]]":
     """The output, to be added to by this process alone, and what earlier runs have done.
 
     With ``retry_failed`` the failures are taken out.
     """
-    if os.path.exists(path) and os.path.samefile(path, prompts):
-        raise ConfigurationError("the output cannot be the file of the prompts")
+    if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+        if retry_failed:
+            raise ConfigurationError("--retry-failed needs an output that can be read, which is a regular file")
+        with _opened(path, "wb") as output:
+            _check_differs(output, prompts)
+            yield output, _Done()
+        return
     with _locked(path) as output:
+        _check_differs(output, prompts)
         done = _read_output(path, output)
         if not (retry_failed and done.failed):
             yield output, done
             return
-        # Written anew beside it and put in its place at once, so that an
-        # interruption loses nothing.
-        beside = f"{path}.{os.getpid()}.tmp"
-        with open(beside, "wb") as kept:
+        with replacing(path) as kept:
             for _, line, _ in _lines(path):
                 if "error" not in (_result_in(line) or {}):
                     kept.write(line)
-            kept.flush()
-            os.fsync(kept.fileno())
-        if os.name == "nt":
-            output.close()  # Windows replaces no file that is open
-        os.replace(beside, path)
+            if os.name == "nt":
+                output.close()  # Windows replaces no file that is open
     with _locked(path) as output:
         yield output, _read_output(path, output)
+
+
+def _opened(path: str, mode: str) -> BinaryIO:
+    """Unbuffered: a line is with the operating system as soon as it is written."""
+    if path == "-" and sys.stdout is None:
+        raise ConfigurationError("standard output is closed; give a file with -o")
+    try:
+        if path == "-":
+            return open(sys.stdout.fileno(), mode, buffering=0, closefd=False)  # type: ignore[return-value]
+        return open(path, mode, buffering=0)  # type: ignore[return-value]
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _check_differs(output: BinaryIO, prompts: BinaryIO) -> None:
+    same = os.path.samestat(os.fstat(output.fileno()), os.fstat(prompts.fileno()))
+    if same and _is_regular(output):
+        raise ConfigurationError("the output cannot be the file of the prompts")
 
 
 @contextmanager
 def _locked(path: str) -> Iterator[BinaryIO]:
     try:
-        # Unbuffered: a line is with the operating system as soon as it is written.
-        file: Any = open(path, "a+b", buffering=0)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
-    with file:
-        try:
-            import fcntl
-        except ImportError:
-            pass  # Windows
-        else:
+        import fcntl
+    except ImportError:  # Windows
+        with _opened(path, "a+b") as file:
+            yield file
+        return
+    while True:
+        with _opened(path, "a+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigurationError(f"another batch is writing to {path}") from None
-        yield file
+            # Before it was locked, --retry-failed may have put another file in its place.
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                yield file
+                return
 
 
 def _read_output(path: str, output: BinaryIO) -> _Done:
@@ -222,6 +257,9 @@ def _read_output(path: str, output: BinaryIO) -> _Done:
             break
         done.failed += "error" in result
         done.inputs[result["index"]] = result["input"]
+        if not line.endswith(b"\n"):  # all that is missing
+            output.write(b"\n")
+            break
     return done
 
 
@@ -235,8 +273,8 @@ def _lines(path: str) -> "Iterator[tuple[int, bytes, int]]":
 
 
 def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
-    """What a whole line says; None where it is no whole line of ours."""
-    if not line.startswith(_BEGINNING) or not line.endswith(b"\n"):
+    """What a line says; None where it is none of ours, or not whole."""
+    if not line.startswith(_BEGINNING):
         return None
     try:
         value = json.loads(line)
@@ -252,6 +290,7 @@ class _Writer:
     def __init__(self, prompts: str, output: BinaryIO, progress: "_Progress") -> None:
         self._prompts = prompts
         self._output = output
+        self._is_regular = _is_regular(output)
         self._progress = progress
         self._places: Dict[int, _Place] = {}  # of the prompts that are asked now, by generate_many's index
         self._taken = 0
@@ -278,26 +317,44 @@ class _Writer:
         place = self._places.pop(result.index)
         more: Dict[str, Any] = {"attempts": result.attempts, "seconds": round(result.seconds, 3)}
         response, error = result.response, result.error
-        if response is not None:
-            more = {"text": response.text, **more, "response": response.to_dict()}
-            self._progress.count_tokens(response)
-            error = problem_of(_block_of(response), response.finish_reason)
-        elif getattr(error, "partial", None) is not None:
-            more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
-        if error is not None:
-            self._failed(place, error, more)
-        else:
-            self._write({**place.fields(), **more})
-            self._progress.one_done()
+        try:
+            if response is not None:
+                self._progress.count_tokens(response)
+                error = problem_of(_block_of(response), response.finish_reason)
+                more = {"text": response.text, **more, "response": response.to_dict()}
+            elif getattr(error, "partial", None) is not None:
+                more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
+            if error is None:
+                self._write({**place.fields(), **more})
+                self._progress.one_done()
+                return
+        except RecursionError:
+            error = error or StreamDecodeError("the answer is nested too deeply to be written as JSON")
+        self._failed(place, error, more)
 
     def _failed(self, place: _Place, error: Exception, more: Dict[str, Any]) -> None:
-        self._write({**place.fields(), "error": _error_fields(error), **more})
+        fields = {**place.fields(), "error": _error_fields(error)}
+        try:
+            self._write({**fields, **more})
+        except RecursionError:  # in what came of the answer, or in the error's details
+            fields["error"].pop("details", None)
+            self._write(fields)
         self._progress.one_failed(f"line {place.index + 1} of {self._prompts}: {in_options(error)}")
 
     def _write(self, fields: Dict[str, Any]) -> None:
-        data = memoryview(json_line(fields).encode("utf-8", "backslashreplace"))
-        while data:
-            data = data[self._output.write(data) :]
+        line = json_line(fields)
+        if self._output.isatty():
+            line = visible(line)
+        start = self._output.seek(0, os.SEEK_END) if self._is_regular else 0
+        data = memoryview(line.encode("utf-8", "backslashreplace"))
+        try:
+            while data:
+                data = data[self._output.write(data) :]
+        except BaseException:
+            # A full disk, or Ctrl-C: other lines may follow, and must not follow half a line.
+            if self._is_regular:
+                self._output.truncate(start)
+            raise
 
 
 def _block_of(response: Any) -> Optional[BlockedError]:

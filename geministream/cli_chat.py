@@ -22,6 +22,7 @@ from .cli_output import (
     is_terminal,
     note,
     print_out,
+    replacing,
     show_answer,
     status_of,
 )
@@ -255,18 +256,17 @@ class _Conversation:
         if not path:
             raise ConfigurationError("/save takes the path of a file")
         if os.path.exists(path):
+            if not os.path.isfile(path):
+                raise ConfigurationError(f"{path} is not a regular file; give another name to /save")
             _read_conversation(path)  # only a conversation is replaced
         saved: Dict[str, Any] = {"model": self.chat.model}
         system = self.chat.request_fields.get("system_instruction")
         if system is not None:
             saved["systemInstruction"] = {"parts": [{"text": system}]}
         saved["contents"] = [content.to_dict() for content in self.chat.history]
-        temporary = f"{path}.{os.getpid()}.tmp"
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(saved, file, indent=1)
-                file.write("\n")
-            os.replace(temporary, path)
+            with replacing(path) as file:
+                file.write(json.dumps(saved, indent=1).encode("ascii") + b"\n")
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
         note(f"saved {len(self.chat.history)} contents to {path}")

@@ -11,12 +11,13 @@ import json
 import logging
 import os
 import re
+import stat
 import sys
 import time
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, TextIO, Tuple
+from typing import Any, BinaryIO, Callable, Deque, Dict, Iterable, Iterator, List, Optional, TextIO, Tuple
 
 from .endpoint import KEY_VARIABLES
 from .errors import (
@@ -384,7 +385,12 @@ def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
         path = directory / f"{kind}-{number}{suffix}"
         try:
             with open(path, "xb") as file:
-                file.write(data)
+                try:
+                    file.write(data)
+                    file.flush()
+                except BaseException:
+                    os.unlink(path)  # half an image is none
+                    raise
             return path
         except FileExistsError:
             number += 1
@@ -399,6 +405,44 @@ _SUFFIXES = {
     "audio/pcm": ".pcm",
     "text/plain": ".txt",
 }
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """A file whose content becomes that of ``path`` when the block has ended well, all at once.
+
+    ``path`` stays what it is: a link stays a link, and the file keeps its mode,
+    and its owner where that is allowed.
+    """
+    target = os.path.realpath(path)
+    beside = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
+    before = os.stat(target) if os.path.exists(target) else None
+    mode = 0o666 if before is None else stat.S_IMODE(before.st_mode)
+    with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode & 0o777)) as file:
+        try:
+            yield file
+            file.flush()
+            if before is not None:
+                os.chmod(beside, _take_owner(beside, before, mode))
+            os.fsync(file.fileno())
+            if os.name == "nt":
+                file.close()  # Windows moves no file that is open
+            os.replace(beside, target)
+        except BaseException:
+            file.close()
+            os.unlink(beside)
+            raise
+
+
+def _take_owner(path: str, before: os.stat_result, mode: int) -> int:
+    """Give the file the owner and group of another; the mode that it may then have."""
+    for owner in (before.st_uid, -1) if hasattr(os, "chown") else ():
+        try:
+            os.chown(path, owner, before.st_gid)
+            return mode
+        except PermissionError:
+            pass  # giving files away takes root
+    return mode & ~stat.S_IRWXG if hasattr(os, "chown") else mode  # that was meant for another group
 
 
 # While it takes its time --------------------------------------------------------

@@ -1061,7 +1061,7 @@ def test_a_task_that_comes_late_does_nothing(server):
     done = queue.SimpleQueue()
     batch = _Batch(iter(()), {}, server.endpoint, "sse", 1, None)
     task = _Task(batch._shared, 0, server.endpoint.model_url(MODEL, "streamGenerateContent"), RequestBody("x"), None)
-    batch._end(None)
+    batch._end(None, None)
     outcome = _attempt(task)
     assert isinstance(outcome.error, StreamCancelled) and outcome.requests_sent == 0
     stop = _Stop(done)

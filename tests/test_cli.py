@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tracemalloc
 from contextlib import ExitStack
+from functools import partial
 
 import program
 import pytest
@@ -451,6 +452,18 @@ def test_save_media(here, server, tmp_path):
     assert result.notes == [f"saved {into / 'image-3.png'}"]
     assert (into / "image-3.png").read_bytes() == b"PNG"
     assert [json.loads(line) for line in result.out.splitlines()] == media(blobs[0])
+
+
+@needs_posix
+def test_half_an_image_does_not_stay(server, tmp_path):
+    import resource
+
+    server.queue(Answer(chunks=media(("image/png", b"PNG" * 1000))))
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
+    with started("stream", "--save-media", tmp_path, "Draw", server=server, preexec_fn=limit) as process:
+        result = rest_of(process)
+    assert result.status == 1 and result.notes == ["File too large"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_media_that_cannot_be_saved(here, server, tmp_path):

@@ -1,15 +1,20 @@
 """The command line: ``batch``, through every interruption."""
 
+import errno
+import io
 import json
+import os
 import random
 import signal
 import threading
+from functools import partial
 
 import program
 import pytest
 from long_form import LONG
 from program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
+from geministream import GenerateContentResponse, cli_batch
 from geministream.testing import Answer, LocalServer
 
 here, server = program.here, program.server
@@ -150,6 +155,9 @@ def test_an_empty_file_of_prompts(here, server, tmp_path, output):
         (["prompts.jsonl", "-o", "no/such/results.jsonl"], "results.jsonl"),
         (["prompts.jsonl", "-o", "prompts.jsonl"], "cannot be the file of the prompts"),
         (["prompts.jsonl", "-o", "results.jsonl", "--workers", "0"], "max_workers"),
+        (["prompts.jsonl", "-o", "."], "."),
+        ([".", "-o", "results.jsonl"], "."),
+        (["prompts.jsonl", "-o", "-", "--retry-failed"], "regular file"),
     ],
 )
 def test_usage(here, server, prompts, monkeypatch, args, words):
@@ -159,6 +167,199 @@ def test_usage(here, server, prompts, monkeypatch, args, words):
     assert (result.status, server.requests) == (2, [])
     assert words in result.notes[-1]
     assert prompts.read_bytes() == before
+
+
+# -- an output that is no file of its own -------------------------------------------
+
+
+def lines_of(out):
+    return {line["index"]: line["text"] for line in map(json.loads, out.splitlines())}
+
+
+def test_stdin_and_stdout(server, prompts):
+    result = run("batch", "-", "-o", "-", server=server, stdin=prompts.read_bytes() + b"bad\n")
+    assert result.status == 1 and "line 13 of standard input" in result.notes[0]
+    records = {line["index"]: line for line in map(json.loads, result.out.splitlines())}
+    assert sorted(records) == list(range(13)) and "error" in records.pop(12)
+    assert all(record["text"] == f"You said: prompt {index}" for index, record in records.items())
+
+
+def test_stdin_can_be_resumed_into_a_file(server, prompts, output):
+    assert run("batch", "-", "-o", output, server=server, stdin=prompts.read_bytes()).status == 0
+    assert run("batch", "-", "-o", output, server=server, stdin=prompts.read_bytes()).status == 0
+    check_all_right(output)
+    assert server.request_count == 12
+
+
+@needs_posix
+def test_stdin_that_is_the_output(server, prompts):
+    before = prompts.read_bytes()
+    for to in ("-o", prompts), ("-o", "-"):
+        with prompts.open("rb") as stdin, prompts.open("ab") as stdout:
+            with started("batch", "-", *to, server=server, stdin=stdin, stdout=stdout) as process:
+                err = process.stderr.read().decode()
+                assert process.wait() == 2
+        assert "cannot be the file of the prompts" in err
+    assert (prompts.read_bytes(), server.requests) == (before, [])
+
+
+@needs_posix
+def test_a_pipe_gets_the_results(server, prompts, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(str(pipe))
+    with started("batch", prompts, "-o", pipe, server=server) as process:
+        out = pipe.read_bytes()
+        assert rest_of(process).status == 0
+    assert lines_of(out) == {index: f"You said: prompt {index}" for index in range(12)}
+
+
+@needs_posix
+def test_a_full_device(server, prompts):
+    result = run("batch", prompts, "-o", "/dev/full", server=server)
+    assert result.status == 1 and result.notes[-1] == "No space left on device"
+
+
+@needs_pty
+def test_a_terminal_is_not_steered_by_results(server, prompts):
+    server.answer_with(lambda request: Answer.text("\x1b]0;x\x07\x9b31m\x7f"))
+    with on_terminal("batch", prompts, "-o", "-", server=server) as (process, read):
+        text = read()
+    assert text.count('"text":') >= 12
+    assert not set(text) & {"\x1b", "\x07", "\x9b", "\x7f"}
+
+
+# -- a disk that is full --------------------------------------------------------------
+
+
+class FullDisk(io.FileIO):
+    """A file whose disk has no room in the middle of the second record, and then has again."""
+
+    records = 0
+
+    def write(self, data):
+        if self.records == 1:
+            type(self).records = 2
+            super().write(bytes(data[:20]))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.records == 0 or self.records == 2:
+            type(self).records += 1
+        return super().write(data)
+
+
+def test_half_a_record_does_not_stay(here, server, tmp_path, output, monkeypatch):
+    """A bad line fails while good ones are under way, whose results are then written."""
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('"prompt 0"\nbad\nbad\n"prompt 3"\n')
+    monkeypatch.setattr(FullDisk, "records", 0)
+    with monkeypatch.context() as full:
+        full.setattr(cli_batch, "_opened", lambda path, mode: FullDisk(str(path), "a+"))
+        result = here("batch", prompts, "-o", output, server=server)
+    assert result.status == 1 and result.notes[-1] == "No space left on device"
+    assert sorted(results(output)) == [0, 1]
+    result = here("batch", prompts, "-o", output, server=server)
+    assert (result.status, server.request_count) == (1, 2)
+    assert sorted(results(output)) == [0, 1, 2, 3]
+
+
+@needs_posix
+def test_the_largest_file_that_is_allowed(server, tmp_path, output):
+    import resource
+
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("bad\n" * 20)
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
+    with started("batch", prompts, "-o", output, server=server, preexec_fn=limit) as process:
+        result = rest_of(process)
+    assert result.status == 1 and result.notes[-1] == "File too large"
+    assert 0 < len(results(output)) < 20
+    assert run("batch", prompts, "-o", output, server=server).status == 1
+    assert sorted(results(output)) == list(range(20))
+
+
+def nested(depth):
+    value = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_what_is_nested_too_deeply_fails_alone(here, server, tmp_path, output, monkeypatch):
+    prompts = tmp_path / "prompts.jsonl"
+    ids = [f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in range(850, 1000)]
+    prompts.write_text("\n".join(['"prompt 0"', '"deep 1"', *ids, '"prompt"']))
+    deep = Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "t"}]}, "finishReason": "STOP"}]}])
+    server.answer_with(lambda request: deep if b"deep" in request.body else None)
+    to_dict = GenerateContentResponse.to_dict
+
+    def deeper(response):  # however deep an answer may be that is read
+        made = to_dict(response)
+        return {**made, "deep": nested(10**5)} if response.text == "t" else made
+
+    monkeypatch.setattr(GenerateContentResponse, "to_dict", deeper)
+    result = here("batch", prompts, "-o", output, server=server)
+    lines = results(output)
+    assert result.status == 1 and sorted(lines) == list(range(153))
+    assert lines[1]["error"]["type"] == "StreamDecodeError" and "nested" in lines[1]["error"]["message"]
+    assert lines[0]["text"] and lines[2]["id"] and "id" not in lines[151] and lines[152]["text"]
+    count = server.request_count
+    assert here("batch", prompts, "-o", output, server=server).status == 1
+    assert server.request_count == count
+
+
+def test_an_error_that_is_nested_too_deeply(here, server, tmp_path, output, monkeypatch):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('"x"\n"y"\n')
+    fields = cli_batch._error_fields
+    monkeypatch.setattr(cli_batch, "_error_fields", lambda error: {**fields(error), "details": nested(10**5)})
+    server.answer_with(lambda request: Answer.failure(400, "no"))
+    result = here("batch", prompts, "-o", output, server=server)
+    assert result.status == 1
+    assert [line["error"]["code"] for line in results(output).values()] == [400, 400]
+
+
+# -- what the output is stays -----------------------------------------------------------
+
+
+@needs_posix
+def test_retry_failed_keeps_what_the_file_is(here, server, prompts, tmp_path):
+    real, output = tmp_path / "elsewhere.jsonl", tmp_path / "results.jsonl"
+    output.symlink_to(real)
+    server.answer_with(lambda request: Answer.failure(400, "no") if b"prompt 3" in request.body else None)
+    assert here("batch", prompts, "-o", output, server=server).status == 1
+    server.answer_with(None)
+    os.chmod(str(real), 0o640)
+    if os.getuid() == 0:
+        os.chown(str(real), 12345, 23456)
+    before = real.stat()
+    assert here("batch", prompts, "-o", output, "--retry-failed", server=server).status == 0
+    after = real.stat()
+    assert output.is_symlink() and after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    check_all_right(output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere.jsonl", "prompts.jsonl", "results.jsonl"]
+
+
+@needs_posix
+def test_a_file_that_was_replaced_before_it_was_locked(here, server, prompts, output, monkeypatch):
+    """As by a --retry-failed of another process; what the old one gets would be lost."""
+    import fcntl
+
+    here("batch", prompts, "-o", output, server=server)
+    whole, flock = output.read_bytes(), fcntl.flock
+    newer = output.with_name("newer")
+    newer.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    output.write_bytes(whole[: whole.index(b"\n") + 1])
+
+    def late(file, how):
+        if newer.exists():
+            newer.replace(output)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    count = server.request_count
+    assert here("batch", prompts, "-o", output, server=server).status == 0
+    assert server.request_count == count + 1
+    check_all_right(output)
 
 
 # -- again and again ---------------------------------------------------------------
@@ -187,7 +388,8 @@ def test_a_torn_line_is_redone(here, server, prompts, output):
         before = server.request_count
         assert here("batch", prompts, "-o", output, server=server).status == 0
         check_all_right(output)
-        assert server.request_count - before == 12 - whole[:cut].count(b"\n")
+        # A record that lacks its line end alone is paid for, and kept.
+        assert server.request_count - before == 12 - whole[: cut + 1].count(b"\n")
     for end in (last, last + 20):  # as some file systems do when the power fails
         output.write_bytes(whole[:end] + b"\0" * 100)
         assert here("batch", prompts, "-o", output, server=server).status == 0
@@ -243,8 +445,8 @@ def test_killed_again_and_again(tmp_path, output):
             assert lines < count
         result = run("batch", prompts, "-o", output, "--workers", "4", server=server)
         assert result.status == 0
-        # Asked twice is at most what was under way at the kills.
-        assert server.request_count <= count + kills * 4
+        # Asked twice is at most what was under way at the kills, or answered and not yet written.
+        assert server.request_count <= count + kills * 2 * 4
     check_all_right(output, count)
 
 

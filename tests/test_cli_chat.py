@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 
 import program
@@ -11,6 +12,7 @@ import pytest
 from program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
 
 from geministream.cli_chat import read_message
+from geministream.cli_output import replacing
 from geministream.testing import Answer, LocalServer
 
 here, server = program.here, program.server
@@ -123,6 +125,42 @@ def test_only_a_conversation_is_replaced(here, server, tmp_path):
     result = here("chat", server=server, stdin=f"/save {path}\n".encode())
     assert result.status == 2 and "no saved conversation" in result.notes[0]
     assert path.read_text() == "Chapter 1"
+
+
+@needs_posix
+def test_a_save_keeps_what_the_file_is(here, server, tmp_path):
+    real, path, dangling = tmp_path / "real.json", tmp_path / "talk.json", tmp_path / "new.json"
+    path.symlink_to(real)
+    dangling.symlink_to(tmp_path / "other.json")
+    real.write_text("[]")
+    os.chmod(str(real), 0o600)
+    lines = f"one\n/save {path}\n/save {dangling}\n".encode()
+    umask = os.umask(0o027)
+    try:
+        assert here("chat", server=server, stdin=lines).status == 0
+    finally:
+        os.umask(umask)
+    assert path.is_symlink() and dangling.is_symlink()
+    assert len(json.loads(real.read_text())["contents"]) == len(json.loads(dangling.read_text())["contents"]) == 2
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (real, dangling)] == [0o600, 0o640]
+    assert sorted(os.listdir(str(tmp_path))) == ["new.json", "other.json", "real.json", "talk.json"]
+
+
+@needs_posix
+@pytest.mark.parametrize("path", ["/dev/zero", "."])
+def test_only_a_regular_file_is_replaced(here, server, path):
+    result = here("chat", server=server, stdin=f"/save {path}\n".encode())
+    assert result.status == 2 and "not a regular file" in result.notes[0]
+
+
+def test_what_replaces_a_file_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with pytest.raises(KeyError):
+        with replacing(str(path)) as file:
+            file.write(b"half")
+            raise KeyError
+    assert path.read_bytes() == b"before" and os.listdir(str(tmp_path)) == ["file"]
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"contents": 5}', None, '"' + "[" * 100000])
