@@ -1,8 +1,9 @@
 """What a person sees: the answer on stdout as it arrives, everything about it on stderr.
 
-On a terminal the answer's control characters are made visible, since a model, or
-who writes in its name, could otherwise steer the terminal; a pipe or a file gets
-the text as it is.
+On a terminal the control characters of all that others wrote are made visible,
+since a model, a server or a file's name could otherwise steer the terminal:
+everything goes through `visible` or `one_line`.  A pipe or a file gets an answer
+as it is.
 """
 
 import copy
@@ -52,6 +53,8 @@ FAILED_FINISH_REASONS = frozenset(
 _VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
 _VISIBLE.update({code: 0xFFFD for code in range(0x80, 0xA0)})
 _VISIBLE[0x7F] = 0x2421
+# What shows text in another order than it has: https://trojansource.codes
+_VISIBLE.update({code: 0xFFFD for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))})
 _VISIBLE_ON_TERMINAL: Dict[int, Optional[int]] = {**_VISIBLE, 13: None}
 
 
@@ -100,13 +103,17 @@ def note(text: str) -> None:
         key = os.environ.get(name, "").strip()
         if len(key) > 4:
             text = text.replace(key, "***")
-    line = " ".join(text.split()).translate(_VISIBLE)
-    write_quietly(sys.stderr, f"geministream: {line}\n")
+    write_quietly(sys.stderr, f"geministream: {one_line(text)}\n")
 
 
 def visible(text: str) -> str:
     """The text for a terminal: control characters become visible, and steer nothing."""
     return text.translate(_VISIBLE_ON_TERMINAL)
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and control characters, for a line of ours wherever it goes."""
+    return " ".join(text.split()).translate(_VISIBLE)
 
 
 def print_out(text: str) -> None:
@@ -497,7 +504,7 @@ class ProgressLine:
             columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         except (OSError, ValueError):
             columns = 80
-        text = text.translate(_VISIBLE)[: max(columns - 1, 1)]
+        text = visible(" ".join(text.splitlines()))[: max(columns - 1, 1)]
         write_quietly(sys.stderr, "\r" + text.ljust(len(self._text)))
         self._text = text
 

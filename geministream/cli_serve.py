@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, List, NoReturn
 
+from .cli_output import one_line, print_out
 from .endpoint import KEY_VARIABLES
 from .errors import ConfigurationError
 from .testing import LocalServer
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> NoReturn:
         piece_delay=args.piece_delay,
         keep_requests=1000,
     ) as server:
-        print(how_to_ask(server), flush=True)
+        print_out(how_to_ask(server) + "\n")
         waiting: List[Any] = []  # requests that are not yet answered
         seen = 0
         while True:
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> NoReturn:
             for request in [each for each in waiting if each.finished.is_set()]:
                 waiting.remove(request)
                 status = request.answer.http_status if request.answer else "no answer"
-                print(f"{request.method} {request.path} {status}, {request.bytes_sent} bytes", flush=True)
+                line = f"{request.method} {request.path} {status}, {request.bytes_sent} bytes"
+                print_out(one_line(line) + "\n")
 
 
 def how_to_ask(server: Any) -> str:

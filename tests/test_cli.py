@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import tracemalloc
 from contextlib import ExitStack
@@ -588,6 +589,32 @@ def test_serve():
         assert line.startswith("POST /v1beta/models/gemini-flash-latest:streamGenerateContent 200, ")
         process.send_signal(signal.SIGINT)
         assert (process.wait(TIMEOUT), process.stderr.read()) == (130, b"")
+
+
+@needs_pty
+@pytest.mark.parametrize("stdout_is_terminal", [True, False])
+def test_serve_is_not_steered_by_a_path(stdout_is_terminal):
+    """Any web page can make a browser send such a request."""
+    path = b"/%1b]52;c;eA==%07%c2%9b31m%7f%0d%0aPOST%20/forged%e2%80%ae"
+
+    def get(url):
+        with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as client:
+            client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while client.recv(4096):
+                pass
+
+    if stdout_is_terminal:
+        with on_terminal("serve") as (process, read):
+            get(read(";").split(" listens at ")[1][:-1])
+            read("GET ")
+            line = read("\n")
+    else:
+        with started("serve") as process:
+            get(process.stdout.readline().decode().split(" listens at ")[1].split(";")[0])
+            process.stdout.readline()
+            line = process.stdout.readline().decode()
+    assert "]52;c;eA==" in line and "forged" in line and line.endswith(" bytes\n")
+    assert not set(line) & set("\x1b\x07\x9b\x7f\r\u202e")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
