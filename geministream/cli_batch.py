@@ -30,6 +30,7 @@ from .cli_output import (
     json_line,
     note,
     problem_of,
+    reason_of,
     replacing,
     visible,
 )
@@ -90,8 +91,8 @@ def _open_prompts(path: str) -> Iterator[BinaryIO]:
         return
     try:
         file = open(path, "rb")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {reason_of(error)}") from error
     with file:
         yield file
 
@@ -213,8 +214,8 @@ def _opened(path: str, mode: str) -> BinaryIO:
         if path == "-":
             return open(sys.stdout.fileno(), mode, buffering=0, closefd=False)  # type: ignore[return-value]
         return open(path, mode, buffering=0)  # type: ignore[return-value]
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be written: {reason_of(error)}") from error
 
 
 def _check_differs(output: BinaryIO, prompts: BinaryIO) -> None:

@@ -22,6 +22,7 @@ from .cli_output import (
     is_terminal,
     note,
     print_out,
+    reason_of,
     replacing,
     show_answer,
     status_of,
@@ -267,8 +268,8 @@ class _Conversation:
         try:
             with replacing(path) as file:
                 file.write(json.dumps(saved, indent=1).encode("ascii") + b"\n")
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} cannot be written: {reason_of(error)}") from error
         note(f"saved {len(self.chat.history)} contents to {path}")
 
     def load(self, rest: str) -> None:
@@ -303,14 +304,26 @@ def _read_conversation(path: str) -> "tuple[List[Content], Optional[str]]":
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is no saved conversation: {error}") from error
     contents = saved.get("contents") if isinstance(saved, dict) else saved
-    if not isinstance(contents, list) or not all(isinstance(content, dict) for content in contents):
+    if not isinstance(contents, list) or not all(map(_is_content, contents)):
         raise ConfigurationError(f"{path} is no saved conversation: it holds no list of contents")
     system = saved.get("systemInstruction") if isinstance(saved, dict) else None
     text = None
     if system is not None:
-        parts = Content.from_dict(system).parts if isinstance(system, dict) else None
-        text = "\n".join(part.text for part in parts or () if part.text)
+        if not _is_content(system):
+            raise ConfigurationError(f"{path} is no saved conversation: its systemInstruction is no content")
+        text = "\n".join(part.text for part in Content.from_dict(system).parts or () if part.text)
     return to_contents(contents) if contents else [], text
+
+
+def _is_content(value: Any) -> bool:
+    """Whether a JSON value is a content, in all that this room looks at; `Content` takes any value."""
+    if not isinstance(value, dict) or not value.keys() & {"role", "parts"}:
+        return False
+    content = Content.from_dict(value)
+    parts = [] if content.parts is None else content.parts
+    return isinstance(content.role, (str, type(None))) and isinstance(parts, list) and all(
+        isinstance(part, Part) and isinstance(part.text, (str, type(None))) for part in parts
+    )
 
 
 def _unquoted(path: str) -> str:

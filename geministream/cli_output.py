@@ -145,6 +145,11 @@ def status_of(error: GeministreamError, *, began: bool = False) -> int:
     return FAILED
 
 
+def reason_of(error: Exception) -> str:
+    """Why a path cannot be used: the system's words for an OSError, Python's for what is no path."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def in_options(error: BaseException) -> str:
     """The error's text, with the command line's names for the library's arguments."""
     text = str(error) or type(error).__name__

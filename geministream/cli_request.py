@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, TextIO, Union
 
-from .cli_output import is_terminal, note
+from .cli_output import is_terminal, note, reason_of
 from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
 from .errors import ConfigurationError
 from .parts import (
@@ -101,8 +101,8 @@ def media_directory(args: argparse.Namespace) -> Optional[Path]:
     directory = Path(args.save_media)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{directory} can be no directory for media: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{directory} can be no directory for media: {reason_of(error)}") from error
     return directory
 
 
@@ -148,7 +148,8 @@ def attachment(
 def inline_bytes(parts: List[Any]) -> int:
     """The bytes of media among these parts."""
     blobs = [part.inline_data for part in parts if isinstance(part, Part)]
-    return sum(len(blob.data) for blob in blobs if isinstance(blob, Blob) and blob.data)
+    data = [blob.data for blob in blobs if isinstance(blob, Blob)]
+    return sum(len(each) for each in data if isinstance(each, (bytes, str)))
 
 
 def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:

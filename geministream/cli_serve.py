@@ -1,10 +1,11 @@
 """``geministream serve``: the test server in the foreground."""
 
 import argparse
+import re
 from typing import Any, List, NoReturn
 
 from .cli_output import one_line, print_out
-from .endpoint import KEY_VARIABLES
+from .endpoint import KEY_VARIABLES, MOST_SECONDS
 from .errors import ConfigurationError
 from .testing import LocalServer
 from .testing.profiles import PROFILES
@@ -14,6 +15,12 @@ def run(args: argparse.Namespace) -> NoReturn:
     """Serve until Ctrl-C, and tell of each request."""
     if args.profile not in PROFILES:
         raise ConfigurationError(f"--profile is one of {', '.join(PROFILES)}, not {args.profile!r}")
+    if not 0 <= args.port < 2**16:
+        raise ConfigurationError(f"--port must be 0 to 65535, got {args.port}")
+    if not 0 <= args.piece_delay <= MOST_SECONDS:
+        raise ConfigurationError(f"--piece-delay must be seconds, at least 0, got {args.piece_delay}")
+    if re.search(r"[\s\x00-\x1f\ud800-\udfff]", args.host):
+        raise ConfigurationError(f"--host must be a host name or an address, got {args.host!r}")
     with LocalServer(
         host=args.host,
         port=args.port,

@@ -334,7 +334,7 @@ def _model_path(model: Any) -> str:
     if not isinstance(model, str) or not model.strip():
         raise ConfigurationError(f"model is a name such as 'gemini-2.5-flash', not {model!r}")
     model = model.strip().strip("/")
-    if re.search(r"[\s\x00-\x1f?#\\]", model) or ".." in model.split("/"):
+    if re.search(r"[\s\x00-\x1f?#\\\ud800-\udfff]", model) or ".." in model.split("/"):
         raise ConfigurationError(f"{model!r} is no model's name")
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 

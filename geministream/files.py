@@ -281,7 +281,7 @@ def _file_id(name: Union[str, File]) -> str:
         found = unquote(uri.group(1)) if uri else ""
     elif found.startswith("files/"):
         found = found[len("files/") :]
-    if not re.fullmatch(r"[^\s/?#\\\x00-\x1f]+", found) or found in (".", ".."):
+    if not re.fullmatch(r"[^\s/?#\\\x00-\x1f\ud800-\udfff]+", found) or found in (".", ".."):
         raise ConfigurationError(f"{shorten(name)} names no file; a name looks like 'files/abc-123'")
     return found
 

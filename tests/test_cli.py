@@ -324,6 +324,47 @@ def test_a_key_in_clear_text_is_told_in_one_line(here):
     assert [("clear text" in line) for line in result.notes] == [True, False]
 
 
+_BAD = ["", " ", "nan", "inf", "-1", "9" * 400, "\ud800", "\udc80", "a\0b", "http://[", "gone", ".", "bin", "deep", "list"]
+_OPTIONS = [
+    "--model", "--system", "--temperature", "--top-p", "--max-tokens", "--schema", "--deadline",
+    "--base-url", "--api-version", "--auth", "--upload-protocol", "--timeout", "--retries",
+]
+
+
+@pytest.mark.parametrize("command, options", [
+    (["stream", "Hi"], ["--file", "--mime-type", "--alt", "--save-media", *_OPTIONS]),
+    (["chat"], ["--load", "--save-media"]),
+    (["batch", "prompts", "-o", "results"], ["--output", "--workers", "--alt", *_OPTIONS]),
+    (["files", "get", "x"], _OPTIONS[7:]),
+    (["stream"], None), (["batch", "-o", "results"], None),
+    (["files", "upload"], None), (["files", "get"], None), (["files", "delete"], None),
+])
+def test_bad_values_are_no_bugs(here, server, tmp_path, monkeypatch, command, options):
+    """Each option with each of them, or as an argument; some may even work."""
+    monkeypatch.chdir(tmp_path)
+    for name, data in {"bin": bytes(range(256)), "deep": b"[" * 10**5, "list": b"[1]", "prompts": b'"x"\n'}.items():
+        (tmp_path / name).write_bytes(data)
+    for value in _BAD:
+        for option in options or ["--"]:
+            args = [f"{option}={value}"] if options else ["--", value]
+            result = here(*command, *args, server=server, stdin=b"Hi\n")
+            assert not [note for note in result.notes if "bug" in note], args
+            assert result.status in (0, 1, 2), args
+
+
+@pytest.mark.parametrize("line", ["/save {}", "/load {}", "/file {}", "/system {}", "/undo {}", "/nosuch{}", "{}"])
+def test_bad_values_in_a_chat_are_no_bugs(here, server, tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    for value in _BAD:
+        stdin = line.format(value).encode("utf-8", "surrogatepass") + b"\n"
+        try:
+            stdin.decode()
+        except UnicodeDecodeError:
+            continue  # standard input would not hold it either
+        result = here("chat", server=server, stdin=stdin)
+        assert not [note for note in result.notes if "bug" in note], stdin
+
+
 def test_a_bug_is_told_in_one_line(here, monkeypatch):
     monkeypatch.setattr("geministream.cli.run_stream", lambda args: {}[f"wrong\n{KEY}"])
     result = here("stream", "Hello")
@@ -615,6 +656,15 @@ def test_serve_is_not_steered_by_a_path(stdout_is_terminal):
             line = process.stdout.readline().decode()
     assert "]52;c;eA==" in line and "forged" in line and line.endswith(" bytes\n")
     assert not set(line) & set("\x1b\x07\x9b\x7f\r\u202e")
+
+
+@pytest.mark.parametrize("option, value", [
+    ("port", "-1"), ("port", "99999"), ("port", "9" * 99), ("port", "x"), ("host", "a\0b"), ("host", "\ud800"), ("host", ""),
+    ("host", "a b"), ("piece-delay", "nan"), ("piece-delay", "inf"), ("piece-delay", "-1"), ("profile", "x"), ("api-key", ""),
+])
+def test_bad_values_for_serve(here, option, value):
+    result = here("serve", f"--{option}={value}")
+    assert result.status == 2 and len(result.notes) == 1 and "bug" not in result.notes[0]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -163,11 +163,20 @@ def test_what_replaces_a_file_is_whole(tmp_path):
     assert path.read_bytes() == b"before" and os.listdir(str(tmp_path)) == ["file"]
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"contents": 5}', None, '"' + "[" * 100000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[1]", '{"contents": 5}', None, '"' + "[" * 100000, "\xff", "5", "null", "[[]]", "[{}]", '[{"colour": "red"}]',
+        '[{"parts": 5}]', '[{"parts": "x"}]', '[{"parts": [5]}]', '[{"parts": [{"text": 5}]}]', '[{"role": 5, "parts": []}]',
+        '{"contents": [], "systemInstruction": "x"}', '{"contents": [], "systemInstruction": {"parts": "x"}}',
+        '{"contents": [], "systemInstruction": {"parts": [5]}}',
+        '{"contents": [], "systemInstruction": {"parts": [{"text": 5}]}}',
+    ],
+)
 def test_what_cannot_be_loaded(here, server, tmp_path, text):
     path = tmp_path / "saved.json"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text.encode("latin-1"))
     result = here("chat", "--load", path, server=server, stdin=b"Hello\n")
     assert (result.status, server.requests) == (2, [])
     assert str(path) in result.notes[0]
