@@ -299,7 +299,7 @@ class _Batch:
             steps.callback(self._stop.cancel)
             steps.callback(_under_way.discard, self._stop)
             if cancel is not None:
-                steps.callback(cancel._forget, self._stop)
+                steps.callback(cancel.forget, self._stop.cancel)
 
     # Handing out
 
