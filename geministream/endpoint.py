@@ -9,8 +9,8 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from .errors import ConfigurationError, InsecureEndpointWarning
 
@@ -28,6 +28,22 @@ Timeout = Union[None, float, Tuple[Optional[float], Optional[float]]]
 _WAYS = ("header", "query", "bearer")
 #: Thirty years: more seconds than sockets and clocks take everywhere.
 MOST_SECONDS = 10**9
+
+# What a header or parameter that holds a credential is called.
+_names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE)
+# Versions, and words that are too short for a key: all that a repr shows of a field that a key
+# may stand in by mistake.
+_shows_no_secret = re.compile(r"(v\d\w{0,9}(/.*)?|[A-Za-z_./-]{1,30})?")
+
+
+def _got(value: Any) -> str:
+    """A wrong value in an error: only numbers are quoted, since anything else may be a key in the wrong place."""
+    if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < 10**20):
+        return f"got {value!r}"
+    if not isinstance(value, (str, bytes)):
+        return f"got a value of type {type(value).__name__}"
+    length = "empty" if not value else "short" if len(value) <= 16 else "long"
+    return f"got a {type(value).__name__} ({length}; not shown, it may be a credential)"
 
 
 def _is_number(value: Any) -> bool:
@@ -58,18 +74,19 @@ class Retry:
     initial_delay: float = 1.0
     max_delay: float = 60.0
     multiplier: float = 2.0
-    statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504)
+    # 520 to 524: Cloudflare cannot reach the server behind it.  529: the server is overloaded.
+    statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
 
     def __post_init__(self) -> None:
         if not _is_whole(self.attempts) or self.attempts < 1:
-            raise ConfigurationError(f"Retry(attempts=) is a whole number from 1, not {self.attempts!r}")
+            raise ConfigurationError(f"Retry(attempts=) must be an integer >= 1, {_got(self.attempts)}")
         for name, least in (("initial_delay", 0), ("max_delay", 0), ("multiplier", 1)):
             value = getattr(self, name)
             if not _is_number(value) or not least <= value <= MOST_SECONDS:
-                raise ConfigurationError(f"Retry({name}=) is a number from {least}, not {value!r}")
+                raise ConfigurationError(f"Retry({name}=) must be a number >= {least}, {_got(value)}")
         statuses = self.statuses
         if not isinstance(statuses, (tuple, list, set, frozenset)) or not all(map(_is_whole, statuses)):
-            raise ConfigurationError(f"Retry(statuses=) is a tuple of HTTP codes, not {statuses!r}")
+            raise ConfigurationError(f"Retry(statuses=) must be a tuple of HTTP codes, {_got(statuses)}")
         object.__setattr__(self, "statuses", tuple(statuses))
 
 
@@ -78,7 +95,7 @@ class Endpoint:
     """A server of ``streamGenerateContent``.
 
     :param base_url: up to, and without, the API version.
-    :param api_version: the path between the base URL and ``/models/…``.
+    :param api_version: the path between the base URL and ``/models/…``; may be empty.
     :param api_key: the key or token; None takes it from GOOGLE_API_KEY or
         GEMINI_API_KEY when a request is made.
     :param auth: how the key travels: ``"header"`` (x-goog-api-key), ``"query"``
@@ -124,12 +141,13 @@ class Endpoint:
         :param fields: any other field of the endpoint.
         """
         for name, value in (("project", project), ("location", location)):
-            if not isinstance(value, str) or not re.fullmatch(r"[\w.:-]+", value):
-                raise ConfigurationError(f"{name} is a name such as Google Cloud shows it, not {value!r}")
+            # Google Cloud's names have no capitals, and tokens do: swapped arguments are noticed.
+            if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9.:-]{1,80}", value):
+                raise ConfigurationError(f"{name} must be a name as Google Cloud shows it, {_got(value)}")
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"
         settings: Dict[str, Any] = {
             "base_url": f"https://{host}.googleapis.com",
-            "api_version": f"v1/projects/{quote(project)}/locations/{quote(location)}/publishers/google",
+            "api_version": f"v1/projects/{project}/locations/{location}/publishers/google",
             **({"auth": token} if callable(token) else {"auth": "bearer", "api_key": _checked_secret(token)}),
             **fields,
         }
@@ -139,8 +157,7 @@ class Endpoint:
         def fix(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)  # frozen for everyone else
 
-        if not isinstance(self.api_version, str) or not re.fullmatch(r"[^\s?#]*", self.api_version):
-            raise ConfigurationError(f"api_version= is a path such as 'v1beta', not {self.api_version!r}")
+        fix("api_version", _checked_version(self.api_version))
         fix("base_url", _checked_base_url(self.base_url, self.api_version))
         if self.api_key is not None:
             fix("api_key", _checked_secret(self.api_key))
@@ -148,32 +165,37 @@ class Endpoint:
             fix("auth", tuple(self.auth))
         if self.auth is None:
             fix("auth", ())
-        if not (callable(self.auth) or isinstance(self.auth, (str, tuple))) or set(map(str, self.ways)) - set(_WAYS):
-            raise ConfigurationError(f"auth= is one or several of {_WAYS} or a callable, not {self.auth!r}")
+        if not (callable(self.auth) or isinstance(self.auth, (str, tuple))) or not all(w in _WAYS for w in self.ways):
+            raise ConfigurationError(
+                f"auth= must be one or several of {_WAYS}, or a callable, {_got(self.auth)}; "
+                "give the key as api_key="
+            )
         for name in ("headers", "params"):
             fix(name, _checked_strings(name, getattr(self, name)))
         if self.upload_protocol not in ("resumable", "multipart"):
             raise ConfigurationError(
-                f"upload_protocol= is 'resumable' or 'multipart', not {self.upload_protocol!r}"
+                f"upload_protocol= must be 'resumable' or 'multipart', {_got(self.upload_protocol)}"
             )
         for seconds in self.timeouts:
             if seconds is not None and (not _is_number(seconds) or not 0 < seconds <= MOST_SECONDS):
                 raise ConfigurationError(
-                    f"timeout= is seconds above 0, a pair of them, or None, not {self.timeout!r}"
+                    f"timeout= must be seconds above 0, a pair of them, or None, {_got(seconds)}"
                 )
         if self.retry is not None and not isinstance(self.retry, Retry):
-            raise ConfigurationError(f"retry= is a Retry or None, not {self.retry!r}")
+            raise ConfigurationError(f"retry= must be a Retry or None, {_got(self.retry)}")
         if self.session is not None and not hasattr(self.session, "prepare_request"):
-            raise ConfigurationError(f"session= is a requests.Session, not a {type(self.session).__name__}")
+            raise ConfigurationError(f"session= must be a requests.Session, {_got(self.session)}")
         if not _is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
-            raise ConfigurationError(f"max_event_bytes= is a number of bytes, not {self.max_event_bytes!r}")
+            raise ConfigurationError(f"max_event_bytes= must be a number of bytes, {_got(self.max_event_bytes)}")
 
     def __repr__(self) -> str:
         shown = [f"base_url={self.base_url!r}"]
         plain = Endpoint.__dataclass_fields__
         for name in ("api_version", "upload_protocol", "timeout", "retry", "max_event_bytes"):
-            if getattr(self, name) != plain[name].default:
-                shown.append(f"{name}={getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value != plain[name].default:
+                hidden = name == "api_version" and not _shows_no_secret.fullmatch(value)
+                shown.append(f"{name}={'***' if hidden else repr(value)}")
         if self.api_key is not None:
             shown.append("api_key=***")
         if callable(self.auth):
@@ -182,7 +204,7 @@ class Endpoint:
             shown.append(f"auth={self.auth!r}")
         for name in ("headers", "params"):  # their values may be credentials
             if getattr(self, name):
-                shown.append(f"{name}={{{', '.join(f'{key!r}: ***' for key in getattr(self, name))}}}")
+                shown.append(f"{name}={{{', '.join(f'{_name_shown(key)}: ***' for key in getattr(self, name))}}}")
         if self.session is not None:
             shown.append("session=<given>")
         return f"Endpoint({', '.join(shown)})"
@@ -199,13 +221,13 @@ class Endpoint:
         """Seconds to connect, and of silence."""
         if isinstance(self.timeout, (tuple, list)):
             if len(self.timeout) != 2:
-                raise ConfigurationError(f"timeout= is one number or two, not {self.timeout!r}")
+                raise ConfigurationError(f"timeout= must be one number or two, got {len(self.timeout)}")
             return self.timeout[0], self.timeout[1]
         return self.timeout, self.timeout
 
     def url(self, path: str, params: Optional[Mapping[str, str]] = None) -> str:
         """The URL of ``path`` under the API version, credentials not included."""
-        return self._with_query(f"{self.base_url}/{self.api_version}/{path}", params)
+        return self._with_query((self.base_url, self.api_version, path), params)
 
     def model_url(self, model: str, method: str, params: Optional[Mapping[str, str]] = None) -> str:
         """The URL of a model's method, such as ``streamGenerateContent``.
@@ -217,9 +239,10 @@ class Endpoint:
 
     def upload_url(self) -> str:
         """The URL at which an upload to the Files API starts."""
-        return self._with_query(f"{self.base_url}/upload/{self.api_version}/files", None)
+        return self._with_query((self.base_url, "upload", self.api_version, "files"), None)
 
-    def _with_query(self, url: str, params: Optional[Mapping[str, str]]) -> str:
+    def _with_query(self, path: Tuple[str, ...], params: Optional[Mapping[str, str]]) -> str:
+        url = "/".join(filter(None, path))  # the version may be empty
         query = urlencode({**self.params, **(params or {})})
         return f"{url}?{query}" if query else url
 
@@ -237,9 +260,7 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
     if isinstance(endpoint, str):
         endpoint, api_key = Endpoint(base_url=endpoint, api_key=api_key), None
     elif not isinstance(endpoint, Endpoint):
-        raise ConfigurationError(
-            f"endpoint= is an Endpoint, a base URL or None, not a {type(endpoint).__name__}"
-        )
+        raise ConfigurationError(f"endpoint= must be an Endpoint, a base URL or None, {_got(endpoint)}")
     if api_key is not None:
         endpoint = replace(endpoint, api_key=api_key)
     if endpoint.ways and endpoint.api_key is None and not callable(endpoint.auth):
@@ -250,13 +271,19 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
                 "(both were looked at); a server that needs none takes Endpoint(auth=())"
             )
         endpoint = replace(endpoint, api_key=found[0])
-    if endpoint.ways and _is_exposed(endpoint.base_url):
+    if _is_exposed(endpoint.base_url) and (endpoint.ways or given_secrets(endpoint)):
         warnings.warn(
             f"the API key travels in clear text to {urlsplit(endpoint.base_url).hostname}; use https",
             InsecureEndpointWarning,
             stacklevel=3,
         )
     return endpoint
+
+
+def given_secrets(endpoint: Endpoint) -> Set[str]:
+    """The values of ``headers`` and ``params`` that are credentials, as their names say."""
+    given = (*endpoint.headers.items(), *endpoint.params.items())
+    return {value for name, value in given if value and _names_a_secret.search(name)}
 
 
 def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
@@ -281,32 +308,47 @@ def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str
 # Checks ----------------------------------------------------------------------
 
 
+def _checked_version(given: Any) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(f"api_version= must be a path such as 'v1beta', {_got(given)}")
+    version = given.strip("/")
+    # What a server, or urllib3, would take for another path or for a query.
+    plain = unquote(version)
+    if version and (re.search(r"[\s\x00-\x1f\x7f?#@\\]", plain) or {"", ".", ".."} & set(plain.split("/"))):
+        raise ConfigurationError(f"api_version= is not a valid path such as 'v1beta', {_got(given)}")
+    return version
+
+
 def _checked_base_url(given: Any, api_version: str) -> str:
     if not isinstance(given, str):
-        raise ConfigurationError(f"base_url= is a text, not a {type(given).__name__}")
-    url = given.strip().rstrip("/")
+        raise ConfigurationError(f"base_url= must be a str, {_got(given)}")
+    url = given.strip()
+    if "@" in url:  # also behind a slash, which a password may have in it
+        raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  (raises for a port that is none)
-    except ValueError as error:
-        raise ConfigurationError(f"the base URL cannot be read: {error}") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
+    except ValueError:
+        parts = None  # this exception quotes the port: ours must not have it as its context
+    if parts is None:
+        raise ConfigurationError("the base URL has a host or port that is not valid; write https://host:port/path")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError("the base URL does not begin with http:// or https:// and a host")
-    if re.search(r"[\s\x00-\x1f]", url):
-        raise ConfigurationError("the base URL holds white space")
+    if re.search(r"[\s\x00-\x1f\\]", url):
+        raise ConfigurationError("the base URL holds white space or a backslash")
     if parts.query or parts.fragment:
         raise ConfigurationError("the base URL holds a query or fragment; use Endpoint(params=)")
     # Users copy base URLs with the version in them; it is not meant twice.
-    version = f"/{api_version}"
-    return url[: -len(version)] if url.endswith(version) else url
+    path, version = parts.path.rstrip("/"), f"/{api_version}"
+    while path.endswith(version):
+        path = path[: -len(version)]
+    return parts._replace(path=path).geturl()
 
 
 def _checked_secret(given: Any) -> str:
     """Keys come from files and shells, with a newline at the end; never show them."""
     if not isinstance(given, str):
-        raise ConfigurationError(f"an API key or token is a text, not a {type(given).__name__}")
+        raise ConfigurationError(f"an API key or token must be a str, got a value of type {type(given).__name__}")
     secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(
@@ -318,24 +360,29 @@ def _checked_secret(given: Any) -> str:
 
 def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
     if not isinstance(mapping, Mapping):
-        raise ConfigurationError(f"{name}= is a mapping, not a {type(mapping).__name__}")
+        raise ConfigurationError(f"{name}= must be a mapping, {_got(mapping)}")
     checked = {}
     for key, value in mapping.items():
         if not isinstance(key, str) or not isinstance(value, str) or re.search(r"[\r\n]", key + value):
-            raise ConfigurationError(f"{name}= maps texts of one line to texts of one line; see {key!r}")
+            raise ConfigurationError(f"{name}= must map a str of one line to another; see {_name_shown(key)}")
         # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
         if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
-            raise ConfigurationError(f"headers= has {key!r}, which is no header's name")
+            raise ConfigurationError(f"headers= has a name that is not valid in HTTP: {_name_shown(key)}")
         checked[key] = value.strip() if name == "headers" else value
     return checked
 
 
+def _name_shown(name: Any) -> str:
+    """The name of a header or parameter, unless it may be a value in the wrong place."""
+    return repr(name) if isinstance(name, str) and _shows_no_secret.fullmatch(name) else "***"
+
+
 def _model_path(model: Any) -> str:
     if not isinstance(model, str) or not model.strip():
-        raise ConfigurationError(f"model is a name such as 'gemini-2.5-flash', not {model!r}")
+        raise ConfigurationError(f"model must be a name such as 'gemini-2.5-flash', {_got(model)}")
     model = model.strip().strip("/")
-    if re.search(r"[\s\x00-\x1f?#\\\ud800-\udfff]", model) or ".." in model.split("/"):
-        raise ConfigurationError(f"{model!r} is no model's name")
+    if re.search(r"[\s\x00-\x1f?#\\\ud800-\udfff]", model) or {"", ".", ".."} & set(model.split("/")):
+        raise ConfigurationError(f"model is not a valid name such as 'gemini-2.5-flash', {_got(model)}")
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 

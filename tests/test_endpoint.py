@@ -10,9 +10,10 @@ import pytest
 import requests
 import responses
 
-from geministream import Endpoint, Retry, stream_generate
-from geministream.endpoint import credentials, resolve
-from geministream.errors import ConfigurationError, InsecureEndpointWarning
+from geministream import Endpoint, Retry, collect, stream_generate
+from geministream.endpoint import credentials, given_secrets, resolve
+from geministream.errors import ConfigurationError, InsecureEndpointWarning, ServerError
+from geministream.testing import Answer
 
 KEY = "AIzaSy-Test_Key+1/=="
 DONE = '{"candidates": [{"finishReason": "STOP"}]}'
@@ -45,7 +46,8 @@ def test_models(model, path):
     assert url == f"https://generativelanguage.googleapis.com/v1beta/{path}:streamGenerateContent?alt=sse"
 
 
-@pytest.mark.parametrize("model", [None, 7, "", " ", "a b", "a?b", "a#b", "../../files/x", "a/../b", "a\nb", "a\\b", b"m", ["m"]])
+@pytest.mark.parametrize("model", [
+    None, 7, "", " ", "/", "a b", "a?b", "a#b", "../../files/x", "a/../b", "a/./b", "a//b", "..", "a\nb", "a\\b", b"m", ["m"]])
 def test_models_that_are_none(model):
     with pytest.raises(ConfigurationError):
         stream_generate(model, "hi", endpoint=Endpoint(api_key=KEY))
@@ -106,6 +108,24 @@ def test_alt_json_asks_for_no_alt():
     assert request_of("m", "hi", endpoint=Endpoint(api_key="k"), alt="json").url.endswith(":streamGenerateContent")
     query = Endpoint(api_key="k", auth="query")
     assert request_of("m", "hi", endpoint=query, alt="json").url.endswith(":streamGenerateContent?key=k")
+
+
+@pytest.mark.parametrize("base_url, api_version, root", [
+    ("https://x.test", "", "https://x.test"), ("https://x.test/", "/", "https://x.test"),
+    ("https://x.test", "/v1/", "https://x.test/v1"), ("https://x.test/v1/", "//v1//", "https://x.test/v1"),
+    ("https://x.test/v1", "", "https://x.test/v1"), ("https://x.test/a/v1/v1", "v1", "https://x.test/a/v1"),
+    ("https://v1", "v1", "https://v1/v1"), ("https://x.test/av1", "v1", "https://x.test/av1/v1"),
+    ("https://x.test/?", "v1", "https://x.test/v1"), ("https://x.test", "google-ai-studio/v1beta", "https://x.test/google-ai-studio/v1beta"),
+    ("https://x.test", "v1/projects/x/locations/y/publishers/google", "https://x.test/v1/projects/x/locations/y/publishers/google"),
+])
+def test_the_version_is_joined_by_single_slashes(base_url, api_version, root):
+    endpoint = Endpoint(base_url, api_version, "k")
+    for each in (endpoint, dataclasses.replace(endpoint, api_key="other"), pickle.loads(pickle.dumps(endpoint))):
+        assert each.url("models") == f"{root}/models"
+        assert each.model_url("m", "countTokens") == f"{root}/models/m:countTokens"
+        version = each.api_version
+        base = root[: -len(version)].rstrip("/") if version else root
+        assert each.upload_url() == "/".join(filter(None, (base, "upload", version, "files")))
 
 
 def test_upload_url():
@@ -191,8 +211,10 @@ def test_what_a_callable_raises_passes():
 NOT_THESE = {
     "base_url": [None, 7, "", "x.test", "ftp://x.test", "https://", "https:///path", "https://x.test?a=b", "https://x.test#a",
                  "https://user:secret@x.test", "https://x.test:port", "https://x.test:99999", "https://x .test",
-                 "https://x.test/a b", "https://[::1", b"https://x.test", "//x.test"],
-    "api_version": [None, 7, "v1?x", "v1#x", "v 1", b"v1"],
+                 "https://x.test/a b", "https://[::1", b"https://x.test", "//x.test",
+                 "https://user:sec/ret@host", "https://user:12/secret@host", "https://x.test\\secret", "https://x.test/@secret"],
+    "api_version": [None, 7, "v1?x", "v1#x", "v 1", b"v1", "v1/../v2", "..", ".", "v1/./x", "v1//x", "v1\\x", "%2e%2e", "v1/%2E./x",
+                    "v1%2f..%2fx", "v1%5cx", "v1%3fx", "v1%00", "v1\x7f", "me:secret@v1"],
     "auth": ["basic", "", 7, True, ("header", "basic"), ["x"], {"a": 1}, [["header"]], (None,), b"header"],
     "headers": [None, 7, "a: b", [("a", "b")], {"a": 1}, {1: "a"}, {"a": "b\nc"}, {"a\r\nb": "c"}, {"a": None}, {"": "a"},
                 {"a b": "c"}, {"a:": "c"}],
@@ -248,7 +270,7 @@ def test_endpoints_that_are_none(endpoint):
 
 def test_vertex_checks_its_arguments():
     for args in ((None, "global", "t"), ("p", None, "t"), ("", "global", "t"), ("p", "", "t"), ("p", "global", None),
-                 ("p", "global", ""), ("p", "global", 7), ("p/q", "global", "t"), ("p", "evil.test/", "t"),
+                 ("p", "global", ""), ("p", "global", 7), ("..", "global", "t"), ("p/q", "global", "t"), ("p", "evil.test/", "t"),
                  ("p", "evil.test#", "t")):
         with pytest.raises(ConfigurationError):
             Endpoint.vertex(*args)
@@ -289,6 +311,53 @@ def test_the_repr_shows_no_credential():
     assert "callable" in repr(Endpoint(auth=lambda: "t"))
 
 
+# Of every shape that keys have: Google's two, OAuth's, OpenAI's, a password, a JWT.
+KEYS = ["AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY", "AQ.Ab8RN6LQ3xY2zP", "ya29.a0AfH6SMBx-7_c", "sk-0123456789abcdef", "hunter2!pass/word",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"]
+OTHER_FIELDS = [f.name for f in dataclasses.fields(Endpoint) if f.name != "api_key"]
+
+
+def shown_of(make):
+    """All that can be seen of a value or of the error in its place."""
+    try:
+        made = make()
+    except ConfigurationError as error:
+        assert error.__cause__ is None and error.__context__ is None
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__)[-1:]) + repr(error) + repr(pickle.dumps(error))
+    return repr(made)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key[:6])
+def test_a_key_in_the_wrong_place_is_not_shown(key):
+    shapes = [key, key.encode(), f" {key} ", (key,), ("user", key), [key], {key: "x"}, {"a": [key]}, {key}, (key, 1), (1, key, 2)]
+    places = [lambda f=f, v=v: Endpoint(**{f: v}) for f in OTHER_FIELDS for v in shapes]
+    places += [lambda f=f, v=v: Retry(**{f: v}) for f in NOT_IN_RETRY for v in shapes]
+    places += [
+        lambda: Endpoint(key), lambda: Endpoint("https://x.test", key), lambda: Endpoint("https://x.test", "v1", "k", key),
+        lambda: Endpoint("https://x.test", "v1", "k", ("user", key)), lambda: Endpoint(headers={"a b" + key: "x"}),
+        lambda: Endpoint(f"https://user:{key}@host"), lambda: Endpoint(f"https://host:{key}"), lambda: Endpoint(f"https://host?{key}"),
+        lambda: Endpoint(f"https://user:12/{key}@host"), lambda: Endpoint(f"{key}@host"), lambda: Endpoint(f"https://[{key}"),
+        lambda: Endpoint.vertex(f"Bearer {key}", "global", "t"), lambda: Endpoint.vertex("p", f"Bearer {key}", "t"),
+        lambda: resolve(key), lambda: resolve(key.encode()), lambda: resolve([key]), lambda: resolve("https://x.test", key),
+        lambda: resolve("https://x.test", f"Bearer {key}"),
+        lambda: stream_generate(f"Bearer {key}", "hi", api_key="k"), lambda: stream_generate([key], "hi", api_key="k"),
+        lambda: stream_generate("m", "hi", endpoint=key), lambda: stream_generate("m", "hi", endpoint=(key,)),
+    ]
+    if key != key.lower():  # a project may be called like any other
+        places += [lambda: Endpoint.vertex(key, "global", "t"), lambda: Endpoint.vertex("p", key, "t")]
+    assert [number for number, make in enumerate(places) if key in shown_of(make)] == []
+
+
+def test_numbers_are_shown():
+    for make, shown in ((lambda: Retry(attempts=0), "got 0"), (lambda: Endpoint(timeout=(1, -2.5)), "got -2.5"),
+                        (lambda: Endpoint(timeout=float("nan")), "got nan"), (lambda: Endpoint(max_event_bytes=None), "got None"),
+                        (lambda: Retry(attempts=-10**5000), "got a value of type int"),
+                        (lambda: Endpoint(auth=""), "got a str (empty"), (lambda: Retry(attempts="3"), "got a str (short")):
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert shown in str(caught.value)
+
+
 def test_no_error_shows_the_credential():
     for bad in ({"base_url": "https://x.test?key=" + KEY}, {"base_url": f"https://me:{KEY}@x.test"},
                 {"base_url": f"x.test?key={KEY}"}, {"base_url": f"https://x.test/a b?key={KEY}"},
@@ -297,6 +366,14 @@ def test_no_error_shows_the_credential():
         with pytest.raises(ConfigurationError) as caught:
             Endpoint(**bad)
         assert KEY not in "".join(traceback.format_exception(type(caught.value), caught.value, caught.tb))
+
+
+def test_which_headers_and_parameters_are_credentials():
+    endpoint = Endpoint(
+        headers={"Authorization": "Bearer 1", "X-Team": "red", "Ocp-Apim-Subscription-Key": "2", "cookie": "3", "X-Empty-Token": ""},
+        params={"KEY": "4", "password": "5", "X-Goog-Signature": "6", "X-Goog-Credential": "7", "alt": "sse"})
+    assert given_secrets(endpoint) == {"Bearer 1", "2", "3", "4", "5", "6", "7"}
+    assert given_secrets(Endpoint(api_key="k")) == set()
 
 
 def test_credentials():
@@ -322,9 +399,13 @@ def test_a_key_over_plain_http_to_another_machine_warns(base_url, exposed):
     assert [warning.category for warning in caught] == [InsecureEndpointWarning] * exposed
     for warning in caught:
         assert KEY not in str(warning.message) and warning.filename == __file__
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream_generate("m", "hi", endpoint=Endpoint(base_url, auth=(), headers={"X-Token": KEY}))
+    assert len(caught) == exposed
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stream_generate("m", "hi", endpoint=Endpoint(base_url, auth=()))  # no key, nothing to lose
+        stream_generate("m", "hi", endpoint=Endpoint(base_url, auth=(), headers={"X-Team": "red"}))  # no key, nothing to lose
 
 
 def test_it_warns_once_for_a_place_in_the_code():
@@ -333,3 +414,19 @@ def test_it_warns_once_for_a_place_in_the_code():
         for _ in range(5):
             resolve("http://once.test", KEY)
     assert len(caught) == 1
+
+
+# Retrying ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [520, 521, 522, 523, 524, 529])
+def test_what_stands_in_front_of_a_gateway_is_retried(server, sleeps, status):
+    page = Answer(status=status, body=b"<html><title>| error</title></html>", content_type="text/html")
+    for answer in (page, Answer.failure(status), Answer(chunks=[], stream_error=status)):
+        server.queue(answer, "done")
+        assert collect(stream_generate("m", "hi", endpoint=server.endpoint)).text == "done"
+        server.queue(answer)
+        with pytest.raises(ServerError) as caught:
+            list(stream_generate("m", "hi", endpoint=dataclasses.replace(server.endpoint, retry=None)))
+        assert caught.value.code == status
+    assert len(sleeps) == 3
