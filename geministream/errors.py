@@ -10,6 +10,7 @@ import json
 import re
 import time
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
 __all__ = [
@@ -82,9 +83,16 @@ class APIError(GeministreamError):
     def __str__(self) -> str:
         text = " ".join(str(word) for word in (self.code or None, self.status) if word)
         text = f"{text}: {self.message}" if text else self.message
+        said = _words(text)
+        news = []
         for field, description in self.field_violations:
-            if f"{field}: {description}" not in text:
-                text += f" [{field}: {description}]"
+            if _words(description) not in said:
+                news.append(f"{field}: {description}" if field else description)
+            elif _words(field) not in said:
+                news.append(field)
+        news = list(dict.fromkeys(news))
+        if news:
+            text += f" [{'; '.join(news[:10])}{'; …' if len(news) > 10 else ''}]"
         if self.retry_after is not None:
             text += f" (the server asks to wait {self.retry_after:g} s)"
         return f"{text.rstrip('.')}. {self.advice}" if self.advice else text
@@ -261,11 +269,8 @@ def api_error(
     fields = error if isinstance(error, dict) else {"message": error}
     message = fields.get("message")
     message = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)[:500]
-    upstream = _upstream_error(message)
-    if upstream:
-        # A gateway put the upstream's whole error into its message.
-        fields = {**upstream, **{k: v for k, v in fields.items() if v not in (None, "", [])}}
-        message = str(upstream.get("message") or message)
+    message, upstream = _without_json(message)
+    fields = {**upstream, **{k: v for k, v in fields.items() if v not in (None, "", [])}}
     status = fields.get("status")
     status = status if isinstance(status, str) and status else None
     code = _as_code(fields.get("code"))
@@ -278,7 +283,9 @@ def api_error(
     details = details if isinstance(details, list) else []
 
     lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
-    waits = [_retry_info(details), _retry_after_header(lower.get("retry-after"))]
+    # LiteLLM passes the upstream's header on as llm_provider-retry-after.
+    given = [value for name, value in lower.items() if name.endswith("retry-after")]
+    waits = [_retry_info(details), *map(_retry_after_header, given)]
     kind = _CLASSES.get(code) or (ServerError if 500 <= code <= 599 else APIError)
     if kind is BadRequestError and _reason(details) == "API_KEY_INVALID":
         kind = AuthenticationError
@@ -292,17 +299,34 @@ def api_error(
     )
 
 
-def _upstream_error(message: str) -> Optional[Dict[str, Any]]:
-    if not message.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        value = json.loads(message)
-    except (ValueError, RecursionError):
-        return None  # only a text that looks like JSON
-    if isinstance(value, list) and value:
-        value = value[0]
-    error = value.get("error") if isinstance(value, dict) else None
-    return error if isinstance(error, dict) else None
+# Where JSON may begin; so many places are tried that time stays linear whatever the message.
+_json_begins = re.compile(r'[\[{](?=\s*[\[{"])')
+_MOST_BEGINNINGS = 16
+_json = json.JSONDecoder()
+
+
+def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
+    """A message, and the upstream's whole error, where a gateway put that into the message as JSON.
+
+    In the message, the upstream's own then stands in the JSON's place.
+    """
+    for begin in islice(_json_begins.finditer(message), _MOST_BEGINNINGS):
+        try:
+            value, end = _json.raw_decode(message, begin.start())
+        except (ValueError, RecursionError):
+            continue  # only looks like JSON
+        if isinstance(value, list):
+            value = value[0]
+        error = value.get("error") if isinstance(value, dict) else None
+        if error and isinstance(error, dict):
+            text = str(error.get("message") or message[begin.start() : end])
+            return message[: begin.start()] + text + message[end:], error
+    return message, {}
+
+
+def _words(text: str) -> str:
+    """The words alone, to compare texts whatever their punctuation."""
+    return " ".join(["", *re.findall(r"[^\W_]+", text.lower()), ""])
 
 
 def _as_code(value: Any) -> int:
@@ -331,10 +355,8 @@ def _retry_info(details: List[Any]) -> Optional[float]:
     return None
 
 
-def _retry_after_header(value: Optional[str]) -> Optional[float]:
+def _retry_after_header(value: str) -> Optional[float]:
     """Seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
-    if value is None:
-        return None
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
         return float(value)
     try:

@@ -1,6 +1,7 @@
 """Errors: every form in which servers report one, and what the exception then knows."""
 
 import copy
+import dataclasses
 import json
 import pickle
 import time
@@ -8,7 +9,7 @@ from email.utils import formatdate
 
 import pytest
 
-from geministream import errors
+from geministream import Retry, collect, errors, stream_generate
 from geministream.errors import (
     APIError,
     AuthenticationError,
@@ -28,6 +29,7 @@ from geministream.errors import (
     TransportError,
     api_error,
 )
+from geministream.testing import Answer
 
 TYPE = "type.googleapis.com/google.rpc."
 
@@ -103,6 +105,27 @@ def test_fields_that_the_server_refused():
     assert "contents[0].parts: must not be empty" in str(error)
 
 
+@pytest.mark.parametrize("message, violations, text", [
+    # Google's own: the description is the message, or stands in it behind the field's longer name.
+    ("Invalid value at 'contents[0]' (TYPE_STRING), 5", [("contents[0]", "Invalid value at 'contents[0]' (TYPE_STRING), 5")],
+     "400: Invalid value at 'contents[0]' (TYPE_STRING), 5"),
+    ("* GenerateContentRequest.contents: contents is not specified\n", [("contents", "contents is not specified")],
+     "400: * GenerateContentRequest.contents: contents is not specified"),
+    ("Invalid JSON payload received. Unknown name \"foo\": Cannot find field.",
+     [("", "Invalid JSON payload received. Unknown name \"foo\": Cannot find field.")],
+     "400: Invalid JSON payload received. Unknown name \"foo\": Cannot find field."),
+    ("Must not be empty!", [("contents[0].parts", "must not be empty.")], "400: Must not be empty! [contents[0].parts]"),
+    ("Bad contents.", [("contents", "must not be empty")], "400: Bad contents. [contents: must not be empty]"),
+    ("Bad.", [("a", "x"), ("a", "x"), ("b", "y"), ("", "z")], "400: Bad. [a: x; b: y; z]"),
+    ("A bad parting", [("part", "bad")], "400: A bad parting [part]"),  # words, not letters
+    ("Bad.", [(f"f{n}", "x") for n in range(12)], "400: Bad. [" + "; ".join(f"f{n}: x" for n in range(10)) + "; …]"),
+    ("Bad.", [("", "")], "400: Bad."),
+])
+def test_a_violation_is_told_once(message, violations, text):
+    details = [{"@type": TYPE + "BadRequest", "fieldViolations": [{"field": f, "description": d} for f, d in violations]}]
+    assert str(made_of({"code": 400, "message": message, "details": details}, 400)) == text
+
+
 @pytest.mark.parametrize("delay, seconds", [
     ("27s", 27.0), ("0.5s", 0.5), ("1.25s", 1.25), ("0s", 0.0), ("27", None), ("s", None), ("-3s", None),
     ("1e3s", None), (27, None), (None, None), ({"seconds": 3}, None), ("9" * 400 + "s", None),
@@ -142,6 +165,59 @@ def test_an_error_inside_the_message():
         assert error.status == "INVALID_ARGUMENT"
         # What the gateway says itself counts for more.
         assert made_of({"code": 502, "status": "BAD", "message": message}, 200).code == 502
+
+
+UPSTREAM = {"error": {"code": 429, "message": "Resource has been exhausted.", "status": "RESOURCE_EXHAUSTED", "details": [
+    {"@type": TYPE + "QuotaFailure", "violations": [{"quotaId": "x"}]}, {"@type": TYPE + "RetryInfo", "retryDelay": "27s"}]}}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("before", ["litellm.RateLimitError: GeminiException - ", "[429] {model: gemini} (try [1], {\"a\": 1}) ", "{ "])
+@pytest.mark.parametrize("wrap", [lambda error: error, lambda error: [error]], ids=["object", "array"])
+def test_an_upstreams_error_inside_a_longer_message(indent, before, wrap):
+    after = "\n\nLiteLLM: model group fallbacks=None"
+    message = before + json.dumps(wrap(UPSTREAM), indent=indent) + after
+    error = made_of({"message": message, "type": None, "param": None, "code": "429"}, 429, llm_provider_retry_after="3")
+    assert (type(error), error.code, error.status) == (RateLimitError, 429, "RESOURCE_EXHAUSTED")
+    assert error.details == UPSTREAM["error"]["details"]
+    assert error.retry_after == 27
+    assert error.message == f"{before}Resource has been exhausted.{after}".strip()
+
+
+@pytest.mark.parametrize("name", ["llm_provider-retry-after", "LLM_Provider-Retry-After", "x-upstream-retry-after", "Retry-After"])
+def test_the_upstreams_delay_in_a_header_of_the_gateways(name):
+    assert api_error("m", http_status=429, headers={name: "41"}).retry_after == 41
+    assert api_error("m", http_status=429, headers={name: "41", "retry-after": "7"}).retry_after == (7 if name == "Retry-After" else 41)
+    assert api_error("m", http_status=429, headers={name + "-policy": "41"}).retry_after is None
+
+
+def test_an_upstreams_delay_inside_the_message_is_waited_for(server, sleeps):
+    message = f"litellm.RateLimitError: GeminiException - {json.dumps(UPSTREAM)}\n\nLiteLLM: model group m"
+    server.queue(Answer(error={"message": message, "code": "429"}), Answer.failure(429, headers={"llm_provider-retry-after": "5"}), "done")
+    endpoint = dataclasses.replace(server.endpoint, retry=Retry())
+    assert collect(stream_generate("m", "hi", endpoint=endpoint)).text == "done"
+    assert sleeps == [27.0, 5.0]
+
+
+@pytest.mark.parametrize("message", [
+    "{", "[", "[ ", '{"', '{"a":', '{"a": [', '[{"error":', '{"a": 1}, ', '{"error": ', '"', "{" + " " * 2**14,
+], ids=repr)
+def test_looking_for_json_takes_linear_time(message):
+    """Counted, not timed: the decoder is started a few times, however long the message is."""
+    started = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, *args):
+            started.append(args)
+            return super().raw_decode(*args)
+
+    error, errors._json = errors._json, Decoder()
+    try:
+        text = message * (2**20 // len(message))
+        assert made_of({"code": 400, "message": text}).message == text.strip()
+    finally:
+        errors._json = error
+    assert len(started) <= 16
 
 
 @pytest.mark.parametrize("message", ["{", "{}", "[]", "[1]", '{"error": 1}', '{"error": {}}', "[" * 100000, "{not json"])
