@@ -17,7 +17,9 @@ from typing import Any, Callable, Dict, List, Mapping, Set
 from .codec import from_request, shorten
 from .docstrings import read_docstring
 from .errors import ConfigurationError
-from .schema import Annotations, Mismatch, Property, Record, names_at, schema_of, to_json, with_default
+from .schema import (
+    Annotations, Mismatch, Property, Record, in_words, names_at, schema_of, to_json, with_default,
+)
 from .types import FunctionDeclaration, Tool
 
 log = logging.getLogger("geministream")
@@ -64,17 +66,18 @@ class Function:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        bare: Any = function
-        while isinstance(bare, functools.partial):
-            bare = bare.func
-        bare = inspect.unwrap(bare)
+        called: Any = function
+        while isinstance(called, functools.partial):
+            called = called.func
+        bare = inspect.unwrap(called)
         name = str(getattr(bare, "__name__", ""))
         if not callable(function) or not _name.fullmatch(name):
             raise ConfigurationError(
-                f"{shorten(name or function)} cannot be declared to a model: a function with a name of "
+                f"{shorten(name) if name else f'a {type(function).__name__}'} cannot be declared to a model: a function with a name of "
                 "ASCII letters, digits and underscores can, up to 64 of them"
             )
-        if inspect.iscoroutinefunction(bare) or inspect.isasyncgenfunction(bare):
+        # What a wrapper wraps may well be asynchronous: the wrapper runs it.
+        if any(map(_is_asynchronous, (called, getattr(type(called), "__call__", None)))):
             raise ConfigurationError(f"{name}() is asynchronous; functions for a model are called, not awaited")
         text, descriptions = read_docstring(bare.__doc__)
         self._function = function
@@ -90,7 +93,12 @@ class Function:
         :param args: as the model gave them.
         :raises Mismatch: which names the argument.
         """
-        read: Dict[str, Any] = self._parameters.read({} if args is None else args, "$")
+        try:
+            read: Dict[str, Any] = self._parameters.read({} if args is None else args, "$")
+        except Mismatch:
+            raise
+        except Exception as error:  # nested too deeply, or a type's own code, such as its __eq__
+            raise Mismatch("$", in_words(error)) from error
         return read
 
     def run(self, arguments: Mapping[str, Any]) -> Dict[str, Any]:
@@ -108,13 +116,18 @@ class Function:
                 "the function %s raised %s at %s:%s",
                 self.declaration.name, type(error).__name__, at.filename, at.lineno,
             )
-            return failure(f"{type(error).__name__}: {error}")
+            return failure(in_words(error))
         try:
             response: Any = to_json(result)
-        except (Mismatch, RecursionError) as error:
+            return response if isinstance(result, AnyMapping) else {"result": response}
+        except Exception as error:  # also what the result's own code raises when it is looked at
             log.debug("the function %s returned a value that is no JSON", self.declaration.name)
-            return failure(f"the function's result is no JSON: {error}")
-        return response if isinstance(result, AnyMapping) else {"result": response}
+            reason = str(error) if isinstance(error, Mismatch) else in_words(error)
+            return failure(f"the function's result is no JSON: {reason}")
+
+
+def _is_asynchronous(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def failure(reason: str) -> Dict[str, Any]:

@@ -341,7 +341,7 @@ class Record(Kind):
         try:
             return self._make(**read)
         except Exception as error:  # a __post_init__ may refuse what it gets
-            raise Mismatch(path, f"{self.name} refuses it: {type(error).__name__}: {error}") from error
+            raise Mismatch(path, f"{self.name} refuses it: {in_words(error)}") from error
 
 
 def described(schema: Schema, description: str) -> Schema:
@@ -530,7 +530,7 @@ def with_default(description: str, default: Any) -> str:
         return description
     try:
         shown = json.dumps(to_json(default), ensure_ascii=False)
-    except ValueError:
+    except Exception:  # no JSON, or the default's own code raises when it is looked at: it is not told
         return description
     return f"{description} (default: {shown})".strip() if len(shown) <= 80 else description
 
@@ -542,7 +542,7 @@ def _annotations(cls: type) -> Mapping[str, Any]:
 
 def names_at(thing: Any) -> Mapping[str, Any]:
     """What names stand for where a class was written; it knows itself even inside a function."""
-    module = sys.modules.get(str(thing.__module__))
+    module = sys.modules.get(str(getattr(thing, "__module__", None)))  # methods of built-in types have none
     return ChainMap(vars(module) if module else {}, {thing.__name__: thing})
 
 
@@ -625,16 +625,29 @@ def _item(outer: Any, index: Any) -> Any:
 # From Python values to JSON ----------------------------------------------------------
 
 
-def to_json(value: Any, path: str = "$") -> Any:
+# As deep as the JSON of protocol buffers may be.
+_DEEPEST = 100
+
+
+def to_json(value: Any, path: str = "$", depth: int = 0) -> Any:
     """The JSON value (of dict, list, str, …) of a Python value.
 
     Takes what JSON has, and Mappings, tuples, sets, enums, dataclasses and messages of the wire.
 
     :raises Mismatch: for anything else, which says where it is.
+    :raises Exception: what the value's own code raises, such as a property.
     """
+    if depth > _DEEPEST:
+        raise Mismatch(path, f"it is nested in more than {_DEEPEST} levels")
+    depth += 1
     if isinstance(value, Enum):
-        return to_json(value.value, path)
-    if value is None or isinstance(value, (bool, int)):
+        return to_json(value.value, path, depth)
+    if isinstance(value, int):
+        try:
+            int.__repr__(value)
+        except ValueError:  # Python writes so many digits and no more
+            raise Mismatch(path, "the number has too many digits") from None
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -643,13 +656,19 @@ def to_json(value: Any, path: str = "$") -> Any:
     if isinstance(value, str):
         return _text(value, path)
     if isinstance(value, Message):
-        return value.to_dict()
+        return to_json(value.to_dict(), path, depth)
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: to_json(getattr(value, each.name), below(path, each.name)) for each in fields(value)}
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, abc.Mapping):
-        return {_name(name, path): to_json(item, below(path, name)) for name, item in value.items()}
+        made: Dict[str, Any] = {}
+        for name, item in value.items():
+            name = _name(name, path)
+            if name in made:
+                raise Mismatch(path, f"two names in an object are {_shown(name)}")
+            made[name] = to_json(item, below(path, name), depth)
+        return made
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json(item, f"{path}[{number}]") for number, item in enumerate(value)]
+        return [to_json(item, f"{path}[{number}]", depth) for number, item in enumerate(value)]
     raise Mismatch(path, f"a {type(value).__name__} has no JSON form")
 
 
@@ -665,7 +684,7 @@ def _name(name: Any, path: str) -> str:
     if isinstance(name, Enum):
         name = name.value
     if isinstance(name, int) and not isinstance(name, bool):
-        return str(name)
+        return int.__repr__(name)
     if not isinstance(name, str):
         raise Mismatch(path, f"a name in an object is a text, not {_shown(name)}")
     return _text(name, path)
@@ -677,6 +696,14 @@ def _name(name: Any, path: str) -> str:
 def below(path: str, name: Any) -> str:
     """The path of what has a name below ``path`` (RFC 9535)."""
     return f"{path}.{name}" if isinstance(name, str) and name.isidentifier() else f"{path}[{name!r}]"
+
+
+def in_words(error: Exception) -> str:
+    """The kind and text of an exception that is not ours, so that reading the text may raise another."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _shown(value: Any) -> str:

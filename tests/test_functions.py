@@ -1,5 +1,6 @@
 """Callables as tools: what is declared, what is refused, how calls are read and run."""
 
+import asyncio
 import collections
 import enum
 import functools
@@ -15,12 +16,12 @@ from typing import (
 
 import pytest
 
-from geministream import ConfigurationError, collect, function_declaration, stream_generate
+from geministream import Chat, ConfigurationError, collect, function_declaration, stream_generate
 from geministream.docstrings import read_docstring
 from geministream.functions import Function, Toolbox
 from geministream.schema import Mismatch
 from geministream.testing import Answer, LocalServer
-from geministream.types import FunctionDeclaration, Tool
+from geministream.types import FunctionCall, FunctionDeclaration, Tool
 
 STRING, INTEGER, NUMBER, NULL = ({"type": name} for name in ("string", "integer", "number", "null"))
 
@@ -245,6 +246,27 @@ def test_methods_partials_and_decorated_functions():
 
     assert function_declaration(wrapped) == function_declaration(weather)
     assert Function(wrapped).run({"place": Place("Ulm")}) == {"result": "Ulm CELSIUS None "}
+
+
+def test_a_wrapper_that_runs_a_coroutine_function():
+    @functools.wraps(later)
+    def run(*args, **kwargs):
+        return asyncio.run(later(*args, **kwargs))
+
+    function = Function(run)
+    assert function.declaration.name == "later"
+    assert list(function.declaration.parameters_json_schema["properties"]) == ["x"]
+    assert function.run({"x": 1}) == {"result": None}
+
+
+def test_a_default_that_cannot_be_shown_is_not():
+    endless = []
+    endless.append(endless)
+    for default in (Unreadable(), endless, [Unset()], {"a": Raising()}, 10**5000, float("nan")):
+        def function(x: int = default):
+            """Do it."""
+
+        assert function_declaration(function).parameters_json_schema["properties"]["x"] == INTEGER
 
 
 def test_annotated_descriptions():
@@ -482,6 +504,29 @@ async def later(x: int):
     pass
 
 
+class Async:
+    __name__ = "named"
+
+    async def __call__(self, x: int):
+        pass
+
+    async def method(self, x: int):
+        yield x
+
+
+class Unreadable:
+    """Whatever is looked at raises."""
+
+    def __call__(self):
+        pass
+
+    def __repr__(self):
+        raise LookupError("not to be read")
+
+    __str__ = __eq__ = __iter__ = __len__ = __repr__
+    __hash__ = object.__hash__
+
+
 @pytest.mark.parametrize("function, said", [
     (no_annotation, r"the argument 'x' of no_annotation\(\) has no type annotation"),
     (many, r"the argument 'rest' of many\(\) cannot be declared"),
@@ -489,9 +534,16 @@ async def later(x: int):
     (globals()["positional"], r"the argument 'x' of positional\(\) cannot be declared"),
     (later, r"later\(\) is asynchronous"),
     (lambda: 0, "'<lambda>' cannot be declared"),
-    ("text", "'text' cannot be declared"),
+    ("text", "a str cannot be declared"),
     (functools.partial, "partial"),
     (dict.fromkeys, "fromkeys"),
+    (str.upper, r"the argument 'self' of upper\(\) cannot be declared"),
+    (int.__add__, r"the argument 'self' of __add__\(\) cannot be declared"),
+    ("abc".replace, r"of replace\(\) cannot be"),
+    (functools.partial(later, 1), r"later\(\) is asynchronous"),
+    (Async().method, r"method\(\) is asynchronous"),
+    (Async(), r"named\(\) is asynchronous"),
+    (Unreadable(), "a Unreadable cannot be declared"),
 ])
 def test_functions_that_cannot_be_declared(function, said):
     with pytest.raises(ConfigurationError, match=said):
@@ -746,6 +798,139 @@ def test_results_that_cannot_be_sent():
     assert "half a character" in gives("\ud83d")["error"]
     assert "half a character" in gives({"\ud83d": 1})["error"]
     json.dumps(gives("\ud83d"), ensure_ascii=False).encode("utf-8")
+
+
+@dataclass
+class Unset:
+    """A dataclass with a field that nobody set."""
+
+    name: str = field(init=False)
+
+
+class Raising(Mapping):
+    def __getitem__(self, name):
+        raise LookupError(name)
+
+    def __iter__(self):
+        return iter("ab")
+
+    def __len__(self):
+        return 2
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise LookupError("no text")
+
+    __repr__ = __str__
+
+
+class Shy(list):
+    def __iter__(self):
+        raise LookupError("not today")
+
+    @property
+    def __class__(self):
+        raise LookupError("not even this")
+
+
+@dataclass
+class Property:
+    name: str = "x"
+
+    def __getattribute__(self, name):
+        if name == "name":
+            raise Mute
+        return super().__getattribute__(name)
+
+
+def nested(depth):
+    value = "bottom"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def generator():
+    yield 1
+
+
+def circular():
+    value = {}
+    value["again"] = [value]
+    return value
+
+
+@pytest.mark.parametrize("make, error", [
+    (lambda: Unset(), "AttributeError"), (lambda: [Raising()], "LookupError"), (lambda: Raising(), "LookupError"),
+    (lambda: Mute(), "Mute"), (lambda: Unreadable(), "a Unreadable has no JSON form"), (lambda: Shy(), "LookupError"),
+    (lambda: Property(), "Mute"), (lambda: {Unreadable(): 1}, "a name in an object"), (lambda: {b"a": 1}, "a name in an object"),
+    (lambda: {None: 1}, "a name in an object"), (lambda: {1.5: 1}, "a name in an object"), (lambda: {True: 1}, "a name in an object"),
+    (lambda: {1: "a", "1": "b"}, "two names"), (lambda: {Unit.CELSIUS: 1, "celsius": 2}, "two names"),
+    (lambda: nested(101), "more than 100 levels"), (lambda: nested(10**5), "more than 100 levels"), (circular, "more than 100 levels"),
+    (generator, "a generator has no JSON form"), (lambda: iter([1]), "has no JSON form"), (lambda: object(), "has no JSON form"),
+    (lambda: b"x", "has no JSON form"), (lambda: 1j, "has no JSON form"), (lambda: Place, "a type has no JSON form"),
+    (lambda: [float("inf")], "JSON has no inf"), (lambda: {"a": float("-inf")}, "JSON has no -inf"), (lambda: {"a": ["\udc00"]}, "half a character"),
+    (lambda: FunctionCall(name="f", args={"x": float("nan")}), "JSON has no nan"), (lambda: FunctionCall(name="\ud800"), "half a character"),
+    (lambda: FunctionCall(name="f", args={"x": object()}), "has no JSON form"), (lambda: StopIteration(3), "StopIteration: 3"),
+    (lambda: RecursionError(), "RecursionError"), (lambda: MemoryError("m"), "MemoryError: m"), (lambda: KeyError("\ud800"), "KeyError"),
+])
+def test_what_cannot_be_looked_at_is_an_error_for_the_model(make, error):
+    response = gives(make())
+    assert list(response) == ["error"] and error in response["error"]
+    json.dumps(response, ensure_ascii=False, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("make", [lambda: 10**5000, lambda: {10**5000: 1}, lambda: [{"a": -(10**5000)}], lambda: nested(99), lambda: {1, 2},
+                                  lambda: FunctionCall(name="f", args={"x": 10**5000}), lambda: {"a": 10**4000, "b": True}])
+def test_whatever_a_function_returns_can_be_sent(make):
+    """What fits differs: some Pythons write numbers of any length."""
+    response = gives(make())
+    json.dumps(response, ensure_ascii=False, allow_nan=False).encode()
+    if "error" in response:
+        assert "digits" in response["error"] and hasattr(sys, "set_int_max_str_digits")
+
+
+@dataclass
+class Tree:
+    children: List["Tree"] = field(default_factory=list)
+
+    def __eq__(self, other):
+        raise Mute
+
+
+@dataclass
+class Refusing:
+    x: int
+
+    def __post_init__(self):
+        raise Mute
+
+
+def test_arguments_whose_types_raise_are_mismatches():
+    deep = {"children": []}
+    for _ in range(5000):
+        deep = {"children": [deep]}
+    for annotation, value, said in ((Tree, deep, "RecursionError"), (Union[Tree, Optional[Tree]], {}, r"\$: Mute"),
+                                    (Refusing, {"x": 1}, r"\$.x: Refusing refuses it: Mute")):
+        with pytest.raises(Mismatch, match=said):
+            read(annotation, value)
+
+
+def test_a_turn_goes_on_whatever_a_function_does():
+    outcomes = [10**5000, Unset(), Raising(), Mute(), Unreadable(), Shy(), circular(), nested(99), nested(101), {"\ud800": 1}, float("nan")]
+
+    def strange(number: int):
+        """Give something strange."""
+        if isinstance(outcomes[number], Exception):
+            raise outcomes[number]
+        return outcomes[number]
+
+    with LocalServer() as server:
+        server.queue(Answer.calls(*(("strange", {"number": number}) for number in range(len(outcomes)))), "done")
+        assert collect(Chat("m", endpoint=server.endpoint, tools=[strange]).send("Go")).text == "done"
+        responses = [part["functionResponse"]["response"] for part in server.requests[1].json["contents"][-1]["parts"]]
+    assert [("error" in response) for response in responses] == [hasattr(sys, "set_int_max_str_digits")] + [True] * 6 + [False] + [True] * 3
 
 
 def test_a_failing_function_is_logged_without_content(caplog):
