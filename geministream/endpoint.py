@@ -30,7 +30,7 @@ _WAYS = ("header", "query", "bearer")
 MOST_SECONDS = 10**9
 
 # What a header or parameter that holds a credential is called.
-_names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE)
+names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE).search
 # Versions, and words that are too short for a key: all that a repr shows of a field that a key
 # may stand in by mistake.
 _shows_no_secret = re.compile(r"(v\d\w{0,9}(/.*)?|[A-Za-z_./-]{1,30})?")
@@ -243,7 +243,8 @@ class Endpoint:
 
     def _with_query(self, path: Tuple[str, ...], params: Optional[Mapping[str, str]]) -> str:
         url = "/".join(filter(None, path))  # the version may be empty
-        query = urlencode({**self.params, **(params or {})})
+        given = {name: value for name, value in self.params.items() if not names_a_secret(name)}
+        query = urlencode({**given, **(params or {})})
         return f"{url}?{query}" if query else url
 
 
@@ -283,7 +284,7 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
 def given_secrets(endpoint: Endpoint) -> Set[str]:
     """The values of ``headers`` and ``params`` that are credentials, as their names say."""
     given = (*endpoint.headers.items(), *endpoint.params.items())
-    return {value for name, value in given if value and _names_a_secret.search(name)}
+    return {value for name, value in given if value and names_a_secret(name)}
 
 
 def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
@@ -302,6 +303,7 @@ def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str
             headers["Authorization"] = f"Bearer {secret}"
         else:
             query.append(("key", secret))
+    query += [(name, value) for name, value in endpoint.params.items() if names_a_secret(name)]
     return headers, query
 
 

@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from ..cancel import Cancel
-from ..endpoint import Endpoint, credentials
+from ..endpoint import Endpoint, credentials, given_secrets
 from ..errors import ConfigurationError, GeministreamError, TransportError
 from .connection import Sending, new_session, on_behalf_of, watch_adapter
 from .patience import Patience
@@ -134,8 +134,7 @@ class Call:
         if secret_query:
             sending.hides_query = True
             url += ("&" if "?" in url else "?") + urlencode(secret_query)
-        self.secrets.add_named({**self.endpoint.headers, **self.endpoint.params}.items())
-        for secret in (*secret_headers.values(), *(value for _, value in secret_query)):
+        for secret in (*given_secrets(self.endpoint), *secret_headers.values(), *dict(secret_query).values()):
             self.secrets.add(secret)
         self.requests_sent += 1
         connect, silence = self.patience.connect, self.patience.silence

@@ -15,14 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from ..endpoint import names_a_secret
 from ..errors import GeministreamError
 
 _RUN = 8  # of so many characters, what is left of a credential is of no use to anyone
 _SHORTEST = 5  # what is shorter is no secret, and would tear every text apart
 _LONGEST = 2**16  # of a foreign exception's text or data
 
-#: What a header or parameter that holds a credential is called.
-names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential", re.IGNORECASE).search
 _NO_SECRETS = ("pagetoken",)  # of the list of files
 _scheme = re.compile("^(?:bearer|basic) +", re.IGNORECASE)
 
