@@ -6,16 +6,21 @@ What can happen to a request, and what follows:
 nothing of the answer had come              the request is sent again, as `Retry`
                                             says
 it ended with CONTINUATION and a token      the next request asks to go on there
+it ended with CONTINUATION otherwise        an exception: no token came, or it is one of
+                                            several candidates, and a token belongs to one
 it broke, and nothing but checkpoints       the next request asks to go on from
 came since the last token                   the last token
 it broke after further content              an exception: going on from the last
                                             token would say that content again
+it broke when every candidate had ended     an exception, and no further request: it
+                                            would be paid, and say more than the answer
 ==========================================  =====================================
 """
 
 import logging
+from contextlib import closing
 from functools import partial
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Set, Union
+from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Set, Union
 
 from .codec import decoder, shorten
 from .endpoint import MOST_SECONDS, Endpoint, Retry, resolve
@@ -138,19 +143,26 @@ def answer_chunks(
         said: Optional[GeministreamError] = None  # the last error that the server had a part in
         while True:
             hop = Hop(token)
+            with_caller = False
             try:
-                for chunk in _chunks(call, url, body.with_token(token)):
-                    if hop.add(chunk):
-                        attempts.progress()
-                    if hop.continues and continue_automatically:
-                        _hide_continuation(chunk)
-                    if call.requests_sent > 1:
-                        chunk.__dict__["_request"] = call.requests_sent  # for its usage, see merging
-                    delivered = True
-                    yield chunk
-                if not hop.complete:
-                    raise IncompleteStreamError("the answer ended without a finish reason")
+                with closing(_chunks(call, url, body.with_token(token))) as chunks:
+                    for chunk in chunks:
+                        if hop.add(chunk):
+                            attempts.progress()
+                        if hop.continues and continue_automatically:
+                            _hide_continuation(chunk)
+                        if call.requests_sent > 1:
+                            chunk.__dict__["_request"] = call.requests_sent  # for its usage, see merging
+                        delivered = with_caller = True
+                        yield chunk
+                        with_caller = False
+                hop.check(continue_automatically)
             except GeministreamError as error:
+                if with_caller:
+                    raise  # it was thrown in, and is none of the stream's
+                if hop.finished:
+                    error.retryable = False  # another request would be paid, and say more than the answer
+                    raise error.with_traceback(None)
                 token = hop.token
                 if said is None or not isinstance(error, TransportError):
                     said = error
@@ -160,7 +172,8 @@ def answer_chunks(
                         log.debug("resuming the answer from its last token")
                     continue
                 # What a server said last tells more than that it is no longer there.
-                raise _final(call, said, token if delivered else None)
+                # The frames below this one hold what came, and the caller has that.
+                raise _final(call, said, token if delivered else None).with_traceback(None)
             said = None
             if not (hop.continues and continue_automatically):
                 return
@@ -176,7 +189,7 @@ def answer_chunks(
             asked.add(hash(token))
 
 
-def _chunks(call: Call, url: str, body: bytes) -> Iterator[GenerateContentResponse]:
+def _chunks(call: Call, url: str, body: bytes) -> Generator[GenerateContentResponse, None, None]:
     """The chunks of one request."""
     reply = call.send("POST", url, headers={"Content-Type": "application/json"}, body=body)
     framing = Framing(call.endpoint.max_event_bytes)
@@ -222,11 +235,23 @@ def _check_value(reply: Reply, value: Any) -> None:
         raise reply.api_error(error)
 
 
+class _Candidate:
+    """What one hop has said of one candidate."""
+
+    def __init__(self) -> None:
+        self.open = False  # there is content and no finish reason behind it
+        self.ended = False
+        self.continues = False
+        self.token: Optional[str] = None  # the last that came
+
+
 class Hop:
     """What one request's stream has said so far.
 
-    :ivar token: the last continuation token, at first the one that was sent.
+    :ivar token: the last continuation token, at first the one that was sent.  A
+        token belongs to one candidate: of several, none can be asked for more.
     :ivar content_since_token: whether there was content after it.
+    :ivar continues: whether the answer goes on in another request.
     """
 
     def __init__(self, token: Optional[str]) -> None:
@@ -234,36 +259,49 @@ class Hop:
         self.content_since_token = False
         self.continues = False
         self._secured = False  # content before the last token
-        self._ended = False
-        self._open: Set[int] = set()  # candidates with content and no finish reason behind it
+        self._candidates: Dict[int, _Candidate] = {}
+        self._blocked = False
+        self._unknown: List[str] = []  # the fields of chunks that are none of an answer's
+        self._known = False  # whether there were any of an answer
 
     def add(self, chunk: GenerateContentResponse) -> bool:
-        """Take a chunk; True where it brought a token that secures content."""
+        """Take a chunk; True if it brought a token that secures content."""
         progress = False
         candidates = chunk.candidates
         for candidate in candidates if type(candidates) is list else ():
             if type(candidate) is not Candidate:
                 continue
             index = candidate.index if type(candidate.index) is int else 0
+            state = self._candidates.get(index)
+            if state is None:
+                state = self._candidates[index] = _Candidate()
+                if len(self._candidates) > 1:
+                    self.token, self.continues = None, False
             # Once there was content, only a token or an end makes it worth asking again.
-            known = self.content_since_token and index in self._open
-            if not known and _has_content(candidate):
-                self.content_since_token = True
-                self._open.add(index)
+            if not (self.content_since_token and state.open) and _has_content(candidate):
+                self.content_since_token = state.open = True
+                state.continues = self.continues = False
             token = candidate.continuation_token
             if type(token) is str and token:
-                progress = progress or (token != self.token and self.content_since_token)
-                self.token = token
-                self._secured = self._secured or self.content_since_token
-                self.content_since_token = False
+                state.token = token
+                if len(self._candidates) == 1:
+                    progress = progress or (token != self.token and self.content_since_token)
+                    self.token = token
+                    self._secured = self._secured or self.content_since_token
+                    self.content_since_token = False
             reason = candidate.finish_reason
             if reason not in _NO_REASON:
-                self._ended = True
-                self._open.discard(index)
-                self.continues = reason == "CONTINUATION" and type(token) is str and bool(token)
+                state.ended = True
+                state.open = False
+                state.continues = reason == "CONTINUATION"
+                self.continues = state.continues and len(self._candidates) == 1
         feedback = chunk.prompt_feedback
         if type(feedback) is PromptFeedback and feedback.block_reason not in _NO_REASON:
-            self._ended = True
+            self._blocked = True
+            self.continues = False
+        if not self._known:
+            self._known = any(v is not None for name, v in chunk.__dict__.items() if name != "extra")
+            self._unknown += chunk.__dict__.get("extra") or ()
         return progress
 
     @property
@@ -278,7 +316,39 @@ class Hop:
         Some servers send a finish reason before any content, so one counts only
         where no content follows it.
         """
-        return self._ended and not self._open
+        return self._blocked or (self._any("ended") and not self._any("open"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is complete, and goes on nowhere."""
+        return self.complete and (self._blocked or not self._any("continues"))
+
+    def check(self, continue_automatically: bool) -> None:
+        """At the end of the body: raise if it is not an answer's, or not where one can go on."""
+        if not self.complete:
+            if self._unknown and not self._known:
+                raise StreamDecodeError(
+                    f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; check the base URL"
+                )
+            raise IncompleteStreamError("the answer ended without a finish reason")
+        cut_off = [each for each in self._candidates.values() if each.continues]
+        if self._blocked or not cut_off or not continue_automatically:
+            return
+        token = cut_off[0].token
+        if len(self._candidates) > 1:
+            why = "only a single candidate can be continued; ask for one, or continue this one by its token"
+        elif token is None:
+            why = "the server gave no token to continue it with"
+        else:
+            return
+        incomplete = IncompleteStreamError(
+            f"the answer is longer than one request may give, and {why}", continuation_token=token
+        )
+        incomplete.retryable = False
+        raise incomplete
+
+    def _any(self, state: str) -> bool:
+        return any(getattr(candidate, state) for candidate in self._candidates.values())
 
 
 def _has_content(candidate: Candidate) -> bool:

@@ -137,7 +137,7 @@ STREAMS = [
     ("no finish reason at all", sse(A, B), THREE[:2], "IncompleteStreamError"),  # CLIProxyAPI #5226
     ("an unspecified finish reason", sse(chunk("a", "FINISH_REASON_UNSPECIFIED")), ["a"], "IncompleteStreamError"),
     ("another API's chunks", sse({"choices": [{"delta": {"content": "x"}}]}) + b"data: [DONE]\n\n",
-     [None], "IncompleteStreamError"),
+     [None], "StreamDecodeError"),
     # Errors.
     ("error as data", sse(A, QUOTA), ["one, "], "RateLimitError"),
     ("error first", sse(error()), [], "ServerError"),

@@ -229,7 +229,9 @@ def test_garbage(cell):
         for whole in range(4):
             garbage = tail if cell.framing == "SSE" else tail.replace(b"data: ", b"").strip() or b"<"
             came = cell.run(broken_off(cell.framing, whole, garbage))
-            assert came == (TEXTS[:whole], "StreamDecodeError"), f"{kind} after {whole} chunks"
+            # Half an event and nothing behind it is what a gateway makes of an upstream that was cut.
+            error = "IncompleteStreamError" if kind == "a cut value" and cell.framing == "SSE" else "StreamDecodeError"
+            assert came == (TEXTS[:whole], error), f"{kind} after {whole} chunks"
             cell.count(f"garbage, {kind}")
 
 

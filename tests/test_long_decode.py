@@ -9,13 +9,19 @@ import time
 import tracemalloc
 
 import pytest
+from dialects import sse
 from long_form import LONG, sample
+from raw_server import RawServer, answering, chunk as http_chunk, head
 
 import geministream
 from geministream import (
     APIError,
     BadRequestError,
+    BlockedError,
     Cancel,
+    Chat,
+    Endpoint,
+    GeministreamError,
     IncompleteStreamError,
     Retry,
     ServerError,
@@ -88,12 +94,135 @@ def test_without_continue_automatically_the_reason_and_the_token_are_the_callers
         assert tokens_asked(server) == [None, token]
 
 
-def test_a_continuation_without_a_token_is_the_end():
+@pytest.mark.parametrize("automatically", [True, False])
+def test_a_continuation_without_a_token_is_cut_off(automatically):
+    """The same request again would give the same answer again, and cost as much."""
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("all there is", finishReason="CONTINUATION")]))
-        chunks = list(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
-        assert chunks[-1].finish_reason == "CONTINUATION"
+        server.queue(Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")]),
+                     Answer(chunks=[text_chunk("two ", finishReason="CONTINUATION")]))
+        got = []
+        stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint, continue_automatically=automatically)
+        if automatically:
+            with pytest.raises(IncompleteStreamError, match="no token") as caught:
+                got.extend(stream)
+            assert not caught.value.retryable and [chunk.text for chunk in got] == ["one ", "two "]
+        else:
+            got.extend(stream)  # the caller sees how it ended
+            assert [chunk.finish_reason for chunk in got] == ["CONTINUATION"]
+        assert len(server.requests) == len(got)
+
+
+@pytest.mark.parametrize("behind", [[], [text_chunk("b ")], [{"usageMetadata": {"totalTokenCount": 5}}]], ids=["next", "text", "usage"])
+def test_the_token_of_a_continuation_may_come_before_it(behind):
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), *behind, text_chunk("c ", finishReason="CONTINUATION")]),
+                     Answer(chunks=[text_chunk("d", finishReason="STOP")]))
+        text, error = read(server)
+        assert error is None and text.startswith("a ") and text.endswith("c d")
+        assert tokens_asked(server) == [None, "t1"]
+
+
+def candidate(index, text, **more):
+    return {"candidates": [{"index": index, "content": {"parts": [{"text": text}]}, **more}]}
+
+
+@pytest.mark.parametrize("order", ["first", "last", "one chunk"])
+def test_of_several_candidates_none_is_continued_and_none_forgotten(order):
+    """A token belongs to one of them: going on would say the others again, or drop them."""
+    cut = candidate(1, "cut off", finishReason="CONTINUATION", continuationToken="t1")
+    done = candidate(0, "done", finishReason="STOP")
+    chunks = {"first": [cut, done], "last": [done, cut],
+              "one chunk": [{"candidates": [*cut["candidates"], *done["candidates"]]}]}[order]
+    with LocalServer() as server:
+        server.queue(Answer(chunks=chunks))
+        with pytest.raises(IncompleteStreamError, match="single candidate") as caught:
+            collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        assert caught.value.continuation_token == "t1" and not caught.value.retryable
+        partial = caught.value.partial
+        assert [(c.index, c.content.parts[0].text) for c in partial.candidates] == [(0, "done"), (1, "cut off")]
         assert len(server.requests) == 1
+
+
+def test_several_candidates_are_not_resumed():
+    body = sse(candidate(0, "a", continuationToken="t1"), candidate(1, "b", continuationToken="t2"))
+    with RawServer(answering(head(content_length=len(body) + 5) + body)) as raw:
+        with pytest.raises(IncompleteStreamError):
+            list(stream_generate(MODEL, "Go on", endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0))))
+        assert raw.connections == 1
+
+
+def test_one_candidate_of_several_that_never_ended():
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[candidate(0, "a"), candidate(1, "b", finishReason="STOP")]))
+        with pytest.raises(IncompleteStreamError, match="without a finish reason"):
+            list(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+
+
+ENDINGS = {
+    "STOP": [candidate(0, "b", finishReason="STOP")],
+    "MAX_TOKENS": [candidate(0, "b", finishReason="MAX_TOKENS", continuationToken="t2")],
+    "two candidates": [candidate(0, "b", finishReason="STOP"), candidate(1, "c", finishReason="STOP")],
+    "usage behind it": [candidate(0, "b", finishReason="STOP"), {"usageMetadata": {"totalTokenCount": 5}}],
+    "block": [candidate(0, "b"), {"promptFeedback": {"blockReason": "SAFETY"}}],
+}
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("how", ["close", "reset", "length"])
+@pytest.mark.parametrize("name", ENDINGS)
+def test_when_every_candidate_has_ended_nothing_is_asked_again(name, how, repeats):
+    """However the connection ends then: another request would be paid, and add text behind the end."""
+    first = candidate(0, "a", continuationToken="t1")
+    body = sse(first, *ENDINGS[name])
+    sent = head(content_length=len(body) + (5 if how == "length" else 0)) + body
+    if how == "close":
+        sent = head(transfer_encoding="chunked") + http_chunk(body)  # and no last one
+    asked = []
+
+    def script(connection):
+        connection.read_request()
+        asked.append(connection.body)
+        connection.send(sent if len(asked) == 1 else head() + sse(candidate(0, "again", finishReason="STOP")))
+        if how == "reset":
+            connection.reset()
+
+    with RawServer(script) as raw:
+        texts = []
+        stream = stream_generate(MODEL, "Go on", resume_with_repeats=repeats,
+                                 endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0)))
+        try:
+            for each in stream:
+                texts += [c.content.parts[0].text for c in each.candidates or ()]
+        except IncompleteStreamError as error:
+            assert not error.retryable
+        else:
+            assert how == "reset"  # the end of the connection is the body's where it has no length
+    assert len(asked) == 1 and "".join(texts) in ("ab", "abc")
+
+
+def test_a_block_after_content_is_a_blocked_answer():
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}]))
+        answer = collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
+        with pytest.raises(BlockedError, match="PROHIBITED_CONTENT"):
+            answer.raise_for_block()
+        assert answer.text == "half an " and len(server.requests) == 1
+        server.queue(Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}]))
+        chat = Chat(MODEL, endpoint=server.endpoint)
+        list(chat.send("Go on"))
+        assert chat.history == []
+
+
+@pytest.mark.parametrize("error", [IncompleteStreamError("mine"), StreamTimeoutError("mine"), GeministreamError("mine")])
+def test_an_error_thrown_in_is_the_callers(error):
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), text_chunk("b", finishReason="STOP")]))
+        stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint)
+        next(stream)
+        with pytest.raises(type(error)) as caught:
+            stream.throw(error)
+        assert caught.value is error and len(server.requests) == 1
+        server.wait_for_connections(0)
 
 
 def test_max_tokens_ends_the_stream_with_its_token_on_the_last_chunk():
@@ -420,5 +549,6 @@ def test_odd_values_beside_a_continuation_are_no_crash():
         server.queue(Answer(chunks=[odd]), Answer(chunks=[text_chunk("two", finishReason="STOP")]))
         assert read(server) == ("one two", None)
         server.queue(Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken=7)]))
-        assert read(server) == ("one ", None)
+        text, error = read(server)
+        assert text == "one " and "no token" in str(error)
         assert tokens_asked(server) == [None, "t1", None]

@@ -313,8 +313,9 @@ def test_a_token_that_is_no_text_continues_nothing(server, endpoint, token):
     """The same request again would give the same answer again."""
     whole = {"candidates": [{**chunk("a", "CONTINUATION")["candidates"][0], "continuationToken": token}]}
     server.queue(Answer(chunks=[whole]))
-    (only,) = ask(endpoint)
-    assert (only.text, only.finish_reason) == ("a", "CONTINUATION") and server.request_count == 1
+    texts, error = outcome(ask(endpoint))
+    assert texts == ["a"] and server.request_count == 1
+    assert type(error) is IncompleteStreamError and not error.retryable and "no token" in str(error)
 
 
 @pytest.mark.parametrize("candidates", [5, "x", {}, [5, None, "x"]], ids=repr)
