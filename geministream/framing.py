@@ -343,9 +343,9 @@ _STEPS = {
 _VALUES = {_OUTSIDE: _OUTSIDE, _FIRST: _AFTER, _NEXT: _AFTER}
 
 _bracket_or_quote = re.compile(r'["{}\[\]]')
-_scalar_end = re.compile(r"[,\]}\s]")
+_scalar_end = re.compile(r"[,:\]}\s]")
 # "1" is no value yet where it may become "1.5" or "1e5".
-_SCALAR_ENDS = frozenset(",]} \t\n\r")
+_SCALAR_ENDS = frozenset(",:]} \t\n\r")
 
 
 class JSONValues:

@@ -8,6 +8,7 @@ the JSON is written around them, and the base64 goes straight into its place.
 import binascii
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Mapping as AnyMapping
@@ -122,12 +123,34 @@ _to_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def _dumps(fields: Dict[str, Any]) -> str:
-    text = _to_json(fields)
+    try:
+        text = _to_json(fields)
+    except ValueError:  # a number that JSON cannot write: if a model sent it, its turn goes back all the same
+        contents = fields["contents"]
+        if not isinstance(contents, list):
+            raise
+        fields = {**fields, "contents": [_spelled_out(c) if _is_of_model(c) else c for c in contents]}
+        text = _to_json(fields)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a character, as some server sent it: it goes back escaped
         text = _to_ascii_json(fields)
     return text
+
+
+def _is_of_model(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("role") == "model"
+
+
+def _spelled_out(value: Any) -> Any:
+    """With the names that protobuf has for what is no number: https://protobuf.dev/programming-guides/json/"""
+    if isinstance(value, dict):
+        return {name: _spelled_out(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spelled_out(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def _has_media(part: Any) -> bool:

@@ -106,17 +106,34 @@ class Kind:
         """Describe the type."""
         return {}
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         """Make the Python value of a JSON value.
 
         :param path: of the value, for the error.
-        :param exact: take no 3.0 for an int and no 3 for a float.
+        :param how: what the Union around it has settled; None outside of any.
         :raises Mismatch: where the value does not fit.
         """
         return value
 
     def mismatch(self, value: Any, path: str) -> Mismatch:
         return Mismatch(path, f"expected {self.what}, got {_shown(value)}")
+
+
+class _Reading:
+    """One way to read what is in a Union.
+
+    Each member of a Union reads all that is below.  A Union in it reads that once
+    for all of them, or the time would double with each Union around it.
+
+    :ivar exact: take no 3.0 for an int and no 3 for a float.
+    :ivar exactly: the exact way that goes with this one.
+    :ivar unions: what each Union made of what stands at a path, or why it could not.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
+        self.exactly = self if exact else _Reading(True)
+        self.unions: Dict[Tuple[Kind, str], Tuple[Any, Optional[Mismatch]]] = {}
 
 
 class _Described(Kind):
@@ -130,8 +147,8 @@ class _Described(Kind):
     def schema(self, writer: "_Writer") -> Schema:
         return described(self._kind.schema(writer), self._description)
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
-        return self._kind.read(value, path, exact)
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+        return self._kind.read(value, path, how)
 
 
 class _Scalar(Kind):
@@ -142,14 +159,16 @@ class _Scalar(Kind):
     def schema(self, writer: "_Writer") -> Schema:
         return dict(self._schema)
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         if JSON_TYPES.get(type(value)) == self._schema["type"]:
             if type(value) is not float or math.isfinite(value):
                 return value
-        elif type(value) is float and self._schema["type"] == "integer" and not exact:
+        elif how is not None and how.exact:
+            pass
+        elif type(value) is float and self._schema["type"] == "integer":
             if value.is_integer():
                 return int(value)
-        elif type(value) is int and self._schema["type"] == "number" and not exact:
+        elif type(value) is int and self._schema["type"] == "number":
             try:
                 return float(value)
             except OverflowError:
@@ -190,7 +209,8 @@ class _Choice(Kind):
             schemas.append(schema)
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+        exact = how is not None and how.exact
         numbers = () if exact or type(value) not in (int, float) else (int, float)
         for choice, meant in self._choices:
             if (type(choice) is type(value) or type(choice) in numbers) and choice == value:
@@ -208,15 +228,28 @@ class _OneOf(Kind):
     def schema(self, writer: "_Writer") -> Schema:
         return {"anyOf": [member.schema(writer) for member in self._members]}
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+        how = how or _Reading()
+        known = how.unions.get((self, path))
+        if known is None:
+            try:
+                known = how.unions[self, path] = self._read(value, path, how), None
+            except Mismatch as problem:
+                known = how.unions[self, path] = None, problem
+        made, mismatch = known
+        if mismatch is not None:
+            raise mismatch.with_traceback(None)
+        return made
+
+    def _read(self, value: Any, path: str, how: "_Reading") -> Any:
         problems: List[Mismatch] = []
         # 3 fits Union[int, float] twice; only where nothing fits exactly is 3 a float.
-        for exactly in (True,) if exact else (True, False):
+        for each in (how,) if how.exact else (how.exactly, how):
             found = []
             problems.clear()
             for member in self._members:
                 try:
-                    found.append((member, member.read(value, path, exactly)))
+                    found.append((member, member.read(value, path, each)))
                 except Mismatch as problem:
                     problems.append(problem)
             if found:
@@ -241,11 +274,11 @@ class _ListOf(Kind):
         items = self._item.schema(writer)
         return {"type": "array", "items": items} if items else {"type": "array"}
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         if not isinstance(value, list):
             raise self.mismatch(value, path)
         return self._make(
-            [self._item.read(item, f"{path}[{number}]", exact) for number, item in enumerate(value)]
+            [self._item.read(item, f"{path}[{number}]", how) for number, item in enumerate(value)]
         )
 
 
@@ -263,11 +296,11 @@ class _TupleOf(Kind):
             "maxItems": count,
         }
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         if not isinstance(value, list) or len(value) != len(self._items):
             raise self.mismatch(value, path)
         return tuple(
-            kind.read(item, f"{path}[{number}]", exact)
+            kind.read(item, f"{path}[{number}]", how)
             for number, (kind, item) in enumerate(zip(self._items, value))
         )
 
@@ -282,10 +315,10 @@ class _DictOf(Kind):
         values = self._value.schema(writer)
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         if not isinstance(value, dict):
             raise self.mismatch(value, path)
-        return {name: self._value.read(item, below(path, name), exact) for name, item in value.items()}
+        return {name: self._value.read(item, below(path, name), how) for name, item in value.items()}
 
 
 class Property(NamedTuple):
@@ -325,7 +358,7 @@ class Record(Kind):
             schema["required"] = required
         return writer.written(self, described(schema, self._description))
 
-    def read(self, value: Any, path: str, exact: bool = False) -> Any:
+    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
         if not isinstance(value, dict):
             raise self.mismatch(value, path)
         for name in value:
@@ -335,7 +368,7 @@ class Record(Kind):
             if each.required and name not in value:
                 raise Mismatch(below(path, name), "it is missing")
         read = {
-            name: self.properties[name].kind.read(item, below(path, name), exact)
+            name: self.properties[name].kind.read(item, below(path, name), how)
             for name, item in value.items()
         }
         try:

@@ -1,11 +1,12 @@
 """Structured answers: a schema for the request, and typed objects out of the answer's JSON."""
 
 import json
+from collections.abc import Generator
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
 from .codec import shorten
 from .errors import ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
-from .framing import _AFTER, _FIRST, _NEXT, _OUTSIDE, JSONValues
+from .framing import _AFTER, _FIRST, _NEXT, _OUTSIDE, DEEPEST, JSONValues, nested_too_deeply
 from .schema import Kind, Mismatch, below, kind_of, schema_of
 from .types import FinishReason, GenerateContentResponse
 
@@ -86,6 +87,7 @@ def iter_items(chunks: Chunks, type: Any = None, key: Optional[str] = None) -> I
     """Yield the elements of a JSON array while the answer is still streaming.
 
     Each element comes as soon as it is whole, and the stream is read to its end.
+    Leaving the loop early, or closing the generator, closes the stream too.
 
     :param chunks: what `stream_generate` or ``Chat.send`` returns, or any iterable
         of chunks or texts.
@@ -110,22 +112,28 @@ def _items(chunks: Chunks, kind: Kind, key: Optional[str]) -> Iterator[Any]:
     count = 0
     began = False
     reason = token = None
-    for chunk in chunks:
-        text = chunk if isinstance(chunk, str) else chunk.text
-        if not began and text.strip():
-            began = True
-            _check_beginning(text.lstrip(), key)
-        for value in values.feed(text):
-            try:
-                item = kind.read(value, f"{path}[{count}]")
-            except Mismatch as problem:
-                raise StreamDecodeError(f"{problem}; the element is {_shown(json.dumps(value))}") from problem
-            yield item
-            count += 1
-        if not isinstance(chunk, str):
-            chunk.raise_for_block()
-            reason = chunk.finish_reason or reason
-            token = _token(chunk) or token
+    try:
+        for chunk in chunks:
+            text = chunk if isinstance(chunk, str) else chunk.text
+            if not began and text.strip():
+                began = True
+                _check_beginning(text.lstrip(), key)
+            for value in values.feed(text):
+                try:
+                    item = kind.read(value, f"{path}[{count}]")
+                except Mismatch as problem:
+                    raise StreamDecodeError(f"{problem}; the element is {_shown(json.dumps(value))}") from problem
+                except RecursionError:
+                    raise StreamDecodeError(f"{path}[{count}] is nested too deeply to be read") from None
+                yield item
+                count += 1
+            if not isinstance(chunk, str):
+                chunk.raise_for_block()
+                reason = chunk.finish_reason or reason
+                token = _token(chunk) or token
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()  # or its connection would stay open for as long as the caller has it
     if not began:
         raise StreamDecodeError(f"the answer has no text{f' (it ended with {reason})' if reason else ''}")
     if not values.idle:
@@ -226,6 +234,8 @@ class _Items(JSONValues):
 def _parsed(text: str, kind: Kind, ended: str) -> Any:
     if not text.strip():
         raise StreamDecodeError(f"the answer has no text{ended}")
+    if nested_too_deeply(text, 0, len(text)):
+        raise StreamDecodeError(f"the answer is nested too deeply, more than {DEEPEST} levels{ended}")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except RecursionError:

@@ -149,6 +149,26 @@ def test_the_history_does_not_change_with_the_chunks(server):
         {"inlineData": {"mimeType": "image/png", "data": "YWJj"}}]
 
 
+@pytest.mark.parametrize("number, back", [
+    ("1e999", "Infinity"), ("-1e999", "-Infinity"), ("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity"),
+])
+def test_a_number_that_json_cannot_write_does_not_end_the_chat(server, number, back):
+    """JSON can say 1e999 and Python reads it as infinity; gateways in Python send NaN itself."""
+    turn = '{"role": "model", "x": %s, "parts": [{"functionCall": {"name": "f", "args": {"a": [%s, 1.5]}}}]}' % (number, number)
+    server.queue(Answer(body=b'data: {"candidates": [{"content": %b, "finishReason": "STOP"}]}\n\n' % turn.encode()))
+    chat = Chat("m", endpoint=server.endpoint)
+    came = collect(chat.send("one")).function_calls[0].args["a"]
+    assert repr(came) == repr([float(number), 1.5])  # what came is as it came
+    server.queue(Answer.text("fine \ud83d"))
+    assert collect(chat.send("two")).text == "fine \ud83d"
+    collect(chat.send("three"))
+    sent = server.requests[2].json["contents"][1]
+    assert sent["parts"][0]["functionCall"]["args"] == {"a": [back, 1.5]} and sent["x"] == back
+    # What the user writes is another matter.
+    with pytest.raises(ConfigurationError, match="cannot be written as JSON"):
+        list(chat.send({"functionResponse": {"name": "f", "response": {"a": float(number)}}}))
+
+
 def test_the_history_can_be_saved_edited_and_loaded(server):
     chat = chat_with(server, generation_config=THINKING)
     say(chat, ["Hello", part_from_bytes(b"abc", "image/png")])

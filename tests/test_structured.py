@@ -6,9 +6,10 @@ import json
 import pickle
 import random
 import re
+import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 
 import pytest
@@ -17,6 +18,7 @@ from geministream import (
     BlockedError, ConfigurationError, GenerationConfig, IncompleteStreamError, ServerError, StreamDecodeError, collect,
     iter_items, json_schema, parse, stream_generate,
 )
+from geministream.framing import DEEPEST
 from geministream.testing import Answer, LocalServer
 from geministream.types import GenerateContentResponse
 
@@ -162,12 +164,76 @@ def test_a_deep_answer_for_a_type_that_contains_itself():
         return '{"inner":' * depth + "null" + "}" * depth
 
     assert parse(nested(3), Nest) == Nest(Nest(Nest(None)))
-    for depth in (500, 2000, 90000):  # json's own limit, and ours, differ from Python to Python
-        try:
-            parse(nested(depth), Nest)
-        except StreamDecodeError as error:
-            assert "nested too deeply" in str(error)
-    assert depth == 90000
+    assert repr(parse(nested(100), Nest)).count("inner") == 100
+    for depth in (DEEPEST + 1, 500, 2000, 90000):
+        for type in (Nest, Any):
+            with pytest.raises(StreamDecodeError, match=f"nested too deeply, more than {DEEPEST} levels"):
+                parse(nested(depth), type)
+            with pytest.raises(StreamDecodeError, match=f"nested too deeply, more than {DEEPEST} levels"):
+                list(iter_items(["[", nested(depth), "]"], type))
+
+
+def test_what_is_too_deep_for_a_type_is_an_error_of_the_tree():
+    """Reading a type takes several calls a level; a caller far down the stack has none left."""
+    @dataclass
+    class Nest:
+        inner: "Optional[Nest]" = None
+
+    def below(frames, use):
+        return below(frames - 1, use) if frames else use()
+
+    text = '{"inner":' * DEEPEST + "null" + "}" * DEEPEST
+    for read in (lambda: parse(text, Nest), lambda: list(iter_items(["[", text, "]"], Nest))):
+        with pytest.raises(StreamDecodeError, match="nested too deeply to be read"):
+            below(sys.getrecursionlimit() - 350, read)
+
+
+made = []  # of the classes below
+
+
+@dataclass
+class Leaf:
+    size: float
+
+
+@dataclass
+class Plus:
+    left: "Union[Plus, Minus, Leaf]"
+    right: "Union[Plus, Minus, Leaf]"
+    sign: Literal["+"]
+
+    def __post_init__(self):
+        made.append(self)
+
+
+@dataclass
+class Minus:
+    left: "Union[Plus, Minus, Leaf]"
+    right: "Union[Plus, Minus, Leaf]"
+    sign: Literal["-"]
+
+    def __post_init__(self):
+        made.append(self)
+
+
+def test_the_work_of_a_union_in_unions_grows_with_the_value_alone():
+    """What tells the members apart comes last, so each of them has read all that is below by then."""
+
+    def chain(depth, inmost=Leaf(1)):  # 1, not 1.0: no level fits exactly
+        for _ in range(depth):
+            inmost = Minus(inmost, Leaf(2), "-")
+        return inmost
+
+    def work(value):
+        text = json.dumps(asdict(value))
+        made.clear()
+        assert parse(text, Minus) == value
+        return len(made)
+
+    assert work(chain(60)) < 2.5 * work(chain(30)) < 400
+    assert work(Minus(chain(30), chain(30), "-")) < 400
+    with pytest.raises(StreamDecodeError, match=r"(\.left){30}\.size: "):
+        parse(json.dumps(asdict(chain(30, inmost=Leaf("x")))), Union[Minus, Leaf])
 
 
 def test_parse_says_that_an_answer_was_cut_off():
@@ -266,6 +332,42 @@ def test_elements_arrive_while_the_server_still_holds_back_the_rest():
         assert next(items) == 20
         gates[3].set()
         assert list(items) == []
+
+
+@pytest.mark.parametrize("leave", ["break", "close", "error", "end"])
+def test_what_leaves_the_elements_closes_the_stream(leave):
+    """Although the caller still has it: nothing here waits for the garbage collector."""
+    first, last = threading.Event(), threading.Event()
+    first.set()
+    with LocalServer() as server:
+        server.queue(Answer.text("[1, ", '"no number", ', "3]", gates=[first, first, last]))
+        stream = stream_generate("m", "Count", endpoint=server.endpoint)
+        items = iter_items(stream, int if leave == "error" else None)
+        assert next(items) == 1
+        if leave == "error":
+            with pytest.raises(StreamDecodeError, match="a whole number"):
+                next(items)
+        elif leave == "close":
+            items.close()
+        elif leave == "break":
+            for _ in items:
+                break
+            items.close()  # as CPython does by itself, and others do later
+        else:
+            last.set()
+            assert list(items) == ["no number", 3]
+        if leave != "end":
+            assert server.requests[0].client_gone.wait(5)
+        last.set()
+        assert list(stream) == []
+
+
+def test_what_is_no_stream_is_not_closed(tmp_path):
+    path = tmp_path / "answer.json"
+    path.write_text("[1,\n2]\n")
+    with open(path) as lines:
+        assert next(iter_items(lines)) == 1
+        assert not lines.closed
 
 
 def ends(pieces, type=None, key=None):
