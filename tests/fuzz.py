@@ -3,7 +3,9 @@
     python tests/fuzz.py [COUNT] [--seed N] [--from CASE]
 
 For each case: no exception outside the tree, the same outcome however the body
-is split, and no more CPU time than ``SECONDS``.  The same seed and count give
+is split and whatever the limit, and no more CPU time than ``SECONDS``.  Of events
+with their fields in any order, half events, error events and deep ones among
+them, the outcome is known beforehand.  The same seed and count give
 the same cases; ``--from`` starts at a case that failed.  ``test_fuzz.py`` runs
 a short form.
 """
@@ -14,16 +16,17 @@ import gzip
 import json
 import pickle
 import random
+import re
 import time
 import zlib
 
-from dialects import QUOTA, STREAMS, array, ndjson, pretty, sse
+from dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
 
 from geministream import collect
 from geministream.body import dechunk, inflate
 from geministream.codec import decoder
-from geministream.errors import GeministreamError, api_error
-from geministream.framing import Framing
+from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError, api_error
+from geministream.framing import DEEPEST, Framing
 from geministream.stream import Hop, _hide_continuation
 from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse
@@ -75,7 +78,10 @@ TOKENS = [
     b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'\\"', b"\\u00", b"\\ud83d", b"null", b"true", b"1", b"-1e5", b"1e999", b"NaN",
     b'{"error":', b'"error"', b'{"candidates": [', b'{"a":1}', b"\xef\xbb\xbf", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xff",
     b"\x00", b" ", b"\t", b"\xe2\x80\xa8", b"<html>", b"9" * 30, b"[" * 50, b'{"a":' * 50, b"0\r\n\r\n", b"5\r\n", b"\x1f\x8b\x08",
+    b"event: error\ndata: ", b"\nevent: error\n\n", b'data: {"a": [1\n\n', b"[" * 190, b'{"":' * 190, b"]" * 190, b"}" * 190,
+    b": " + b"x" * 90, b"9" * 5000, b"tru", b"-", b"1e", b"data: [DO",
 ]
+LIMITS = [20, 60, 100, 300, 1000, 256 * 2**20, 256 * 2**20, 256 * 2**20]
 VALUES = [
     None, True, False, 0, -1, 1, 2**70, 1.5, float("nan"), "", "x", "a" * 300, "\ud800", "$.a[99999999999999999999]", "$['", "$" + ".a" * 50,
     "$.a" + "[7]" * 5, "1024", "====", "aGVsbG8", "CONTINUATION", [], {}, [None], [[]], {"a": None}, {"error": 1}, [{}], {"text": 1},
@@ -144,9 +150,58 @@ def dumps(value):
     return json.dumps(value).encode()
 
 
+# The data of an error event, and what it says.
+ERRORS = [
+    (b'{"code": 503}', {"code": 503}), (b'{"error": {"code": 503}}', {"code": 503}), (b'[{"error": "no"}]', "no"),
+    (b'{"message": "no"}', {"message": "no"}), (b"500 no", "500 no"), (b"null and void", "null and void"), (b"7", 7),
+    (b"{}", "an error event that says nothing"), (b'{"error": {"code', '{"error": {"code'), (b"[{1}]", "[{1}]"),
+    (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)),
+]
+
+
+def make_events(pick):
+    """Events with their fields in any order; their bytes, the values they are and the error behind those."""
+    end = pick.choice((b"\n", b"\r\n", b"\r"))
+    body, values, half = b"", [], False
+    for _ in range(pick.choice((1, 2, 3, 6))):
+        fields = pick.sample([b"id: 7", b": ping", b"retry: 3", b"id", b":"], pick.randrange(3))
+        made, data = [], b""
+        how = pick.randrange(9)
+        if how == 0:
+            data, said = pick.choice(ERRORS)
+            made = [{"error": said}]
+            fields.append(b"event: error")
+        elif how == 1:
+            data = dumps(chunk("half \\ \u00e9", x=[1.5e300, True, None]))
+            data = data[: pick.randrange(1, len(data))]
+        elif how == 2:
+            depth = pick.choice((DEEPEST - 1, DEEPEST, DEEPEST + 1, 1500))
+            left = depth - 2
+            data = b'{"candidates": [' + pick.choice((b'{"":' * left + b"1" + b"}" * left, b"[" * left + b"]" * left)) + b"]}"
+            made = [json.loads(data)] if depth <= DEEPEST else None
+        elif how == 3:
+            data = pick.choice((b"[DONE]", b"", b"  "))
+        else:
+            made = [chunk("x" * pick.choice((1, 50, 500))) if how < 7 else pick.choice(({"usageMetadata": {}}, {}, {"error": QUOTA}))]
+            data = dumps(made[0])
+        lines = [b"data:" + pick.choice((b"", b" ")) + data]
+        if made and how > 3 and pick.randrange(4) == 0:
+            lines = [b"data: " + line for line in pretty(made[0]).split(b"\n")]
+        at = pick.randrange(len(fields) + 1)
+        fields = pick.sample(fields, len(fields))
+        body += end.join(fields[:at] + lines + fields[at:]) + end * 2
+        if (half and how != 3) or made is None:
+            return body, values, StreamDecodeError
+        values += made
+        half = half or how == 1
+    return body, values, IncompleteStreamError if half else None
+
+
 def make_body(pick):
     """What kind of case it is, and its bytes."""
-    how = pick.randrange(20)
+    how = pick.randrange(22)
+    if how >= 20:
+        return "events", make_events(pick)
     if how == 0:
         return "body", bytes(pick.randrange(256) for _ in range(pick.choice((1, 10, 200))))
     if how <= 3:
@@ -187,24 +242,17 @@ def in_pieces(pick, body):
     return pieces
 
 
-def values_of(pieces):
-    framing = Framing()
+def values_of(pieces, limit=256 * 2**20):
+    """The values, the class of the error behind them, and what it says except for what it quotes."""
+    framing = Framing(limit)
     values = []
     try:
         for piece in pieces:
             values.extend(framing.feed(piece))
         values.extend(framing.close())
     except GeministreamError as error:
-        str(error)
-        return values, type(error)
-    return values, None
-
-
-def comparable(values, error):
-    # Whether a number before an error is given depends on whether its end was seen.
-    while error is not None and values and not isinstance(values[-1], (dict, list, str)):
-        values = values[:-1]
-    return repr((values, error))
+        return values, type(error), re.sub("(UTF-8: |JSON: )b?['\"].*", r"\1", str(error), flags=re.DOTALL)
+    return values, None, ""
 
 
 def read_all(pieces):
@@ -268,11 +316,20 @@ def run_case(seed, number):
     """Make the case and run it; returns its description."""
     pick = random.Random(f"{seed}/{number}")
     kind, body = make_body(pick)
+    if kind == "events":
+        body, *expected = body
+        pieces = in_pieces(pick, body)
+        whole = values_of([body])
+        assert repr(list(whole[:2])) == repr(expected), f"{whole!r} are not {expected!r}"
+        assert repr(values_of(pieces)) == repr(whole), "the split matters"
+        use(whole[0])
+        return kind, body, pieces
     pieces = in_pieces(pick, body)
     if kind == "body":
-        whole = values_of([body])
-        split = values_of(pieces)
-        assert comparable(*whole) == comparable(*split), f"the split matters: {whole!r} or {split!r}"
+        limit = pick.choice(LIMITS)
+        whole = values_of([body], limit)
+        split = values_of(pieces, limit)
+        assert repr(whole) == repr(split), f"the split matters: {whole!r} or {split!r}"
         use(whole[0])
         error = error_value(body.decode("utf-8", "replace"))
         str(api_error(error, http_status=503, headers={"retry-after": body[:20].decode("latin-1")}))
