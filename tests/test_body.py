@@ -73,6 +73,26 @@ def test_what_is_no_chunk_is_told(body):
         assert data in (b"", b"hello")
 
 
+@pytest.mark.parametrize("body", [b"x\r\n", b"5\r\nhello\r\n\r\n", b"5;" + b"x" * 5000, b"5" + b" " * 5000])
+def test_damage_is_told_at_once(body):
+    """Without waiting for bytes that may never come."""
+    stream = iter([body])
+    with pytest.raises(IncompleteStreamError, match="damaged"):
+        for _ in dechunk(lambda size: next(stream)):
+            pass
+
+
+def test_trailers_are_not_read_for_ever():
+    asked = []
+
+    def read(size):
+        asked.append(size)
+        assert len(asked) < 100
+        return chunked(TEXT, end=b"0\r\n") if len(asked) == 1 else b"X: 1\r\n" * 100
+
+    assert b"".join(dechunk(read)) == TEXT and len(asked) > 2
+
+
 def test_nothing_past_the_end_is_asked_for():
     """Or a connection that is kept open would be waited for."""
     asked = []
@@ -118,6 +138,21 @@ def test_compression_cut_at_every_byte(name):
                 data += piece
         assert TEXT.startswith(bytes(data))
         assert bytes(data) == zlib.decompressobj(47).decompress(packed[:cut]) or name == "two members"
+
+
+def test_raw_deflate_that_begins_almost_as_zlib_does():
+    squeeze = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = squeeze.compress(TEXT[:31]) + squeeze.flush(zlib.Z_FULL_FLUSH) + squeeze.flush()
+    assert packed[0] == 0 and (packed[0] * 256 + packed[1]) % 31 == 0
+    assert b"".join(inflate(iter([packed]))) == TEXT[:31]
+
+
+@pytest.mark.parametrize("size", range(2 * PIECE - 3, 2 * PIECE + 300, 29))
+def test_what_fills_a_piece_may_go_on_without_further_input(size):
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = squeeze.compress(bytes(size)) + squeeze.flush()
+    for step in (1, len(packed)):
+        assert b"".join(inflate(iter(pieces_of(packed, step)))) == bytes(size)
 
 
 def test_no_compressed_bytes_are_no_bytes():

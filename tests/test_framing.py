@@ -1,5 +1,6 @@
 """Framing: any split of any body gives the same values; limits; linear time."""
 
+import ast
 import copy
 import dataclasses
 import json
@@ -11,7 +12,7 @@ import tracemalloc
 from typing import Any, Dict
 
 import pytest
-from dialects import A, B, C, STREAMS, array, chunk, data_lines, dumps, ndjson, pretty, sse
+from dialects import A, B, C, QUOTA, STREAMS, array, chunk, data_lines, dumps, ndjson, pretty, sse
 from long_form import sample
 
 from geministream import collect, iter_items, parse
@@ -67,6 +68,26 @@ def test_every_split_gives_the_same(body):
         # An empty piece means nothing.
         empty = [b""] if split % 2 else []
         assert outcome([body[:split], *empty, body[split:]]) == expected, split
+
+
+@pytest.mark.parametrize("body, texts, error", [pytest.param(*rest, id=name) for name, *rest in STREAMS])
+def test_what_each_dialect_is(body, texts, error):
+    """As far as the framing can tell: not whether an answer is whole, nor what an error means."""
+    values, found, _ = outcome([body])
+    if error is None or error.endswith(("StreamError", "DecodeError")):
+        assert found is None or found.__name__ == error
+        assert [text for text in texts if text] == [text for text in map(text_of, values) if text]
+    else:
+        assert len(values) > len(texts) and "'error': " in values[len(texts)]
+
+
+def text_of(value):
+    """The text of a chunk in the form of `as_text`."""
+    value = ast.literal_eval(value)
+    try:
+        return value["candidates"][0]["content"]["parts"][0]["text"]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -189,24 +210,38 @@ def test_what_an_event_is_called_counts_at_its_end_and_keeps_no_chunk_waiting():
             assert value == json.loads(usage)  # bad bytes behind it take nothing away
             usage = None
     assert usage is None
+    framing = Framing()
+    assert list(framing.feed(dumps(A).join([b"data: ", b"\n"]) + sse(QUOTA)[:-2])) == [A, QUOTA]
+    assert values_of([b"event: errors\n" + sse({"a": 1})]) == ([repr({"a": 1})], None)
+    framing = Framing()
+    assert list(framing.feed(b'data: {"a": 1}\n: ping\nid: 7\ndata: {"a": 2}\n')) == [{"a": 1}]
+    assert values_of([b'data: {"a": 1}\n:' + b"x" * 99], 50) == (["{'a': 1}"], StreamDecodeError)
+
+
+def test_a_character_cut_in_two_is_an_early_end():
+    for body in (sse(C), array(C), ndjson(C)):
+        assert values_of([body + b"\xc3"]) == ([repr(C)], IncompleteStreamError)
 
 
 WHOLE_JSON = b'{"a": [1.5e+3, -0, true, false, null, "\\u00e9\\\\ \\"x", {}, {"b": []}], "c": {"d e": ""}}'
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n:\n\ndata:[DONE]\n\n"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n:\n\ndata:\n\ndata:[DONE]\n\n"])
 def test_every_beginning_of_a_value_is_an_early_end(end):
     for cut in range(1, len(WHOLE_JSON)):
         expected = ([repr(A)], IncompleteStreamError)
         assert values_of([sse(A) + b"data: " + WHOLE_JSON[:cut] + end]) == expected, WHOLE_JSON[:cut]
         assert values_of([b"[" + dumps(A) + b"," + WHOLE_JSON[:cut]]) == expected
         assert values_of([dumps(A) + WHOLE_JSON[:cut]]) == expected
+        assert values_of([sse(A) + WHOLE_JSON[:cut]]) == expected
+        for behind in (sse(A), dumps(A), b"data: x\n\n"):
+            assert values_of([b"data: " + WHOLE_JSON[:cut] + b"\n\n" + behind]) == ([], StreamDecodeError)
 
 
 @pytest.mark.parametrize("bad", [
     b"{a", b'{"a" "', b'{"a": tru3', b'{"a": trueish', b'{"a": 1 2', b'{"a": 1,, ', b"[1, 2}", b'{"a": "\\x', b'{"a": "\\u00g',
     b'{"a": 01', b'{"a": 1.5.', b'{"a": .5', b'{"a": -x', b'{"a": +', b'{"a": "x"y', b'{"a": \'', b'{"a": "\tx', b"{]", b'{"a": [1,]',
-    b"{,", b'{"a",', b'{"a": ,', b"{1", b'{"a": nul1', b'{"a": 1e+-',
+    b"tru, 1", b"-, 1", b"{,", b'{"a",', b'{"a": ,', b"{1", b'{"a": nul1', b'{"a": 1e+-',
 ])
 def test_what_is_no_beginning_is_bad_json(bad):
     for body in (b"data: " + bad, b"data: " + bad + b"\n\n", b"[" + bad, b"[1," + bad):
@@ -232,6 +267,12 @@ def test_scalars_in_arrays(body):
     expected = [repr(value) for value in json.loads(body)]
     assert values_of([body]) == (expected, None)
     assert values_of(in_pieces(body, 1)) == (expected, None)
+
+
+@pytest.mark.parametrize("body", [b"[1:2]", b"[tru:2]", b'["a":2]', b"[1\x0b,2]", b"[1 2]", b"[1{}]", b"[nul,1]", b"[1}"])
+def test_bad_scalars_in_arrays(body):
+    assert values_of([body])[1] is StreamDecodeError
+    assert outcome(in_pieces(body, 1)) == outcome([body])
 
 
 def test_an_error_names_what_came_and_what_to_do():
@@ -446,8 +487,15 @@ def test_depth_is_bounded_alike_in_every_framing(nest, much):
                 assert outcome(in_pieces(body, 7)) == (values, error, said)
 
 
+@pytest.mark.parametrize("nest", NESTS)
+def test_the_bound_is_exact_for_the_shortest_value_so_deep(nest):
+    for frame in (b"[%b]", b"event: x\ndata: %b\n\n"):
+        assert values_of([frame % nested(nest, DEEPEST)])[1] is None
+        assert values_of([frame % nested(nest, DEEPEST + 1)])[1] is StreamDecodeError
+
+
 def test_brackets_in_strings_and_side_by_side_are_no_depth():
-    for value in ({"a": "[{" * 5000}, {"a": "\\\"[" * 500}, {"a": [[]] * 500}, {"a": [{}] * 5000}, {"a" * 300: ['"[' * 201]}):
+    for value in ({"a": "[{" * 5000}, {"a": "\\\"[" * 500}, {"a": "\n[" * 500}, {"a": [[]] * 500}, {"a": [{}] * 5000}, {"a" * 300: ['"[' * 201]}):
         for frame in (sse, array, ndjson):
             assert values_of([frame(value)]) == ([repr(value)], None)
 

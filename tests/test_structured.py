@@ -439,6 +439,10 @@ def test_an_early_end_raises_after_the_whole_elements():
     assert got == [1, 2]
     assert isinstance(error, IncompleteStreamError) and "MAX_TOKENS" in str(error)
     assert error.continuation_token == "t" and not error.retryable
+    # What comes behind the reason does not hide it, and only a text is a token.
+    got, error = ends([*cut, response("", finish=None)])
+    assert "MAX_TOKENS" in str(error) and error.continuation_token == "t"
+    assert ends([response("[1", finish="MAX_TOKENS", continuationToken=7)])[1].continuation_token is None
     # The array is whole; that the model meant to go on does not matter.
     assert ends([response("[1, 2]", finish="MAX_TOKENS")]) == ([1, 2], None)
 
