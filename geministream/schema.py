@@ -658,8 +658,8 @@ def _item(outer: Any, index: Any) -> Any:
 # From Python values to JSON ----------------------------------------------------------
 
 
-# As deep as the JSON of protocol buffers may be.
-_DEEPEST = 100
+# Google reads JSON of 100 levels; the request around a function's result needs some of them.
+_DEEPEST = 90
 
 
 def to_json(value: Any, path: str = "$", depth: int = 0) -> Any:

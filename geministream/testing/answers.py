@@ -371,9 +371,9 @@ def render(
     if answer.body is not None:
         events = iter([answer.body] if isinstance(answer.body, bytes) else answer.body)
     elif answer.error is not None or status >= 400:
-        error = error_object(answer.error if answer.error is not None else (status,))
+        error = dumps(error_object(answer.error if answer.error is not None else (status,)), pretty=True) + b"\n"
         # Google's own: an array stream's error is an array of one.
-        events = iter([dumps([error] if framing == "json" else error, pretty=True) + b"\n"])
+        events = iter([b"[" + error + b"]" if framing == "json" else error])
         content_type = json_type
     elif answer.chunks is None:
         events = iter(())
@@ -422,7 +422,7 @@ def _framed(
         else:
             yield dumps(error, pretty=True) + b"\n"
     if framing == "json":
-        yield b"]\n" if written else b"[]\n"
+        yield b"]" if written else b"[]"  # and nothing behind it: some clients refuse more
     elif framing == "sse" and done and error is None:
         yield b"data: [DONE]" + newline * 2
 

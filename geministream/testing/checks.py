@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .answers import Answer
 from .model import bytes_of, normal
+
+
+class Map(NamedTuple):
+    """An object of any names, whose values are of one kind."""
+
+    kind: Any
 
 
 class Number(NamedTuple):
@@ -27,6 +34,16 @@ class Number(NamedTuple):
 ANY = "any"
 BYTES = "bytes"
 STRUCT = "struct"
+#: How many objects and arrays may be nested.
+DEEPEST = 100
+#: As much of JSON Schema as `model.instance_of` looks at.
+SCHEMA: Dict[str, Any] = {
+    "$ref": str, "enum": list, "required": [str], "propertyOrdering": [str], "property_ordering": [str],
+    "minItems": Number(int, 0, 10**4), "maxItems": Number(int, 0), "minLength": Number(int, 0, 10**6),
+    "minimum": Number(float), "maximum": Number(float),
+}
+SCHEMA.update(dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), [SCHEMA]), items=SCHEMA)
+SCHEMA.update(dict.fromkeys(("properties", "$defs"), Map(SCHEMA)))
 BLOB = {"mimeType": str, "data": BYTES, "displayName": str}
 FILE_DATA = {"mimeType": str, "fileUri": str, "displayName": str}
 FUNCTION_CALL = {"id": str, "name": str, "args": STRUCT}
@@ -39,7 +56,8 @@ PART = {
 }
 CONTENT = {"role": str, "parts": [PART]}
 GENERATION_CONFIG = {
-    "stopSequences": [str], "responseMimeType": str, "responseSchema": STRUCT, "responseJsonSchema": ANY,
+    "stopSequences": [str], "responseMimeType": str, "responseSchema": SCHEMA, "responseJsonSchema": SCHEMA,
+    "_responseJsonSchema": SCHEMA,
     "responseModalities": [str], "candidateCount": Number(int, 1, 8), "maxOutputTokens": Number(int, 1),
     "temperature": Number(float, 0, 2), "topP": Number(float, 0, 1), "topK": Number(float, 0),
     "seed": Number(int), "presencePenalty": Number(float, -2, 2), "frequencyPenalty": Number(float, -2, 2),
@@ -48,7 +66,7 @@ GENERATION_CONFIG = {
     "mediaResolution": str,
 }
 FUNCTION_DECLARATION = {
-    "name": str, "description": str, "parameters": STRUCT, "parametersJsonSchema": ANY,
+    "name": str, "description": str, "parameters": SCHEMA, "parametersJsonSchema": SCHEMA,
     "response": STRUCT, "responseJsonSchema": ANY, "behavior": str,
 }
 TOOL = {
@@ -84,14 +102,28 @@ def bad_request(message: str, found: List[Violation]) -> Answer:
 def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
     """The JSON object that a request holds, or the error."""
     try:
-        value = json.loads(body or b"{}")
+        value = json.loads(body or b"{}", parse_constant=_no_number)
+        if not isinstance(value, dict):
+            raise ValueError("Root element must be a message.")
+        _limit_depth(value)
     except (ValueError, RecursionError) as error:
         text = f"Invalid JSON payload received. {error}"
         return None, bad_request(text, [("", text)])
-    if not isinstance(value, dict):
-        text = "Invalid JSON payload received. Root element must be a message."
-        return None, bad_request(text, [("", text)])
     return normal(value), None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"Unexpected token. {name}")
+
+
+def _limit_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError("Message too deep.")
+        children = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
+        level = [child for child in children if isinstance(child, (dict, list))]
 
 
 def check(request: Dict[str, Any], *, strict: bool = True) -> Optional[Answer]:
@@ -114,6 +146,8 @@ def check(request: Dict[str, Any], *, strict: bool = True) -> Optional[Answer]:
 def check_count(request: Dict[str, Any]) -> Optional[Answer]:
     """The error for a `CountTokensRequest`, or None."""
     found = list(_violations(request, COUNT_REQUEST, "")) + _unknown(request, COUNT_REQUEST)
+    if not found and not (request.get("generateContentRequest") or request).get("contents"):
+        found = [("contents", "* CountTokensRequest.contents: contents is not specified")]
     return bad_request("\n".join(text for _, text in found), found) if found else None
 
 
@@ -139,6 +173,12 @@ def _violations(value: Any, kind: Any, path: str) -> Iterator[Violation]:
             return
         for k, item in enumerate(value):
             yield from _violations(item, kind[0], f"{path}[{k}]")
+    elif isinstance(kind, Map):
+        if not isinstance(value, dict):
+            yield _invalid(path, value)
+            return
+        for name, item in value.items():
+            yield from _violations(item, kind.kind, f"{path}.{name}")
     elif isinstance(kind, dict):
         if not isinstance(value, dict):
             yield _invalid(path, value)
@@ -155,7 +195,7 @@ def _violations(value: Any, kind: Any, path: str) -> Iterator[Violation]:
         except (AttributeError, ValueError, binascii.Error):
             yield _invalid(path, value, " (TYPE_BYTES)", "Base64 decoding failed for ")
     elif not isinstance(value, kind):
-        yield _invalid(path, value, " (TYPE_STRING)" if kind is str else " (TYPE_BOOL)")
+        yield _invalid(path, value, {str: " (TYPE_STRING)", bool: " (TYPE_BOOL)"}.get(kind, ""))
 
 
 def _invalid(path: str, value: Any, kind: str = "", why: str = "") -> Violation:
@@ -167,7 +207,7 @@ def _number_violations(value: Any, kind: Number, path: str) -> Iterator[Violatio
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError
         number = float(value)
-        if number != number or (kind.kind is int and number != int(number)):
+        if not math.isfinite(number) or (kind.kind is int and number != int(number)):
             raise ValueError
     except (ValueError, OverflowError):
         yield _invalid(path, value, " (TYPE_INT32)" if kind.kind is int else " (TYPE_FLOAT)")

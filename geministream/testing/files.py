@@ -158,7 +158,7 @@ class Files:
         if refusal:
             return refusal
         told = head.headers.get("x-goog-upload-header-content-length")
-        if told is not None and not told.isdigit():
+        if told is not None and not re.fullmatch("[0-9]{1,18}", told):
             return Answer.failure(400, "X-Goog-Upload-Header-Content-Length is no number.")
         size = None if told is None else int(told)
         if size is not None and size > self.max_file_bytes:
@@ -365,6 +365,8 @@ class Files:
             display_name = file.get("displayName") or file.get("display_name") or ""
         except (ValueError, AttributeError, RecursionError):
             return "", "", Answer.failure(400, "Invalid JSON payload received.")
+        if not isinstance(name, str) or not isinstance(display_name, str):
+            return "", "", Answer.failure(400, "Invalid JSON payload received. A file's names are strings.")
         if name:
             name = name if name.startswith("files/") else f"files/{name}"
             if not re.match(r"files/[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$", name):

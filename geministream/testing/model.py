@@ -178,13 +178,18 @@ def answer_tokens(
         text = _told(request, files)
     if candidate and text:
         text = f"({candidate + 1}) {text}"
-    for stop in config.get("stopSequences") or []:
+    for stop in filter(None, config.get("stopSequences") or []):
         text = text.partition(stop)[0]
     tokens = words(text)
     limit = config.get("maxOutputTokens")
-    if limit is not None and len(tokens) > int(limit):
-        return tokens[:int(limit)], "MAX_TOKENS"
+    if limit is not None and len(tokens) > _whole(limit):
+        return tokens[:_whole(limit)], "MAX_TOKENS"
     return tokens, "STOP"
+
+
+def _whole(value: Any) -> int:
+    """A whole number as JSON of protocol buffers has it: 2, "2" or "2.0"."""
+    return int(float(value))
 
 
 def _modalities(config: Dict[str, Any]) -> Set[str]:
@@ -275,9 +280,9 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
     if kind == "array":
         if schema.get("prefixItems"):
             return [instance_of(each, name, k + 1, **again) for k, each in enumerate(schema["prefixItems"])]
-        low, high = int(schema.get("minItems") or 0), schema.get("maxItems")
+        low, high = _whole(schema.get("minItems") or 0), schema.get("maxItems")
         count = max(low, 2 if depth <= 6 else 0)
-        count = count if high is None else min(count, int(high))
+        count = count if high is None else min(count, _whole(high))
         return [instance_of(schema.get("items") or {}, name, k + 1, **again) for k in range(count)]
     if kind in ("integer", "number"):
         value = float(number)
@@ -292,7 +297,7 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         return None
     made = {"date-time": "2026-01-01T00:00:00Z", "date": "2026-01-01", "time": "00:00:00Z"}.get(
         str(schema.get("format")), name if number == 1 else f"{name} {number}")
-    return made.ljust(int(schema.get("minLength") or 0), ".")
+    return made.ljust(_whole(schema.get("minLength") or 0), ".")
 
 
 def _referred(root: Any, reference: str) -> Any:
@@ -435,7 +440,7 @@ def generate(
     # Of each candidate: the parts that it has still to give, with their tokens, and how it ends.
     lanes: List[Tuple[List[Tuple[Dict[str, Any], int]], str]] = []
     end = 0
-    for index in range(int(config.get("candidateCount") or 1)):
+    for index in range(_whole(config.get("candidateCount") or 1)):
         tokens, finish = answer_tokens(request, index, files=files, reply=reply)
         end = len(tokens) if hop.end is None else hop.end
         if end < len(tokens):

@@ -84,7 +84,7 @@ def _bytes(part: Dict[str, Any]) -> bytes:
     try:
         return bytes_of(written)
     except ValueError:
-        return written.encode()  # a script's own
+        return written.encode("utf-8", "surrogatepass")  # a script's own, or nonsense
 
 
 def _streamed_call(part: Dict[str, Any]) -> str:
