@@ -410,6 +410,24 @@ def test_types_that_contain_each_other():
     assert read(Ping, {"pong": {"ping": {}}}) == Ping(Pong(Ping()))
 
 
+def test_types_of_one_name_that_contain_themselves_are_numbered():
+    def link():
+        @dataclass
+        class Link:
+            again: Optional["Link"] = None
+
+        return Link
+
+    def function(a: link(), b: link(), c: link(), d: link()):
+        pass
+
+    schema = function_declaration(function).parameters_json_schema
+    assert list(schema["$defs"]) == ["Link", "Link2", "Link3", "Link4"]
+    assert [each["$ref"] for each in schema["properties"].values()] == [f"#/$defs/{name}" for name in schema["$defs"]]
+    for name, definition in schema["$defs"].items():
+        assert definition["properties"]["again"] == {"anyOf": [{"$ref": f"#/$defs/{name}"}, NULL]}
+
+
 def test_a_type_that_requires_itself_is_refused():
     # "Cyclic references [...] may only be used within non-required properties."
     with pytest.raises(ConfigurationError, match="Needy contains itself in a field that is required"):
