@@ -290,6 +290,12 @@ def test_it_is_a_value():
     assert dataclasses.replace(endpoint, api_key="k").api_key == "k"
 
 
+def test_values_are_normal():
+    assert Endpoint(headers={"A": " b\t"}, params={"c": " d "}) == Endpoint(headers={"A": "b"}, params={"c": " d "})
+    assert Retry(statuses=[429]) == Retry(statuses={429}) == Retry(statuses=(429,))
+    assert hash(Retry(statuses=[429])) == hash(Retry(statuses=(429,)))
+
+
 def test_a_callers_mapping_is_copied():
     headers = {"A": "b"}
     endpoint = Endpoint(headers=headers)

@@ -92,7 +92,9 @@ def test_a_wrong_key_under_400_is_an_authentication_error():
     info = {"@type": TYPE + "ErrorInfo", "reason": "API_KEY_INVALID"}
     error = made_of({"code": 400, "message": "API key not valid.", "details": [info]}, 400)
     assert type(error) is AuthenticationError and error.code == 400
-    assert "auth=" in str(error)
+    assert str(error) == "400: API key not valid. Check the API key and the way that the endpoint sends it (auth=)."
+    forbidden = made_of({"code": 403, "message": "m", "details": [info]}, 403)
+    assert type(forbidden) is PermissionDeniedError  # only Google's 400 means another class
     other = made_of({"code": 400, "message": "m", "details": [{**info, "reason": "OTHER"}]}, 400)
     assert type(other) is BadRequestError
 
@@ -155,6 +157,15 @@ def test_the_longer_wait_counts():
     assert made_of({"code": 503, "details": details}, 503, retry_after="9").retry_after == 9
 
 
+def test_a_number_in_quotes_is_no_status():
+    assert made_of({"code": "429", "message": "m"}).status is None
+
+
+def test_several_errors_are_all_told():
+    message = made_of([{"message": "one"}, {"message": "two"}], 400).message
+    assert "one" in message and "two" in message
+
+
 def test_an_error_inside_the_message():
     upstream = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",
                           "details": [{"@type": TYPE + "ErrorInfo", "reason": "API_KEY_INVALID"}]}}
@@ -173,11 +184,13 @@ UPSTREAM = {"error": {"code": 429, "message": "Resource has been exhausted.", "s
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("before", ["litellm.RateLimitError: GeminiException - ", "[429] {model: gemini} (try [1], {\"a\": 1}) ", "{ "])
-@pytest.mark.parametrize("wrap", [lambda error: error, lambda error: [error]], ids=["object", "array"])
+@pytest.mark.parametrize("wrap", [
+    lambda error: error, lambda error: [error], lambda error: [error, {"error": {"message": "second"}}]],
+    ids=["object", "array", "array of two"])
 def test_an_upstreams_error_inside_a_longer_message(indent, before, wrap):
     after = "\n\nLiteLLM: model group fallbacks=None"
     message = before + json.dumps(wrap(UPSTREAM), indent=indent) + after
-    error = made_of({"message": message, "type": None, "param": None, "code": "429"}, 429, llm_provider_retry_after="3")
+    error = made_of({"message": message, "status": "", "details": [], "param": None, "code": "429"}, 429, llm_provider_retry_after="3")
     assert (type(error), error.code, error.status) == (RateLimitError, 429, "RESOURCE_EXHAUSTED")
     assert error.details == UPSTREAM["error"]["details"]
     assert error.retry_after == 27

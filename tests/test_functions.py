@@ -434,6 +434,26 @@ def test_a_type_that_requires_itself_is_refused():
         declared(Needy)
 
 
+def test_a_default_above_a_type_that_requires_itself_does_not_help():
+    def function(x: Needy = None):
+        pass
+
+    with pytest.raises(ConfigurationError, match="Needy contains itself"):
+        function_declaration(function)
+
+
+def test_a_field_that_is_declared_anew_is_read_where_it_is_declared():
+    @dataclass
+    class Base:
+        again: Optional["Base"] = None
+
+    @dataclass
+    class Derived(Base):
+        again: Optional["Derived"] = None
+
+    assert read(Derived, {"again": {}}) == Derived(Derived())
+
+
 def test_a_class_inside_a_function_knows_itself():
     @dataclass
     class Local:
@@ -565,6 +585,17 @@ class Unreadable:
 ])
 def test_functions_that_cannot_be_declared(function, said):
     with pytest.raises(ConfigurationError, match=said):
+        function_declaration(function)
+
+
+def test_the_longest_name():
+    def function():
+        pass
+
+    function.__name__ = "f" * 64
+    assert function_declaration(function).name == "f" * 64
+    function.__name__ = "f" * 65
+    with pytest.raises(ConfigurationError, match="up to 64"):
         function_declaration(function)
 
 
@@ -752,6 +783,27 @@ def test_arguments_are_converted(annotation, value, expected):
 def test_arguments_that_do_not_fit(annotation, value, said):
     with pytest.raises(Mismatch, match=said):
         read(annotation, value)
+
+
+def test_a_union_inside_a_union_is_exact_where_the_outer_is():
+    assert read(Union[List[Union[int, str]], List[float]], [3.0]) == [3.0]
+    assert type(read(Union[List[Union[int, str]], List[float]], [3.0])[0]) is float
+
+
+@pytest.mark.parametrize("annotation, value, place", [
+    (Union[List[float], str], [3, "x"], r"\$\.x\[1\]"),  # 3 is a problem only of the exact reading
+    (Union[str, Place], {"name": 3}, r"\$\.x\.name"),
+    (Tuple[int, str], [1, "a", 2], r"\$\.x: expected a list of 2"),
+])
+def test_the_place_of_a_mismatch(annotation, value, place):
+    with pytest.raises(Mismatch, match=place):
+        read(annotation, value)
+
+
+@pytest.mark.parametrize("args", [[], "", 0, False])
+def test_arguments_that_are_no_object(args):
+    with pytest.raises(Mismatch, match=r"\$: expected an object"):
+        Function(weather).arguments(args)
 
 
 def test_missing_and_unknown_arguments():
