@@ -31,9 +31,10 @@ MOST_SECONDS = 10**9
 
 # What a header or parameter that holds a credential is called.
 names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE).search
-# Versions, and words that are too short for a key: all that a repr shows of a field that a key
-# may stand in by mistake.
-_shows_no_secret = re.compile(r"(v\d\w{0,9}(/.*)?|[A-Za-z_./-]{1,30})?")
+# All that a repr shows of a field that a key may stand in by mistake: paths that begin with a
+# version, or are of versions and words too short for a key.
+_word = r"(?:v\d\w{0,9}|[A-Za-z_.-]{1,30})"
+_shows_no_secret = re.compile(rf"(?:v\d\w{{0,9}}/.*|{_word}(?:/{_word})*)?")
 
 
 def _got(value: Any) -> str:

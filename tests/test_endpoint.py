@@ -354,6 +354,11 @@ def test_a_key_in_the_wrong_place_is_not_shown(key):
     assert [number for number, make in enumerate(places) if key in shown_of(make)] == []
 
 
+@pytest.mark.parametrize("version", ["", "v1", "v1beta1", "v1/projects/x-1/locations/y/publishers/google", "gemini", "google-ai-studio/v1beta"])
+def test_a_version_is_shown(version):
+    assert f"api_version={version!r}" in repr(Endpoint(api_version=version))
+
+
 def test_numbers_are_shown():
     for make, shown in ((lambda: Retry(attempts=0), "got 0"), (lambda: Endpoint(timeout=(1, -2.5)), "got -2.5"),
                         (lambda: Endpoint(timeout=float("nan")), "got nan"), (lambda: Endpoint(max_event_bytes=None), "got None"),
