@@ -39,9 +39,8 @@ _raw_decode = json.JSONDecoder().raw_decode
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
 
-# Levels of lists and objects in one value.  copy.deepcopy() takes two calls for
-# each and Python gives 1,000 to all of a program; protobuf, of which Google's
-# servers are made, reads 100: https://protobuf.dev/programming-guides/json/
+# Levels of lists and objects in one value: copy.deepcopy() takes two calls for
+# each, and Python gives 1,000 to all of a program.
 DEEPEST = 200
 
 
