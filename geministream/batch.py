@@ -40,6 +40,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Deque, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
+from .cancel import Cancel
 from .codec import shorten
 from .endpoint import Endpoint, Retry, resolve
 from .errors import (
@@ -54,7 +55,6 @@ from .errors import (
 from .merging import Merger
 from .request import RequestBody
 from .stream import Hop, answer_chunks, stream_generate
-from .cancel import Cancel
 from .transport import Call, error_chain, is_retryable, new_session
 from .types import GenerateContentResponse
 

@@ -318,10 +318,23 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
         if isinstance(value, list):
             value = value[0]
         error = value.get("error") if isinstance(value, dict) else None
-        if error and isinstance(error, dict):
+        if error and isinstance(error, dict) and not _is_deep(error):
             text = str(error.get("message") or message[begin.start() : end])
             return message[: begin.start()] + text + message[end:], error
     return message, {}
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it is nested deeper than the JSON of a stream may be, so that nothing can walk it (`framing.DEEPEST`)."""
+    level = [value]
+    for _ in range(200):
+        level = [
+            item for each in level if isinstance(each, (dict, list))
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _words(text: str) -> str:

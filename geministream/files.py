@@ -37,19 +37,21 @@ from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from .body import PIECE
 from .codec import shorten
+from .cancel import Cancel
 from .endpoint import MOST_SECONDS, Endpoint, resolve
 from .errors import (
     APIError,
     ConfigurationError,
     FileProcessingError,
     GeministreamError,
+    IncompleteStreamError,
     NotFoundError,
     StreamDecodeError,
     StreamTimeoutError,
     TransportError,
 )
+from .framing import Framing
 from .parts import check_file, guess_mime_type
-from .cancel import Cancel
 from .transport import Attempts, Call, Reply
 from .types import File
 
@@ -338,10 +340,12 @@ def _json(reply: Reply) -> Dict[str, Any]:
 
 
 def _object_in(reply: Reply, body: bytes) -> Dict[str, Any]:
+    framing = Framing()  # it bounds the depth, too
     try:
-        value = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
-        value = None
+        values = [*framing.feed(body), *framing.close()]
+    except (StreamDecodeError, IncompleteStreamError):
+        values = [None]
+    value = values[0] if len(values) == 1 else None if values else {}
     if not isinstance(value, dict):
         raise StreamDecodeError(
             "the answer is no JSON object; check that the base URL is that of a Gemini endpoint with a Files API"

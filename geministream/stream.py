@@ -22,6 +22,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Set, Union
 
+from .cancel import Cancel
 from .codec import decoder, shorten
 from .endpoint import MOST_SECONDS, Endpoint, Retry, resolve
 from .errors import (
@@ -35,7 +36,6 @@ from .errors import (
 from .framing import Framing
 from .parts import ContentsLike
 from .request import RequestBody
-from .cancel import Cancel
 from .transport import Attempts, Call, Reply, is_retryable
 from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeedback
 
