@@ -38,7 +38,7 @@ _shows_no_secret = re.compile(rf"(?:v\d\w{{0,9}}/.*|{_word}(?:/{_word})*)?")
 
 
 def _got(value: Any) -> str:
-    """A wrong value in an error: only numbers are quoted, since anything else may be a key in the wrong place."""
+    """A wrong value in an error: numbers are quoted; anything else may be a key in the wrong place."""
     if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < 10**20):
         return f"got {value!r}"
     if not isinstance(value, (str, bytes)):
@@ -166,7 +166,8 @@ class Endpoint:
             fix("auth", tuple(self.auth))
         if self.auth is None:
             fix("auth", ())
-        if not (callable(self.auth) or isinstance(self.auth, (str, tuple))) or not all(w in _WAYS for w in self.ways):
+        known = callable(self.auth) or isinstance(self.auth, (str, tuple))
+        if not known or not all(way in _WAYS for way in self.ways):
             raise ConfigurationError(
                 f"auth= must be one or several of {_WAYS}, or a callable, {_got(self.auth)}; "
                 "give the key as api_key="
@@ -187,7 +188,7 @@ class Endpoint:
         if self.session is not None and not hasattr(self.session, "prepare_request"):
             raise ConfigurationError(f"session= must be a requests.Session, {_got(self.session)}")
         if not _is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
-            raise ConfigurationError(f"max_event_bytes= must be a number of bytes, {_got(self.max_event_bytes)}")
+            raise ConfigurationError(f"max_event_bytes= must be bytes >= 1, {_got(self.max_event_bytes)}")
 
     def __repr__(self) -> str:
         shown = [f"base_url={self.base_url!r}"]
@@ -205,7 +206,8 @@ class Endpoint:
             shown.append(f"auth={self.auth!r}")
         for name in ("headers", "params"):  # their values may be credentials
             if getattr(self, name):
-                shown.append(f"{name}={{{', '.join(f'{_name_shown(key)}: ***' for key in getattr(self, name))}}}")
+                names = (f"{_name_shown(key)}: ***" for key in getattr(self, name))
+                shown.append(f"{name}={{{', '.join(names)}}}")
         if self.session is not None:
             shown.append("session=<given>")
         return f"Endpoint({', '.join(shown)})"
@@ -317,7 +319,8 @@ def _checked_version(given: Any) -> str:
     version = given.strip("/")
     # What a server, or urllib3, would take for another path or for a query.
     plain = unquote(version)
-    if version and (re.search(r"[\s\x00-\x1f\x7f?#@\\]", plain) or {"", ".", ".."} & set(plain.split("/"))):
+    odd = re.search(r"[\s\x00-\x1f\x7f?#@\\\ud800-\udfff]", plain) or {"", ".", ".."} & set(plain.split("/"))
+    if version and odd:
         raise ConfigurationError(f"api_version= is not a valid path such as 'v1beta', {_got(given)}")
     return version
 
@@ -334,11 +337,11 @@ def _checked_base_url(given: Any, api_version: str) -> str:
     except ValueError:
         parts = None  # this exception quotes the port: ours must not have it as its context
     if parts is None:
-        raise ConfigurationError("the base URL has a host or port that is not valid; write https://host:port/path")
+        raise ConfigurationError("the base URL has no valid host or port; write https://host:port/path")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError("the base URL does not begin with http:// or https:// and a host")
-    if re.search(r"[\s\x00-\x1f\\]", url):
-        raise ConfigurationError("the base URL holds white space or a backslash")
+    if re.search(r"[\s\x00-\x1f\\\ud800-\udfff]", url):
+        raise ConfigurationError("the base URL holds white space, a backslash or half a character")
     if parts.query or parts.fragment:
         raise ConfigurationError("the base URL holds a query or fragment; use Endpoint(params=)")
     # Users copy base URLs with the version in them; it is not meant twice.
@@ -351,7 +354,7 @@ def _checked_base_url(given: Any, api_version: str) -> str:
 def _checked_secret(given: Any) -> str:
     """Keys come from files and shells, with a newline at the end; never show them."""
     if not isinstance(given, str):
-        raise ConfigurationError(f"an API key or token must be a str, got a value of type {type(given).__name__}")
+        raise ConfigurationError(f"an API key or token must be a str, not {type(given).__name__}")
     secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(
@@ -361,13 +364,20 @@ def _checked_secret(given: Any) -> str:
     return secret
 
 
+# What can be sent of headers (https://www.rfc-editor.org/rfc/rfc9110#name-field-values) and of a query.
+_sendable = {"headers": re.compile(r"[\t -~\x80-\xff]*"), "params": re.compile(r"[^\r\n\ud800-\udfff]*")}
+
+
 def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
     if not isinstance(mapping, Mapping):
         raise ConfigurationError(f"{name}= must be a mapping, {_got(mapping)}")
     checked = {}
     for key, value in mapping.items():
-        if not isinstance(key, str) or not isinstance(value, str) or re.search(r"[\r\n]", key + value):
-            raise ConfigurationError(f"{name}= must map a str of one line to another; see {_name_shown(key)}")
+        texts = isinstance(key, str) and isinstance(value, str)
+        if not texts or not _sendable[name].fullmatch(key + value):
+            raise ConfigurationError(
+                f"{name}= must map a str of one line that can be sent to another; see {_name_shown(key)}"
+            )
         # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
         if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
             raise ConfigurationError(f"headers= has a name that is not valid in HTTP: {_name_shown(key)}")

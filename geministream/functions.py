@@ -72,8 +72,9 @@ class Function:
         bare = inspect.unwrap(called)
         name = str(getattr(bare, "__name__", ""))
         if not callable(function) or not _name.fullmatch(name):
+            what = shorten(name) if name else f"a {type(function).__name__}"
             raise ConfigurationError(
-                f"{shorten(name) if name else f'a {type(function).__name__}'} cannot be declared to a model: a function with a name of "
+                f"{what} cannot be declared to a model: a function with a name of "
                 "ASCII letters, digits and underscores can, up to 64 of them"
             )
         # What a wrapper wraps may well be asynchronous: the wrapper runs it.

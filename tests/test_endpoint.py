@@ -47,7 +47,7 @@ def test_models(model, path):
 
 
 @pytest.mark.parametrize("model", [
-    None, 7, "", " ", "/", "a b", "a?b", "a#b", "../../files/x", "a/../b", "a/./b", "a//b", "..", "a\nb", "a\\b", b"m", ["m"]])
+    None, 7, "", " ", "/", "a b", "a?b", "a#b", "../../files/x", "a/../b", "a/./b", "a//b", "..", "a\nb", "a\\b", "\ud800", b"m", ["m"]])
 def test_models_that_are_none(model):
     with pytest.raises(ConfigurationError):
         stream_generate(model, "hi", endpoint=Endpoint(api_key=KEY))
@@ -212,13 +212,13 @@ NOT_THESE = {
     "base_url": [None, 7, "", "x.test", "ftp://x.test", "https://", "https:///path", "https://x.test?a=b", "https://x.test#a",
                  "https://user:secret@x.test", "https://x.test:port", "https://x.test:99999", "https://x .test",
                  "https://x.test/a b", "https://[::1", b"https://x.test", "//x.test",
-                 "https://user:sec/ret@host", "https://user:12/secret@host", "https://x.test\\secret", "https://x.test/@secret"],
+                 "https://user:sec/ret@host", "https://user:12/secret@host", "https://x.test\\secret", "https://x.test/@secret", "https://x.test/\ud800"],
     "api_version": [None, 7, "v1?x", "v1#x", "v 1", b"v1", "v1/../v2", "..", ".", "v1/./x", "v1//x", "v1\\x", "%2e%2e", "v1/%2E./x",
-                    "v1%2f..%2fx", "v1%5cx", "v1%3fx", "v1%00", "v1\x7f", "me:secret@v1"],
+                    "v1%2f..%2fx", "v1%5cx", "v1%3fx", "v1%00", "v1\x7f", "me:secret@v1", "v\ud800"],
     "auth": ["basic", "", 7, True, ("header", "basic"), ["x"], {"a": 1}, [["header"]], (None,), b"header"],
     "headers": [None, 7, "a: b", [("a", "b")], {"a": 1}, {1: "a"}, {"a": "b\nc"}, {"a\r\nb": "c"}, {"a": None}, {"": "a"},
-                {"a b": "c"}, {"a:": "c"}],
-    "params": [None, 7, "a=b", {"a": 1}, {1: "a"}, {"a": None}],
+                {"a b": "c"}, {"a:": "c"}, {"a": "secret \u20ac"}, {"a": "secret\0"}, {"a": "secret \ud800"}],
+    "params": [{"a": "secret \ud800"}, {"secret \ud800": "a"}, {"a": "b\nc"}, None, 7, "a=b", {"a": 1}, {1: "a"}, {"a": None}],
     "upload_protocol": [None, 7, "", "tus"],
     "timeout": [0, -1, "5", (1,), (1, 2, 3), (0, 1), (1, -1), ("1", 2), float("nan"), True, [], {}, (None, "x"),
                 (float("nan"), 1), b"5", float("inf"), (1, 1e300)],
@@ -254,6 +254,12 @@ def test_retries_that_cannot_work(field, value):
 @pytest.mark.parametrize("timeout", [5, 0.5, None, (3, 4), [3, 4], (None, 5), (5, None), (None, None), 10**9])
 def test_timeouts(timeout):
     request_of("m", "hi", endpoint=Endpoint(api_key="k", timeout=timeout))
+
+
+def test_texts_that_are_not_ascii(server):
+    endpoint = dataclasses.replace(server.endpoint, headers={"X-City": "K\xf6ln\t1"}, params={"city": "K\xf6ln \u20ac"})
+    list(stream_generate("m", "hi", endpoint=endpoint))
+    assert server.requests[0].headers["X-City"] == "K\xf6ln\t1" and server.requests[0].query["city"] == "K\xf6ln \u20ac"
 
 
 def test_the_session_is_a_session():

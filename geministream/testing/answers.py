@@ -371,7 +371,8 @@ def render(
     if answer.body is not None:
         events = iter([answer.body] if isinstance(answer.body, bytes) else answer.body)
     elif answer.error is not None or status >= 400:
-        error = dumps(error_object(answer.error if answer.error is not None else (status,)), pretty=True) + b"\n"
+        said = error_object(answer.error if answer.error is not None else (status,))
+        error = dumps(said, pretty=True) + b"\n"
         # Google's own: an array stream's error is an array of one.
         events = iter([b"[" + error + b"]" if framing == "json" else error])
         content_type = json_type
