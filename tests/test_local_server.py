@@ -1332,7 +1332,7 @@ def odd_body(random, count):
                 del container[key]
             elif choice < 0.25:
                 deep = copy.deepcopy(random.choice(ODD))
-                for _ in range(random.choice((50, 300))):
+                for _ in range(random.choice((50, 150))):
                     deep = random.choice(([deep], {"a": deep}, {"properties": {"a": deep}}, {"items": deep}))
                 container[key] = deep
             else:
