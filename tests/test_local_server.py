@@ -365,6 +365,8 @@ def test_nothing_to_count(server):
 def test_nulls_are_fields_not_set(server):
     request = {**HELLO, "tools": None, "generationConfig": {"temperature": None}, "systemInstruction": None}
     assert ask(server, request).status_code == 200
+    system = {"parts": [{"text": None}, {"text": "Be kind."}]}
+    assert "System instruction:  Be kind." in text_of(sse(ask(server, {**HELLO, "systemInstruction": system}).content))
 
 
 def test_unknown_paths_models_and_methods(server):

@@ -127,7 +127,7 @@ def _told(request: Dict[str, Any], files: FileFacts) -> str:
     lines = []
     system = request.get("systemInstruction")
     if system:
-        text = " ".join(part.get("text", "") for part in system.get("parts") or [])
+        text = " ".join(part.get("text") or "" for part in system.get("parts") or [])
         lines.append(f"System instruction: {text}")
     if len(request["contents"]) > 1:
         lines.append(f"I was sent {len(request['contents'])} contents.")
