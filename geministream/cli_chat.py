@@ -268,7 +268,7 @@ class _Conversation:
         try:
             with replacing(path) as file:
                 file.write(json.dumps(saved, indent=1).encode("ascii") + b"\n")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"{path} cannot be written: {reason_of(error)}") from error
         note(f"saved {len(self.chat.history)} contents to {path}")
 

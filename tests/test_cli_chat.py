@@ -146,6 +146,19 @@ def test_a_save_keeps_what_the_file_is(here, server, tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["new.json", "other.json", "real.json", "talk.json"]
 
 
+def test_what_is_nested_too_deeply_to_be_saved(here, server, tmp_path):
+    """Written with indents, JSON takes more of the stack than it takes to read it."""
+    path, saved = tmp_path / "talk.json", tmp_path / "saved.json"
+    results = []
+    for depth in (*range(900, 1000, 4), 1500):  # which of them are read and not written, Python decides
+        deep = '{"a":' * depth + "1" + "}" * depth
+        path.write_text('[{"role": "model", "parts": [{"functionCall": {"name": "f", "args": %s}}]}]' % deep)
+        results.append(here("chat", "--load", path, server=server, stdin=f"/save {saved}\n".encode()))
+    assert {result.status for result in results} == {0, 2}
+    assert not [note for result in results for note in result.notes if "bug" in note]
+    assert any(f"{saved} cannot be written" in result.notes[-1] for result in results)
+
+
 @needs_posix
 @pytest.mark.parametrize("path", ["/dev/zero", "."])
 def test_only_a_regular_file_is_replaced(here, server, path):
