@@ -255,6 +255,7 @@ class _Batch:
         self, executor: Optional[Executor], cancel: Optional[Cancel]
     ) -> Generator[BatchResult, None, None]:
         own = None if executor is not None else ThreadPoolExecutor(self._gate.most, "geministream")
+        self._stop.process = os.getpid()  # it may have forked since the call
         _under_way.add(self._stop)
         if cancel is not None:
             cancel.on_cancel(self._stop.cancel)
@@ -548,11 +549,11 @@ class _Stop(Cancel):
     def __init__(self, done: "queue.SimpleQueue[Any]") -> None:
         super().__init__()
         self._done = done
-        self._process = os.getpid()
+        self.process = os.getpid()
 
     def is_ours(self) -> bool:
         """False in a forked child: it has none of the threads, and the connections are its parent's."""
-        return self._process == os.getpid()
+        return self.process == os.getpid()
 
     def cancel(self) -> None:
         try:

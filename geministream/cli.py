@@ -318,9 +318,14 @@ def _files_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _batch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompts", metavar="PROMPTS.jsonl")
+    parser.add_argument("prompts", metavar="PROMPTS.jsonl", help="or - for standard input")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="RESULTS.jsonl", help="it is added to, and nothing in it is lost"
+        "-o",
+        "--output",
+        required=True,
+        metavar="RESULTS.jsonl",
+        help="it is added to, and nothing in it is lost; - (standard output), a pipe or a device is "
+        "only written to, so that such a run cannot be resumed",
     )
     parser.add_argument(
         "--workers", type=int, default=8, metavar="NUMBER", help="prompts at once (default: %(default)s)"

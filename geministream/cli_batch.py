@@ -345,6 +345,7 @@ class _Writer:
     def _write(self, fields: Dict[str, Any]) -> None:
         line = json_line(fields)
         if self._output.isatty():
+            self._progress.make_room()
             line = visible(line)
         start = self._output.seek(0, os.SEEK_END) if self._is_regular else 0
         data = memoryview(line.encode("utf-8", "backslashreplace"))
@@ -422,6 +423,10 @@ class _Progress:
         elif self._told == _MOST_TOLD + 1:
             self._line.note("further failures are in the output alone")
         self.one_done()
+
+    def make_room(self) -> None:
+        """Take the line away, for a result on the same terminal."""
+        self._line.clear()
 
     def end(self, last_words: str = "") -> None:
         """The line that stays."""

@@ -396,16 +396,17 @@ def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
     while True:
         path = directory / f"{kind}-{number}{suffix}"
         try:
-            with open(path, "xb") as file:
-                try:
-                    file.write(data)
-                    file.flush()
-                except BaseException:
-                    os.unlink(path)  # half an image is none
-                    raise
-            return path
+            file = open(path, "xb")
+            break
         except FileExistsError:
             number += 1
+    try:
+        with file:
+            file.write(data)
+    except BaseException:
+        os.unlink(path)  # half an image is none
+        raise
+    return path
 
 
 # What the standard library of Python 3.8 does not know, or knows by an odd name.
@@ -427,23 +428,21 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     and its owner where that is allowed.
     """
     target = os.path.realpath(path)
-    beside = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
+    beside = f"{target}.{os.urandom(4).hex()}.tmp"
     before = os.stat(target) if os.path.exists(target) else None
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode)
-    with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode & 0o777)) as file:
-        try:
+    file = open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode & 0o777))
+    try:
+        with file:
             yield file
             file.flush()
             if before is not None:
                 os.chmod(beside, _take_owner(beside, before, mode))
             os.fsync(file.fileno())
-            if os.name == "nt":
-                file.close()  # Windows moves no file that is open
-            os.replace(beside, target)
-        except BaseException:
-            file.close()
-            os.unlink(beside)
-            raise
+        os.replace(beside, target)
+    except BaseException:
+        os.unlink(beside)
+        raise
 
 
 def _take_owner(path: str, before: os.stat_result, mode: int) -> int:

@@ -309,7 +309,7 @@ def _pages(endpoint: Endpoint, page_size: int, cancel: Optional[Cancel]) -> Iter
             token = page.get("nextPageToken")
             if not token:
                 return
-            if not isinstance(token, str):
+            if not isinstance(token, str) or re.search("[\ud800-\udfff]", token):
                 raise StreamDecodeError(f"the server's nextPageToken is not a text: {shorten(token)}")
             if token in seen:
                 raise StreamDecodeError("the server lists its files for ever: it names the same page again")

@@ -496,11 +496,14 @@ def fork(how):
             os._exit("forked" not in str(error))
     if how == "close":
         results.close()
+    if how == "begin":
+        os._exit([result.text for result in later] != ["You said: later"])
     sys.exit()
 
 results = generate_many(map(str, range(24)), model="m", max_workers=4)
+later = generate_many(["later"], model="m")  # nothing of it has begun
 texts = [next(results).text]
-print([fork(how) for how in ("multiprocessing", "sys.exit", "close", "next")])
+print([fork(how) for how in ("multiprocessing", "sys.exit", "close", "next", "begin")])
 collect(stream_generate("m", "release"))
 texts += [result.text for result in results]
 print(sorted(texts) == sorted(f"You said: {number}" for number in range(24)))
@@ -516,12 +519,12 @@ def test_a_forked_child_leaves_the_batch_alone(server, run_python):
         text = recorded.json["contents"][0]["parts"][0]["text"]
         if text == "release":
             released.set()
-        return Answer(wait=released) if text not in ("0", "release") else None
+        return Answer(wait=released) if text not in ("0", "later", "release") else None
 
     server.answer_with(answer)
     done = run_python(_FORKS, GEMINI_API_KEY=KEY, GOOGLE_GEMINI_BASE_URL=server.url)
-    assert done.stdout.split("\n")[:2] == ["[0, 0, 0, 0]", "True"], done.stderr
-    assert (done.returncode, server.request_count) == (0, 25)
+    assert done.stdout.split("\n")[:2] == ["[0, 0, 0, 0, 0]", "True"], done.stderr
+    assert (done.returncode, server.request_count) == (0, 26)
 
 
 def test_closing_takes_every_step_whatever_one_of_them_raises(server, monkeypatch):

@@ -224,6 +224,7 @@ def test_a_terminal_is_not_steered_by_results(server, prompts):
     server.answer_with(lambda request: Answer.text("\x1b]0;x\x07\x9b31m\x7f"))
     with on_terminal("batch", prompts, "-o", "-", server=server) as (process, read):
         text = read()
+    assert all(line.split("\r")[-1].startswith(("{", "geministream: ")) for line in text.split("\n")[:-1])
     assert text.count('"text":') >= 12
     assert not set(text) & {"\x1b", "\x07", "\x9b", "\x7f"}
 
