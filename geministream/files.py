@@ -630,9 +630,7 @@ def _in_pieces(call: Call, source: _Readable, job: _Job) -> File:
             job.progress(source.total or sent, source.total)
             return _whole(file, source)
         if received is None or received > _sent_at_most(source, sent, upload):
-            raise StreamDecodeError(
-                f"the server says that it has {received} bytes of the upload, which cannot be; upload it again"
-            )
+            raise _impossible(received)
         if received < source.earliest:
             raise _lost(source)
         if at is None:
@@ -648,6 +646,12 @@ def _sent_at_most(source: _Readable, sent: int, upload: _Upload) -> int:
     """The most that a server can have: what it had, and the piece after that."""
     most = sent + upload.piece_bytes
     return most if source.total is None else min(most, source.total)
+
+
+def _impossible(received: Any) -> StreamDecodeError:
+    return StreamDecodeError(
+        f"the server says that it has {shorten(received)} bytes of the upload, which cannot be; upload it again"
+    )
 
 
 def _lost(source: _Readable) -> TransportError:
@@ -723,8 +727,10 @@ def _command(
         return None, _file_in(answer)
     if status not in ("active", ""):
         raise StreamDecodeError(f"the server says that the upload is {shorten(status)}; upload the file again")
-    received = reply.header("X-Goog-Upload-Size-Received")
-    return (int(received) if re.fullmatch(r"[0-9]{1,18}", received) else None), None
+    received = reply.header("X-Goog-Upload-Size-Received").strip()
+    if received and not re.fullmatch(r"[0-9]{1,18}", received):
+        raise _impossible(received)
+    return (int(received) if received else None), None
 
 
 def _whole(file: File, source: _Readable) -> File:

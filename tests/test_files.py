@@ -1061,11 +1061,17 @@ def test_a_server_that_forgets_what_it_had():
         talk.upload(Once(bytes(2 * STEP)), chunk_bytes=STEP)
 
 
-@pytest.mark.parametrize("count", [str(STEP + 1), "-1", "many", ""])
-def test_a_server_that_says_nonsense_about_what_it_has(count):
-    talk = Talk(begun(), failure(503), received(count))
+@pytest.mark.parametrize("count", [str(STEP + 1), "-1", "many", "", 2**63, "9" * 5000, "0x10", "\xb2", "5,5"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_server_that_says_nonsense_about_what_it_has(count, asked):
+    """When it is asked, or with a piece; there, it may also say nothing."""
+    talk = Talk(begun(), *([failure(503)] if asked else []), received(count), final())
+    if count == "" and not asked:
+        assert talk.upload(bytes(STEP + 1), chunk_bytes=STEP).name == "files/x"
+        return
     with pytest.raises(StreamDecodeError, match="which cannot be"):
-        talk.upload(bytes(STEP))
+        talk.upload(bytes(STEP + 1), chunk_bytes=STEP)
+    assert talk.commands[-1] == ("query" if asked else "upload")
 
 
 def test_a_server_that_never_finishes():
