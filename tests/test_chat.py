@@ -749,12 +749,12 @@ def test_the_deadline_holds_over_all_rounds(server):
     done = threading.Event()
 
     def slow() -> str:
-        done.wait(0.5)
+        done.wait(0.9)
         return "done"
 
     server.queue(Answer.call("slow"), "Done.")
-    chat = chat_with(server, tools=[slow], deadline=0.3)
-    with pytest.raises(StreamTimeoutError, match="deadline of 0.3 s") as caught:
+    chat = chat_with(server, tools=[slow], deadline=0.8)
+    with pytest.raises(StreamTimeoutError, match="deadline of 0.8 s") as caught:
         say(chat, "Go")
     assert caught.value.partial.function_calls and chat.history == [] and len(server.requests) == 1
 

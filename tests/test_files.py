@@ -512,7 +512,7 @@ def test_a_start_and_a_query_that_fail(server, how):
 
 
 def test_an_answer_that_never_comes(server):
-    endpoint = replace(server.endpoint, timeout=(5, 0.15))
+    endpoint = replace(server.endpoint, timeout=(5, 0.6))
     server.fail_upload("stall", piece=1)
     server.fail_upload("stall", piece="query")
     upload_file(CONTENT, mime_type="audio/mpeg", endpoint=endpoint, chunk_bytes=STEP)
@@ -722,7 +722,7 @@ def test_forms_are_bounded(bifrost):
 def test_a_form_whose_answer_never_comes(bifrost):
     bifrost.fail_upload("stall", piece="form")
     upload_file(
-        CONTENT, mime_type="audio/mpeg", endpoint=replace(bifrost.endpoint, timeout=(5, 0.3)))
+        CONTENT, mime_type="audio/mpeg", endpoint=replace(bifrost.endpoint, timeout=(5, 0.6)))
     assert stored(bifrost).sha256 == sha256(CONTENT)
 
 
@@ -1251,7 +1251,7 @@ def test_get_is_asked_again_after_a_silence(server):
     upload_file(b"x", mime_type="text/plain", name="x", endpoint=server.endpoint)
     answers = [Answer.nothing("stall"), None]
     server.answer_with(lambda recorded: answers.pop(0))
-    assert get_file("x", endpoint=replace(server.endpoint, timeout=(5, 0.3))).name == "files/x"
+    assert get_file("x", endpoint=replace(server.endpoint, timeout=(5, 0.6))).name == "files/x"
 
 
 def test_cancel_looking_after_files(server):
@@ -1316,13 +1316,13 @@ def test_wait_past_the_timeout():
         # An interval longer than the time that is left: one look before its end.
         server.finish_processing()
         file.state = "PROCESSING"
-        assert wait_for_file(file, timeout=0.5, interval=100, endpoint=server.endpoint).state == "ACTIVE"
+        assert wait_for_file(file, timeout=2.5, interval=100, endpoint=server.endpoint).state == "ACTIVE"
 
 
 def test_wait_looks_once_more_before_the_end():
     with LocalServer(processing_polls=1) as server:
         file = upload_file(b"moov", mime_type="video/mp4", endpoint=server.endpoint)
-        assert wait_for_file(file, timeout=0.5, interval=100, endpoint=server.endpoint).state == "ACTIVE"
+        assert wait_for_file(file, timeout=2.5, interval=100, endpoint=server.endpoint).state == "ACTIVE"
 
 
 def test_a_silent_server_does_not_make_the_wait_longer(server):

@@ -866,7 +866,7 @@ def test_upload_breaks_and_goes_on_from_what_was_received(server, how):
     send(url, data[:GRANULARITY], 0)
     headers = {"X-Goog-Upload-Command": "upload", "X-Goog-Upload-Offset": str(GRANULARITY)}
     try:
-        response = requests.post(url, data=data[GRANULARITY:3 * GRANULARITY], headers=headers, timeout=0.3)
+        response = requests.post(url, data=data[GRANULARITY:3 * GRANULARITY], headers=headers, timeout=1)
         assert response.status_code == int(how)
     except requests.RequestException:
         assert how in ("reset", "drop", "stall")

@@ -326,7 +326,7 @@ def test_an_error_after_the_checkpoint_names_the_token():
 
 def test_silence_after_a_checkpoint_is_resumed_and_other_silence_is_not():
     with LocalServer() as server:
-        endpoint = dataclasses.replace(server.endpoint, timeout=(5, 0.3))
+        endpoint = dataclasses.replace(server.endpoint, timeout=(5, 0.6))
         first = _sse(text_chunk("one ", continuationToken="t1"))
         server.queue(
             Answer(body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"),
@@ -436,8 +436,8 @@ def test_the_deadline_holds_over_all_hops():
     with LocalServer() as server:
         server.answer_with(answer)
         began = time.monotonic()
-        text, error = read(server, deadline=0.4)
-        assert 0.3 < time.monotonic() - began < 2
+        text, error = read(server, deadline=1)
+        assert 0.9 < time.monotonic() - began < 5
         assert len(text) >= 2 and type(error) is StreamTimeoutError and error.continuation_token
 
 

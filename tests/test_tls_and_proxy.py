@@ -150,7 +150,7 @@ def test_a_cancel_and_a_deadline_end_a_tls_connection(server, session):
     with pytest.raises(StreamCancelled):
         next(chunks)
     with pytest.raises(StreamTimeoutError) as caught:
-        ask(endpoint, deadline=0.3)
+        ask(endpoint, deadline=0.8)
     assert caught.value.partial.text == "one "
     for recorded in server.requests:
         assert recorded.client_gone.wait(10)

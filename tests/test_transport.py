@@ -41,7 +41,7 @@ from geministream.testing import Answer, LocalServer
 from geministream.transport import Attempts, Call
 
 KEY = "local-key"
-QUICK = 0.5  # seconds, for what should take a tenth: other tests may be running
+QUICK = 2  # seconds, for what should take a tenth: other processes may be busy
 OK = Answer(chunks=[A, B, C])
 
 
@@ -414,17 +414,17 @@ def addresses(monkeypatch):
 def test_the_deadline_bounds_connecting_to_all_addresses_of_a_name(addresses):
     with full_port() as port:
         addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
-        endpoint = Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.2, 30), retry=None)
-        with within(0.25, 0.6):
-            texts, raised = outcome(ask(endpoint, deadline=0.3))
-    assert type(raised) is StreamTimeoutError and "deadline of 0.3 s" in str(raised)
+        endpoint = Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None)
+        with within(0.5, 2):  # all of them would take 3.2 s
+            texts, raised = outcome(ask(endpoint, deadline=0.6))
+    assert type(raised) is StreamTimeoutError and "deadline of 0.6 s" in str(raised)
 
 
 def test_a_cancel_ends_connecting_at_the_next_address(addresses):
     with full_port() as port:
         addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
-        running = Running(Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.2, 30), retry=None))
-        assert running.cancelled_in() < 0.6
+        running = Running(Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None))
+        assert running.cancelled_in() < 2  # all of them would take 3.2 s
 
 
 @pytest.mark.parametrize("options", [{"deadline": None}, {"deadline": 30}, {"deadline": None, "cancel": Cancel()}],
@@ -464,9 +464,9 @@ def test_a_name_is_looked_up_once(monkeypatch, options):
 
 def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
     server.queue(Answer(wait=threading.Event()), OK)
-    with within(0.2, 2):
-        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.2))))
-    assert type(raised) is StreamTimeoutError and "0.2 s" in str(raised) and "timeout=" in str(raised)
+    with within(0.5, 5):
+        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.6))))
+    assert type(raised) is StreamTimeoutError and "0.6 s" in str(raised) and "timeout=" in str(raised)
     assert server.request_count == 1 and sleeps == []
     assert server.requests[0].client_gone.wait(5)
 
@@ -475,8 +475,8 @@ def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
 @pytest.mark.parametrize("deadline", [None, 30])
 def test_silence_in_the_answer(server, retrying, sleeps, transfer, deadline):
     server.queue(Answer(chunks=[A, B, threading.Event(), C], transfer=transfer), OK)
-    with within(0.1, 2):
-        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.1)), deadline=deadline))
+    with within(0.5, 5):
+        texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.6)), deadline=deadline))
     assert texts == THREE[:2] and type(raised) is StreamTimeoutError
     assert server.request_count == 1 and sleeps == []
     assert server.requests[0].client_gone.wait(5)
@@ -484,7 +484,7 @@ def test_silence_in_the_answer(server, retrying, sleeps, transfer, deadline):
 
 def test_silence_before_the_first_chunk_is_not_retried(server, retrying, sleeps):
     server.queue(Answer(chunks=[b": ping\n\n", threading.Event()]), OK)
-    texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.2))))
+    texts, raised = outcome(ask(dataclasses.replace(retrying, timeout=(5, 0.6))))
     assert type(raised) is StreamTimeoutError and server.request_count == 1 and sleeps == []
 
 
@@ -612,8 +612,8 @@ def test_trickled_tls_records_do_not_outlast_the_deadline(server, trusted_tls):
 def test_the_deadline_holds_for_all_attempts_together(server):
     endpoint = dataclasses.replace(server.endpoint, retry=Retry(attempts=1000, initial_delay=0.05, multiplier=1))
     server.answer_with(lambda request: Answer.failure(503))
-    with within(0.1, 1.5):
-        texts, raised = outcome(ask(endpoint, deadline=0.3))
+    with within(0.5, 5):
+        texts, raised = outcome(ask(endpoint, deadline=1))
     assert type(raised) is StreamTimeoutError
     assert 2 < server.request_count < 1000
 
@@ -628,16 +628,16 @@ def test_a_sleep_past_the_deadline_is_not_begun(server):
 
 
 def test_the_deadline_starts_with_the_first_next(server, endpoint):
-    stream = ask(endpoint, deadline=0.3)
+    stream = ask(endpoint, deadline=0.7)
     began = time.monotonic()
-    while time.monotonic() < began + 0.4:
+    while time.monotonic() < began + 0.8:
         time.sleep(0.01)
     assert len(list(stream)) > 0
 
 
 def test_an_error_is_told_although_its_body_stalls(server, endpoint):
     server.queue(Answer(body=[b'{"error": {"code": 503'], status=503, stop_after=15, stop_how="stall", gzip=False))
-    texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=(5, 0.2))))
+    texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=(5, 0.6))))
     assert type(raised) is ServerError and raised.code == 503
 
 
