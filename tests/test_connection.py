@@ -335,7 +335,7 @@ def test_gzip_that_is_not():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("how", ["close", "break", "error"])
+@pytest.mark.parametrize("how", ["close", "break", "error", "cancel"])
 @pytest.mark.parametrize("transfer", ["length", "chunked"])
 def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls_or_none):
     def script(connection):
@@ -346,13 +346,16 @@ def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls
             pieces = [head(transfer_encoding="chunked") + chunk(sse(A, B)), chunk(sse(C)) + b"0\r\n\r\n"]
         connection.send(pieces[0])
         connection.wait(begun)
-        connection.send(pieces[1])
+        connection.send(pieces[1][:20])
         sent.set()
+        connection.wait(child_is_gone)
+        connection.send(pieces[1][20:])
         connection.wait_until_client_leaves()
 
-    begun, sent = threading.Event(), threading.Event()
+    begun, sent, child_is_gone = threading.Event(), threading.Event(), threading.Event()
     with RawServer(script, tls=tls_or_none) as raw:
-        stream = stream_generate("m", "Hello", endpoint=bare(raw.url), cancel=Cancel())
+        cancel = Cancel()
+        stream = stream_generate("m", "Hello", endpoint=bare(raw.url), cancel=cancel)
         texts = [next(stream).text]
         begun.set()
         assert sent.wait(LONG)
@@ -363,10 +366,13 @@ def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls
                     stream.close()
                 elif how == "error":
                     stream.throw(RuntimeError)
+                elif how == "cancel":
+                    cancel.cancel()
                 del stream
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
+        child_is_gone.set()
         texts += [each.text for each in stream]
     assert texts == THREE
 

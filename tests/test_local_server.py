@@ -4,6 +4,7 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import random
 import socket
 import struct
@@ -1424,3 +1425,16 @@ def test_whatever_comes_is_answered(profile):
             statuses.add(answer[9:12])
     assert b"500" not in statuses
     assert {b"200", b"400", b"404"} <= statuses
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_end_its_parents_server():
+    with LocalServer() as server:
+        child = os.fork()
+        if child == 0:
+            try:
+                server.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert text_of(sse(ask(server).content)) == expected_text(HELLO)

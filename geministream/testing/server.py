@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import socket
 import ssl
@@ -204,14 +205,18 @@ class LocalServer:
         self._closing.clear()
         self._listener = socket.create_server((self.host, self.port), family=family, backlog=512)
         self.port = self._listener.getsockname()[1]
+        self._process = os.getpid()
         self._acceptor = threading.Thread(target=self._accept, name="LocalServer", daemon=True)
         self._acceptor.start()
         return self
 
     def close(self) -> None:
-        """End every connection and thread now; the server can be asked about afterwards."""
+        """End every connection and thread now; the server can be asked about afterwards.
+
+        In a forked child this does nothing: the server is its parent's.
+        """
         listener, self._listener = self._listener, None
-        if listener is None:
+        if listener is None or self._process != os.getpid():
             return
         self._closing.set()
         try:

@@ -1,5 +1,6 @@
 """How long a call may take: its deadline, its cancel, its timeouts, and the socket that waits for them."""
 
+import os
 import socket
 import time
 from functools import partial
@@ -87,7 +88,7 @@ class Patience:
         self._forget()
         self._forget = nothing
         if sock is not None:
-            callback = partial(shut_down, sock)
+            callback = partial(_shut_down_of, os.getpid(), sock)
             self._forget = partial(self.cancel.forget, callback)
             self.cancel.on_cancel(callback)
 
@@ -104,6 +105,11 @@ class Patience:
             same.close()
 
         self._forget = forget_and_close
+
+
+def _shut_down_of(process: int, sock: Any) -> None:
+    if process == os.getpid():  # the connection of a forked child's parent is not the child's to end
+        shut_down(sock)
 
 
 def shut_down(sock: Any) -> None:
