@@ -20,6 +20,7 @@ content, leaves the history as it was too.
 """
 
 import copy
+import os
 import time
 import weakref
 from contextlib import closing
@@ -27,6 +28,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Union
 
+from .cancel import Cancel
 from .endpoint import Endpoint, resolve
 from .errors import (
     BlockedError,
@@ -65,6 +67,8 @@ _FIELDS = frozenset(stream_generate.__kwdefaults__ or ()) - {
     "continue_automatically",
     "continuation_token",
 }
+# The default of such a field, since None has a meaning of its own: none in this turn.
+_LEFT_OUT: Any = ...
 # How an answer ends that the model gave as it meant to; MAX_TOKENS is what the
 # caller asked for.  Reasons that are in no published list are servers' own for these.
 _FAILED = {reason for name, reason in vars(FinishReason).items() if name.isupper()} - {
@@ -90,12 +94,12 @@ class Chat:
     :param confirm: is asked before each function call, with the `FunctionCall`; only
         True lets it run.  Anything else is a refusal, which the model is told; a
         text is told as the reason.
-    :param request_fields: for every turn, whatever else `stream_generate` takes:
-        ``system_instruction``, ``generation_config``, ``tools``, ``deadline`` …
-        Callables among the tools are run when the model calls them.
+    :param system_instruction: this and the rest are sent with every turn, as by
+        `stream_generate`.  Callables among the ``tools`` are run when the model
+        calls them.
     :ivar history: a plain list of `Content`, to be read, edited and saved
         (``[content.to_dict() for content in chat.history]``) between turns.
-    :ivar request_fields: a dict, to be edited between turns.
+    :ivar request_fields: a dict of what was given of these, to be edited between turns.
     :raises ConfigurationError: for arguments that cannot work.
 
     >>> chat = Chat("gemini-flash-latest")    # doctest: +SKIP
@@ -112,13 +116,23 @@ class Chat:
         api_key: Optional[str] = None,
         max_function_calls: int = 10,
         confirm: Optional[Confirm] = None,
-        **request_fields: Any,
+        system_instruction: Any = _LEFT_OUT,
+        generation_config: Any = _LEFT_OUT,
+        safety_settings: Any = _LEFT_OUT,
+        tools: Any = _LEFT_OUT,
+        tool_config: Any = _LEFT_OUT,
+        cached_content: Optional[str] = _LEFT_OUT,
+        extra_body: Optional[Mapping[str, Any]] = _LEFT_OUT,
+        alt: str = _LEFT_OUT,
+        deadline: Optional[float] = _LEFT_OUT,
+        cancel: Optional[Cancel] = _LEFT_OUT,
+        resume_with_repeats: bool = _LEFT_OUT,
     ) -> None:
+        request_fields = _given(locals())
         if type(max_function_calls) is not int or max_function_calls < 0:
             raise ConfigurationError(f"max_function_calls= is a whole number, not {max_function_calls!r}")
         if confirm is not None and not callable(confirm):
             raise ConfigurationError(f"confirm= is a callable, not {confirm!r}")
-        _check_fields(request_fields)
         Toolbox(request_fields.get("tools"))  # what cannot be declared is refused now
         contents = list(history)
         self.model = model
@@ -127,13 +141,25 @@ class Chat:
         self.confirm = confirm
         self.request_fields: Dict[str, Any] = request_fields
         self.endpoint = resolve(endpoint, api_key)
-        self._session = None
-        if self.endpoint.session is None:
-            self._session = new_session()
-            # Sockets that the garbage collector closes are reported as leaks.
-            weakref.finalize(self, self._session.close)
+        self._session: Any = None
+        self._process = 0  # that made the session
 
-    def send(self, message: ContentsLike, **request_fields: Any) -> Chunks:
+    def send(
+        self,
+        message: ContentsLike,
+        *,
+        system_instruction: Any = _LEFT_OUT,
+        generation_config: Any = _LEFT_OUT,
+        safety_settings: Any = _LEFT_OUT,
+        tools: Any = _LEFT_OUT,
+        tool_config: Any = _LEFT_OUT,
+        cached_content: Optional[str] = _LEFT_OUT,
+        extra_body: Optional[Mapping[str, Any]] = _LEFT_OUT,
+        alt: str = _LEFT_OUT,
+        deadline: Optional[float] = _LEFT_OUT,
+        cancel: Optional[Cancel] = _LEFT_OUT,
+        resume_with_repeats: bool = _LEFT_OUT,
+    ) -> Chunks:
         """Send a message and stream the answer; read to its end, the turn joins the history.
 
         The chunks of every round are yielded as they come.  Callables among the
@@ -149,27 +175,36 @@ class Chat:
         One turn at a time: the history that is sent is that of the call.
 
         :param message: whatever makes one user content.
-        :param request_fields: as for the chat, for this turn alone.  ``deadline``
-            and ``cancel`` hold for all rounds together; a function that is
-            running is not interrupted.
+        :param system_instruction: this and the rest replace the chat's own for this
+            turn alone, if given.  ``deadline`` and ``cancel`` hold for all rounds
+            together; a function that is running is not interrupted.
         :returns: a generator of `GenerateContentResponse`.
         :raises ConfigurationError: at the call, for arguments that cannot work.
         :raises FunctionCallLimitError: from the generator.
         :raises GeministreamError: from the generator, as `stream_generate`; its
             ``partial`` is the answer so far, of all rounds.
         """
-        fields = {**self.request_fields, **request_fields}
+        fields = {**self.request_fields, **_given(locals())}
         _check_fields(fields)
         toolbox = Toolbox(fields.get("tools"))
         if "tools" in fields:
             fields["tools"] = toolbox.declared or None
         endpoint = self.endpoint
         if endpoint.session is None:
-            endpoint = replace(endpoint, session=self._session)
+            endpoint = replace(endpoint, session=self._own_session())
         ask: Ask = partial(stream_generate, endpoint=endpoint, **fields)
         turn = _Turn(self, ask, toolbox, _user_content(message))
         first = turn.ask()  # checks the arguments; nothing is sent yet
         return turn.run(first, fields.get("deadline"), fields.get("cancel"))
+
+    def _own_session(self) -> Any:
+        """The session of all turns; in a forked child another, since the connection is the parent's."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._session = new_session()
+            # Sockets that the garbage collector closes are reported as leaks.
+            weakref.finalize(self, self._session.close)
+        return self._session
 
     def close(self) -> None:
         """Close the connection.  A further turn opens another."""
@@ -198,6 +233,11 @@ class Chat:
 
 def _made_again(cls: Any, model: str, settings: Dict[str, Any]) -> Any:
     return cls(model, **settings)
+
+
+def _given(arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """The request's fields among a method's arguments, but for those that were left out."""
+    return {name: arguments[name] for name in _FIELDS if arguments[name] is not _LEFT_OUT}
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
@@ -286,15 +326,10 @@ class _Turn:
                 if self._requests:
                     # The requests of all rounds are counted as one row, for the usage (see merging).
                     chunk.__dict__["_request"] = self._requests + number
-                merged = chunk
                 for part in _parts(chunk):
-                    # What a caller does to a chunk must not change the history: plain text is
-                    # joined anew, all else would be shared.
-                    if merged is chunk and not part.__dict__.keys() <= _PLAIN:
-                        merged = copy.deepcopy(chunk)
                     if isinstance(part.function_call, FunctionCall):
                         unfinished = bool(part.function_call.will_continue)
-                self._merger.add(merged)
+                self._merger.add(chunk)
                 yield chunk
         if unfinished:
             raise IncompleteStreamError("the answer ended in the middle of a function call's arguments")
@@ -374,9 +409,6 @@ def _content(answer: GenerateContentResponse) -> Optional[Content]:
 def _is_said(part: Part) -> bool:
     """Whether it is more than a thought."""
     return not part.thought or part.thought_signature is not None
-
-
-_PLAIN = frozenset(["text", "thought"])
 
 
 def _parts(chunk: GenerateContentResponse) -> List[Part]:

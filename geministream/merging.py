@@ -1,9 +1,9 @@
 """One response out of many chunks."""
 
 import re
-from dataclasses import replace
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
+from .codec import Message
 from .errors import GeministreamError
 from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
 
@@ -39,7 +39,7 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
 class Merger:
     """Takes chunks one by one and makes the response that they are together.
 
-    The chunks themselves are not changed.
+    The chunks are not changed, and the response shares nothing with them that can be.
     """
 
     def __init__(self) -> None:
@@ -62,11 +62,11 @@ class Merger:
                             merger = self._candidates[index] = _CandidateMerger()
                         merger.add(candidate)
             elif name == "usage_metadata" and isinstance(value, UsageMetadata):
-                self._usages[chunk.__dict__.get("_request", 0)] = value
+                self._usages[chunk.__dict__.get("_request", 0)] = _copied(value)
             else:
-                self._fields[name] = value
+                self._fields[name] = _copied(value)
         if chunk.__dict__.get("extra"):
-            self._extra.update(chunk.extra)
+            self._extra.update(_copied(chunk.extra))
 
     def response(self) -> GenerateContentResponse:
         """All chunks so far, merged."""
@@ -76,7 +76,7 @@ class Merger:
             response.candidates = [merger.candidate() for _, merger in in_order]
         usages = [usage for _, usage in sorted(self._usages.items())]
         if usages:
-            response.usage_metadata = usages[0] if len(usages) == 1 else _sum(usages)
+            response.usage_metadata = usages[0] if len(usages) == 1 else _sum(_copied(usages))
             response.__dict__["_usages"] = usages
         return response
 
@@ -84,7 +84,6 @@ class Merger:
 class _CandidateMerger:
     def __init__(self) -> None:
         self._fields: Dict[str, Any] = {}
-        self._grown: Set[str] = set()  # names of fields that are no longer a chunk's own
         self._extra: Dict[str, Any] = {}
         self._content: Dict[str, Any] = {}
         self._content_extra: Dict[str, Any] = {}
@@ -98,13 +97,10 @@ class _CandidateMerger:
             if name == "content" and isinstance(value, Content):
                 self._add_content(value)
             elif name in _GROWING and name in self._fields:
-                if name not in self._grown:
-                    self._grown.add(name)
-                    self._fields[name] = _with_own_lists(self._fields[name])
-                self._fields[name] = _appended(self._fields[name], value)
+                self._fields[name] = _appended(self._fields[name], _copied(value))
             else:
-                self._fields[name] = value
-        self._extra.update(candidate.__dict__.get("extra") or {})
+                self._fields[name] = _copied(value)
+        self._extra.update(_copied(candidate.__dict__.get("extra") or {}))
 
     def _add_content(self, content: Content) -> None:
         for name, value in _given(content).items():
@@ -114,8 +110,8 @@ class _CandidateMerger:
                 for part in value if isinstance(value, list) else [value]:
                     self._add_part(part)
             else:
-                self._content[name] = value
-        self._content_extra.update(content.__dict__.get("extra") or {})
+                self._content[name] = _copied(value)
+        self._content_extra.update(_copied(content.__dict__.get("extra") or {}))
 
     def _add_part(self, part: Any) -> None:
         assert self._parts is not None
@@ -124,12 +120,13 @@ class _CandidateMerger:
                 return  # says nothing, and servers refuse it in a history
             if self._text is None or bool(self._text.thought) != bool(part.thought):
                 self._finish_text()
-                self._text, self._texts = replace(part), []
+                self._text, self._texts = _copied(part), []
                 self._parts.append(self._text)
             self._texts.append(part.text)
             return
         self._finish_text()
         self._text = None
+        part = _copied(part)
         call = part.function_call if isinstance(part, Part) else None
         if not isinstance(call, FunctionCall) or not _has_arguments(call):
             self._parts.append(part)
@@ -196,15 +193,21 @@ def _has_arguments(call: FunctionCall) -> bool:
     return isinstance(call.args, (dict, type(None))) and isinstance(call.partial_args, (list, type(None)))
 
 
-def _with_own_lists(message: Any) -> Any:
-    if not hasattr(message, "to_dict"):
-        return message
-    lists = {name: list(value) for name, value in _given(message).items() if isinstance(value, list)}
-    return replace(message, **lists, extra=dict(message.extra))
+def _copied(value: Any) -> Any:
+    """A copy of a message, list or mapping, all the way down; what cannot change is not copied."""
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, Message):
+        made = object.__new__(type(value))
+        made.__dict__.update(_copied(value.__dict__))
+        return made
+    return value
 
 
 def _appended(before: Any, after: Any) -> Any:
-    """``before``, which is changed, with the items of ``after`` added to its lists."""
+    """``before`` with the items of ``after`` added to its lists; both are changed."""
     if type(before) is not type(after) or not hasattr(before, "to_dict"):
         return after
     for name, value in _given(after).items():
@@ -212,13 +215,13 @@ def _appended(before: Any, after: Any) -> Any:
         if isinstance(old, list) and isinstance(value, list):
             old += value
         else:
-            setattr(before, name, list(value) if isinstance(value, list) else value)
+            setattr(before, name, value)
     before.extra.update(after.__dict__.get("extra") or {})
     return before
 
 
 def _sum(usages: List[UsageMetadata]) -> UsageMetadata:
-    """The usage of several requests together: numbers add up, details by their modality."""
+    """The usage of several requests together, which are changed: numbers add up, details by their modality."""
     total = UsageMetadata()
     for usage in usages:
         for name, value in _given(usage).items():
@@ -243,7 +246,7 @@ def _sum_details(details: List[Any]) -> List[Any]:
         elif modality in by_modality:
             by_modality[modality].token_count += count
         else:
-            by_modality[modality] = replace(detail)
+            by_modality[modality] = detail
     return list(by_modality.values()) + others
 
 
@@ -273,7 +276,9 @@ class _OpenCall:
         whole = self._call
         whole.name = whole.name or call.name
         whole.id = whole.id or call.id
-        whole.args = {**(whole.args or {}), **(call.args or {})}
+        if call.args:
+            self.finish()
+            whole.args = {**(whole.args or {}), **call.args}
         whole.extra.update(call.__dict__.get("extra") or {})
         for piece in call.partial_args or []:
             self._set_argument(piece)
@@ -283,37 +288,50 @@ class _OpenCall:
 
     def finish(self) -> None:
         """Join the strings that have come in pieces; more may still follow."""
-        for steps, pieces in self._unfinished.values():
-            if pieces:
-                so_far = str(_get(self._call.args, steps) or "")
-                _put({"": self._call.args}, ["", *steps], so_far + "".join(pieces))
-                pieces.clear()
+        for path, (steps, pieces) in self._unfinished.items():
+            text = "".join(pieces)
+            if text and not _put(self._call.args, steps, str(_get(self._call.args, steps) or "") + text):
+                self._keep(PartialArg(json_path=path, string_value=text))
+            pieces.clear()
 
     def _set_argument(self, piece: Any) -> None:
-        """Put one `PartialArg` into the arguments, where its ``json_path`` says."""
+        """Put one `PartialArg` into the arguments, where its ``json_path`` says.
+
+        One that does not fit there stays in ``partial_args``, where the caller can see it.
+        """
+        if not self._fits(piece):
+            self._keep(piece)
+
+    def _keep(self, piece: Any) -> None:
+        self._call.partial_args = [*(self._call.partial_args or []), piece]
+
+    def _fits(self, piece: Any) -> bool:
+        """Put the piece into the arguments, or return False if not all of it can be there."""
         given = _given(piece) if isinstance(piece, PartialArg) else {}
-        path = given.get("json_path")
+        path = given.pop("json_path", None)
         steps = _steps(path)
-        values = [given[name] for name in _VALUES if name in given]
-        if steps is None or not isinstance(path, str):
-            # No path that can be read: the piece stays where the caller can see it.
-            self._call.partial_args = [*(self._call.partial_args or []), piece]
-            return
-        if values or "null_value" in given:
-            value = values[0] if values else None
-            if path in self._unfinished and isinstance(value, str):
-                self._unfinished[path][1].append(value)
-            else:
-                self.finish()
-                _put({"": self._call.args}, ["", *steps], value)
-        if given.get("will_continue"):
+        continues = given.pop("will_continue", False)
+        if steps is None or not isinstance(path, str) or len(given) > 1 or piece.extra:
+            return False
+        if not given:
+            begun = path in self._unfinished or isinstance(_get(self._call.args, steps), str)
+            if not begun and not (continues and _put(self._call.args, steps, "")):
+                return False
+        elif path in self._unfinished and isinstance(given.get("string_value"), str):
+            self._unfinished[path][1].append(given["string_value"])
+        else:
+            self.finish()  # or what has come of a string would be put over this
+            (name, value), = given.items()
+            if not _put(self._call.args, steps, None if name == "null_value" else value):
+                return False
+        if continues:
             self._unfinished.setdefault(path, (steps, []))
         elif path in self._unfinished:
             self.finish()
             del self._unfinished[path]
+        return True
 
 
-_VALUES = ("string_value", "number_value", "bool_value")
 _step = re.compile(r"""\.?([^.\[\]'"]+)|\[([0-9]{1,9})\]|\[(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\]""")
 
 
@@ -340,30 +358,36 @@ def _steps(path: Any) -> Optional[List[Any]]:
 def _get(value: Any, steps: List[Any]) -> Any:
     for step in steps:
         try:
-            value = value[step]
+            value = value[step] if isinstance(value, (dict, list)) else None
         except (KeyError, IndexError, TypeError):
             return None
     return value
 
 
-def _put(container: Any, steps: List[Any], value: Any) -> None:
-    """Set the value at the end of the path, making the mappings and lists on the way."""
-    for step, following in zip(steps, steps[1:]):
-        below = _get(container, [step])
-        wanted = list if isinstance(following, int) else dict
-        if not isinstance(below, wanted):
-            below = wanted()
-            _assign(container, step, below)
-        container = below
-    _assign(container, steps[-1], value)
+def _put(container: Any, steps: List[Any], value: Any) -> bool:
+    """Set the value at the end of the path, making the mappings and lists on the way.
 
-
-def _assign(container: Any, step: Any, value: Any) -> None:
-    if isinstance(container, list):
-        # Indices come in order; one far beyond the end would only make a huge list.
-        if step < len(container):
-            container[step] = value
+    Returns False, and changes nothing, if something else is in the way, or an
+    index is beyond the end of its list.
+    """
+    for number, step in enumerate(steps, 1):
+        if type(container) is not (list if isinstance(step, int) else dict):
+            return False
+        there = step < len(container) if isinstance(step, int) else step in container
+        if there and number < len(steps):
+            container = container[step]
+            continue
+        if there and isinstance(container[step], (dict, list)):
+            return False
+        if isinstance(step, int) and step > len(container):
+            return False
+        for below in reversed(steps[number:]):
+            if isinstance(below, int) and below > 0:
+                return False
+            value = [value] if isinstance(below, int) else {below: value}
+        if isinstance(step, int) and not there:
+            container.append(value)  # type: ignore[union-attr]  # a list, as its index is a number
         else:
-            container.append(value)
-    else:
-        container[step] = value
+            container[step] = value
+        break
+    return True

@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import os
 import pickle
 import random
 import threading
@@ -17,7 +18,7 @@ from long_form import sample
 
 from geministream import (
     BadRequestError, Cancel, ConfigurationError, GeministreamError, IncompleteStreamError, RateLimitError, Retry,
-    StreamCancelled, StreamTimeoutError, collect, part_from_bytes,
+    StreamCancelled, StreamTimeoutError, collect, part_from_bytes, stream_generate,
 )
 from geministream.chat import Chat, FunctionCallLimitError
 from geministream.testing import Answer, LocalServer, RandomFaults
@@ -324,7 +325,6 @@ def test_request_fields_of_the_chat_and_of_one_turn(server):
 
 
 @pytest.mark.parametrize("arguments", [
-    {"temprature": 1}, {"continuation_token": "x"}, {"continue_automatically": False},
     {"max_function_calls": "3"}, {"max_function_calls": True}, {"max_function_calls": -1}, {"confirm": "yes"},
     {"history": [5]}, {"tools": [lambda x: x]}, {"api_key": "two words"}, {"endpoint": 5},
 ])
@@ -333,9 +333,44 @@ def test_bad_arguments_are_refused_at_once(server, arguments):
         Chat(MODEL, **{"endpoint": server.endpoint, **arguments})
 
 
+@pytest.mark.parametrize("name", ["temprature", "tool", "continuation_token", "continue_automatically"])
+def test_other_arguments_do_not_exist(server, name):
+    """So that an editor or a type checker tells, too."""
+    with pytest.raises(TypeError, match=name):
+        Chat(MODEL, endpoint=server.endpoint, **{name: None})
+    with pytest.raises(TypeError, match=name):
+        chat_with(server).send("Hello", **{name: None})
+
+
+def test_a_chat_has_the_fields_of_a_request():
+    own = {"history", "endpoint", "api_key", "max_function_calls", "confirm"}
+    fields = set(stream_generate.__kwdefaults__) - {"endpoint", "api_key", "continue_automatically", "continuation_token"}
+    assert set(Chat.__init__.__kwdefaults__) == own | fields and set(Chat.send.__kwdefaults__) == fields
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_a_connection_of_its_own(server):
+    """Or parent and child would read each other's answers."""
+    server.answer_with(lambda request: Answer.text("you said " + request.json["contents"][-1]["parts"][0]["text"]))
+    chat = chat_with(server)
+    assert say(chat, "0").text == "you said 0"
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                wrong = [k for k in range(9) if say(chat, f"child {k}").text != f"you said child {k}"]
+                status = len(wrong)
+                del chat  # as the end of the process would
+            finally:
+                os._exit(status)
+        assert [say(chat, f"parent {k}").text for k in range(9)] == [f"you said parent {k}" for k in range(9)]
+        assert os.waitpid(child, 0)[1] == 0
+    assert server.connections == 4
+
+
 @pytest.mark.parametrize("arguments", [
-    {"temprature": 1}, {"continuation_token": "x"}, {"alt": "xml"}, {"deadline": -1}, {"tools": [5]}, {"cancel": 5},
-    {"generation_config": 5}, {"endpoint": "http://127.0.0.1"},
+    {"alt": "xml"}, {"deadline": -1}, {"tools": [5]}, {"cancel": 5}, {"generation_config": 5},
 ])
 def test_bad_arguments_of_a_turn_are_refused_at_the_call(server, arguments):
     with pytest.raises(ConfigurationError):

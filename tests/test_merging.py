@@ -215,9 +215,119 @@ def test_a_path_that_cannot_be_read_loses_nothing(path):
 
 
 @pytest.mark.parametrize("index", [1, 2, 10**6, 999999999])
-def test_an_index_far_out_makes_no_huge_list(index):
-    (part,) = parts_of(call({"jsonPath": f"$.a[{index}]", "stringValue": "x"}, name="f", more=False))
-    assert len(part["functionCall"]["args"]["a"]) <= 2
+@pytest.mark.parametrize("path", ["$.a[{}]", "$.a.b[{}].c", "$.a[0][{}]"])
+def test_an_index_beyond_the_end_makes_no_list(path, index):
+    piece = {"jsonPath": path.format(index), "stringValue": "x"}
+    (part,) = parts_of(call(piece, name="f", more=False))
+    assert part["functionCall"] == {"name": "f", "args": {}, "partialArgs": [piece]}
+
+
+@pytest.mark.parametrize("before, piece", [
+    ({}, {"jsonPath": "$[0]", "stringValue": "x"}),
+    ({}, {"jsonPath": "$[0].a", "stringValue": "x"}),
+    ({}, {"jsonPath": "$.a", "stringValue": "x", "newValue": 1}),
+    ({}, {"jsonPath": "$.a", "stringValue": "x", "numberValue": 1}),
+    ({}, {"jsonPath": "$.a", "newValue": {"b": 1}}),
+    ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x"}),
+    ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x", "willContinue": True}),
+    ({"a": "text"}, {"jsonPath": "$.a.b", "numberValue": 1}),
+    ({"a": [1]}, {"jsonPath": "$.a.b", "numberValue": 1}),
+    ({"a": [1]}, {"jsonPath": "$.a[3]", "numberValue": 1}),
+    ({"a": {"0": 1}}, {"jsonPath": "$.a[0]", "numberValue": 1}),
+    ({"a": {"b": 1}}, {"jsonPath": "$.a", "nullValue": "NULL_VALUE"}),
+    ({"a": None}, {"jsonPath": "$.a.b", "boolValue": True}),
+], ids=str)
+def test_what_does_not_fit_into_the_arguments_stays_beside_them(before, piece):
+    first = call(name="f")
+    first["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] = before
+    (part,) = parts_of(first, call(piece), call(more=False))
+    assert part["functionCall"] == {"name": "f", "args": before, "partialArgs": [piece]}
+
+
+def test_arguments_that_come_whole_do_not_lose_a_string_that_goes_on():
+    second = call({"jsonPath": "$.a", "stringValue": "y"})
+    second["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] = {"a": {"b": 1}}
+    (part,) = parts_of(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f"), second, call(more=False))
+    assert part["functionCall"]["args"] == {"a": {"b": 1}}
+    assert part["functionCall"]["partialArgs"] == [{"jsonPath": "$.a", "stringValue": "y"}]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_piece_of_arguments_is_in_them_or_beside_them(seed):
+    """Random paths, which often collide; every value is a word of its own."""
+    rng = random.Random(seed)
+    for case in range(30):
+        pieces = []
+        for number in range(rng.randrange(1, 12)):
+            path = "$" + "".join(rng.choice([".a", ".b", "[0]", "[1]", "['c']", "[2]"]) for _ in range(rng.randrange(0, 4)))
+            piece = {"jsonPath": path, "stringValue": f"<{case}-{number}>"}
+            if rng.random() < 0.4:
+                piece["willContinue"] = True
+            pieces.append(piece)
+        (part,) = parts_of(call(*pieces[: len(pieces) // 2], name="f"), call(*pieces[len(pieces) // 2 :]), call(more=False))
+        made = json.dumps([part["functionCall"].get("args"), part["functionCall"].get("partialArgs")])
+        for number, piece in enumerate(pieces):
+            # A value that is given again at the same path takes the place of the one before.
+            again = any(later["jsonPath"] == piece["jsonPath"] for later in pieces[number + 1 :])
+            assert again or piece["stringValue"] in made, (pieces, part)
+
+
+# Nothing shared -----------------------------------------------------------------------
+
+
+def things_in(value):
+    """All lists, mappings and messages in a value, itself included."""
+    found = [value] if isinstance(value, (list, dict)) or hasattr(value, "to_dict") else []
+    inside = value.__dict__.values() if hasattr(value, "to_dict") else value.values() if isinstance(value, dict) else value
+    return found + [thing for item in (inside if found else ()) for thing in things_in(item)]
+
+
+def spoil(value):
+    """Change everything in it that can be changed."""
+    for thing in things_in(value):
+        if isinstance(thing, list):
+            thing.clear()
+        elif isinstance(thing, dict):
+            thing.clear()
+            thing["spoilt"] = True
+        else:
+            for name in list(thing.__dict__):
+                if not isinstance(thing.__dict__[name], (list, dict)):
+                    thing.__dict__[name] = "spoilt"
+
+
+EVERYTHING = [
+    content({"text": "a", "new": {"b": [1]}}, {"text": "t", "thought": True}, role="model", newList=[[1]]),
+    content({"functionCall": {"name": "f", "args": {"a": [{"b": 1}]}, "new": [1]}, "thoughtSignature": "c2ln"}),
+    content({"functionCall": {"name": "g", "args": {"d": {"e": 1}}, "willContinue": True, "partialArgs": [
+        {"jsonPath": "$.x[0]", "stringValue": "s"}, {"jsonPath": "$[0]", "stringValue": "s", "new": [1]}]}}),
+    content({"functionCall": {}}, {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}, {"executableCode": {"code": "1"}}),
+    content(citationMetadata={"citationSources": [{"uri": "u", "new": [1]}]}, logprobsResult={"chosenCandidates": [{"token": "t"}]},
+            groundingMetadata={"webSearchQueries": ["q"], "new": {"a": [1]}}, safetyRatings=[{"category": "C"}]),
+    content(citationMetadata={"citationSources": [{"uri": "v"}]}, index=1, new={"a": [1]}),
+    {"usageMetadata": {"promptTokenCount": 1, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]},
+     "promptFeedback": {"safetyRatings": [{"category": "C"}]}, "new": {"a": [1]}},
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_chunks_and_what_they_make_share_nothing(seed):
+    rng = random.Random(seed)
+    chunks = [GenerateContentResponse.from_dict(copy.deepcopy(each)) for each in EVERYTHING]
+    rng.shuffle(chunks)
+    for number, chunk in enumerate(chunks):
+        chunk.__dict__["_request"] = number % 3
+    before = [chunk.to_dict() for chunk in chunks]
+    made = collect(chunks)
+    of_chunks = {id(thing) for chunk in chunks for thing in things_in(chunk)}
+    assert not [thing for thing in things_in(made) if id(thing) in of_chunks]
+    whole = made.to_dict()
+    for chunk in chunks:
+        spoil(chunk)
+    assert made.to_dict() == whole, "what happens to a chunk changes the response"
+    again = [GenerateContentResponse.from_dict(each) for each in before]
+    spoil(collect(again))
+    assert [chunk.to_dict() for chunk in again] == before, "what happens to the response changes a chunk"
 
 
 # What goes wrong --------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pickle
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from geministream import BlockedError, collect, part_from_path, stream_generate, types
+from geministream import BlockedError, Chat, collect, part_from_path, stream_generate, types
 from geministream.types import (
     Blob,
     Content,
@@ -46,6 +46,14 @@ ANSWER = """{
     }],
     "usageMetadata": {"totalTokenCount": 3}
 }"""
+
+
+def conversation() -> None:
+    chat = Chat("model", system_instruction="Be brief.", deadline=30)
+    for chunk in chat.send("Hello", system_instruction=None, tools=[len]):
+        print(chunk.text)
+    Chat("model", tool=[])  # type: ignore[call-arg]
+    chat.send("Hello", temprature=1)  # type: ignore[call-arg]
 
 
 def streaming(question: str, picture: Path) -> str:
