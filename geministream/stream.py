@@ -6,8 +6,9 @@ What can happen to a request, and what follows:
 nothing of the answer had come              the request is sent again, as `Retry`
                                             says
 it ended with CONTINUATION and a token      the next request asks to go on there
-it ended with CONTINUATION otherwise        an exception: no token came, or it is one of
-                                            several candidates, and a token belongs to one
+it ended with CONTINUATION otherwise        an exception: no token came, or content came
+                                            behind it, or it is one of several candidates,
+                                            and a token belongs to one
 it broke, and nothing but checkpoints       the next request asks to go on from
 came since the last token                   the last token
 it broke after further content              an exception: going on from the last
@@ -137,11 +138,12 @@ def answer_chunks(
     """The chunks of all the requests ("hops") that the answer takes."""
     with start_call() as call:
         attempts = Attempts(call)
-        asked: Set[int] = set()  # hashes of the tokens that hops were asked to go on from
+        asked: Set[int] = set()  # hashes of the tokens that were sent
         empty_hops = 0
         delivered = False
         said: Optional[GeministreamError] = None  # the last error that the server had a part in
         while True:
+            asked.add(hash(token))
             hop = Hop(token)
             with_caller = False
             try:
@@ -156,7 +158,7 @@ def answer_chunks(
                         delivered = with_caller = True
                         yield chunk
                         with_caller = False
-                hop.check(continue_automatically)
+                hop.check(continue_automatically, resume_with_repeats)
             except GeministreamError as error:
                 if with_caller:
                     raise  # it was thrown in, and is none of the stream's
@@ -173,10 +175,11 @@ def answer_chunks(
                     continue
                 # What a server said last tells more than that it is no longer there.
                 # The frames below this one hold what came, and the caller has that.
-                raise _final(call, said, token if delivered else None).with_traceback(None)
-            said = None
+                raise _final(call, said, hop.last_token if delivered else None).with_traceback(None)
             if not (hop.continues and continue_automatically):
                 return
+            said = None
+            attempts.progress()  # the next request is another one
             token = hop.token
             empty_hops = 0 if hop.has_content else empty_hops + 1
             if hash(token) in asked or empty_hops >= _MOST_EMPTY_HOPS:
@@ -186,7 +189,6 @@ def answer_chunks(
                 )
                 endless.retryable = False
                 raise endless
-            asked.add(hash(token))
 
 
 def _chunks(call: Call, url: str, body: bytes) -> Generator[GenerateContentResponse, None, None]:
@@ -250,12 +252,13 @@ class Hop:
 
     :ivar token: the last continuation token, at first the one that was sent.  A
         token belongs to one candidate: of several, none can be asked for more.
+    :ivar last_token: the last that came, whichever candidate's.
     :ivar content_since_token: whether there was content after it.
     :ivar continues: whether the answer goes on in another request.
     """
 
     def __init__(self, token: Optional[str]) -> None:
-        self.token = token
+        self.token = self.last_token = token
         self.content_since_token = False
         self.continues = False
         self._secured = False  # content before the last token
@@ -283,7 +286,7 @@ class Hop:
                 state.continues = self.continues = False
             token = candidate.continuation_token
             if type(token) is str and token:
-                state.token = token
+                state.token = self.last_token = token
                 if len(self._candidates) == 1:
                     progress = progress or (token != self.token and self.content_since_token)
                     self.token = token
@@ -323,29 +326,29 @@ class Hop:
         """Whether the answer is complete, and goes on nowhere."""
         return self.complete and (self._blocked or not self._any("continues"))
 
-    def check(self, continue_automatically: bool) -> None:
+    def check(self, continue_automatically: bool, resume_with_repeats: bool) -> None:
         """At the end of the body: raise if it is not an answer's, or not where one can go on."""
-        if not self.complete:
-            if self._unknown and not self._known:
-                raise StreamDecodeError(
-                    f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; check the base URL"
-                )
-            raise IncompleteStreamError("the answer ended without a finish reason")
+        if self._unknown and not self._known:
+            raise StreamDecodeError(
+                f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; check the base URL"
+            )
         cut_off = [each for each in self._candidates.values() if each.continues]
-        if self._blocked or not cut_off or not continue_automatically:
-            return
-        token = cut_off[0].token
-        if len(self._candidates) > 1:
+        why = ""
+        if self._blocked or not (cut_off and continue_automatically):
+            pass
+        elif len(self._candidates) > 1:
+            self.last_token = cut_off[0].token
             why = "only a single candidate can be continued; ask for one, or continue this one by its token"
-        elif token is None:
+        elif cut_off[0].token is None:
             why = "the server gave no token to continue it with"
-        else:
-            return
-        incomplete = IncompleteStreamError(
-            f"the answer is longer than one request may give, and {why}", continuation_token=token
-        )
-        incomplete.retryable = False
-        raise incomplete
+        elif self.content_since_token and not resume_with_repeats:
+            why = "continuing from its last token would say again what came after it"
+        if why:
+            incomplete = IncompleteStreamError(f"the answer is longer than one request may give, and {why}")
+            incomplete.retryable = False
+            raise incomplete
+        if not self.complete:
+            raise IncompleteStreamError("the answer ended without a finish reason")
 
     def _any(self, state: str) -> bool:
         return any(getattr(candidate, state) for candidate in self._candidates.values())

@@ -112,14 +112,34 @@ def test_a_continuation_without_a_token_is_cut_off(automatically):
         assert len(server.requests) == len(got)
 
 
-@pytest.mark.parametrize("behind", [[], [text_chunk("b ")], [{"usageMetadata": {"totalTokenCount": 5}}]], ids=["next", "text", "usage"])
+@pytest.mark.parametrize("behind", [[], [{"usageMetadata": {"totalTokenCount": 5}}]], ids=["next", "usage"])
 def test_the_token_of_a_continuation_may_come_before_it(behind):
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), *behind, text_chunk("c ", finishReason="CONTINUATION")]),
-                     Answer(chunks=[text_chunk("d", finishReason="STOP")]))
-        text, error = read(server)
-        assert error is None and text.startswith("a ") and text.endswith("c d")
+        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), *behind, text_chunk("", finishReason="CONTINUATION")]),
+                     Answer(chunks=[text_chunk("b", finishReason="STOP")]))
+        assert read(server) == ("a b", None)
         assert tokens_asked(server) == [None, "t1"]
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_content_behind_the_token_of_a_continuation_is_not_said_twice(repeats):
+    """As after a break: what came after a checkpoint is generated again, in other words."""
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), text_chunk("b ", finishReason="CONTINUATION")]),
+                     Answer(chunks=[text_chunk("c", finishReason="STOP")]))
+        text, error = read(server, resume_with_repeats=repeats)
+        if repeats:
+            assert (text, error) == ("a b c", None)
+        else:
+            assert text == "a b " and "say again" in str(error)
+            assert error.continuation_token == "t1" and not error.retryable and len(server.requests) == 1
+
+
+def test_a_continuation_with_the_token_that_was_sent_goes_nowhere():
+    with LocalServer() as server:
+        server.queue(Answer(chunks=[text_chunk("a ", finishReason="CONTINUATION", continuationToken="t0")]))
+        text, error = read(server, continuation_token="t0")
+        assert text == "a " and "same token" in str(error) and len(server.requests) == 1
 
 
 def candidate(index, text, **more):
@@ -146,9 +166,9 @@ def test_of_several_candidates_none_is_continued_and_none_forgotten(order):
 def test_several_candidates_are_not_resumed():
     body = sse(candidate(0, "a", continuationToken="t1"), candidate(1, "b", continuationToken="t2"))
     with RawServer(answering(head(content_length=len(body) + 5) + body)) as raw:
-        with pytest.raises(IncompleteStreamError):
+        with pytest.raises(IncompleteStreamError) as caught:
             list(stream_generate(MODEL, "Go on", endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0))))
-        assert raw.connections == 1
+        assert raw.connections == 1 and caught.value.continuation_token == "t2"
 
 
 def test_one_candidate_of_several_that_never_ended():
