@@ -477,10 +477,10 @@ def test_an_array_over_many_hops():
 def test_time_grows_linearly_with_the_pieces():
     def seconds(count):
         text = "[" + ",".join(json.dumps("x" * 50) for _ in range(count)) + "]"
-        start = time.perf_counter()
+        start = time.process_time()
         assert sum(1 for _ in iter_items(text)) == count
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(100)
-    small, large = min(seconds(100) for _ in range(3)), min(seconds(1000) for _ in range(3))
+    small, large = min(seconds(100) for _ in range(5)), min(seconds(1000) for _ in range(5))
     assert large < 30 * small
