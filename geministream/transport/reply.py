@@ -58,7 +58,8 @@ class Reply:
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
-        self._response.close()
+        if self._response.raw is not None:  # as in a mock that has its content alone
+            self._response.close()
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the body, decompressed, as they arrive.
@@ -68,7 +69,10 @@ class Reply:
         :raises StreamDecodeError: if the body is compressed in a way not asked for.
         """
         if not self._is_untouched():
-            return self._watched(self._response.iter_content(requests.models.ITER_CHUNK_SIZE))
+            response = self._response
+            if response.__dict__.get("_content", False) is not False:
+                return self._watched(iter([response.content or b""]))
+            return self._watched(response.iter_content(requests.models.ITER_CHUNK_SIZE))
         encoding = self.header("content-encoding").strip().lower()
         if encoding in ("", "identity"):
             return self._received()
