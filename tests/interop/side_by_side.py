@@ -77,11 +77,11 @@ def uploaded(session, endpoint, data=b"bytes of a file"):
 
 
 def arrived(server):
-    """What tells the server's requests apart: method, path, credentials, body."""
+    """The questions that came to the server: path, credentials and contents."""
     return [
-        (each.method, each.path, each.query.get("key"), each.headers.get("x-goog-api-key"),
-         each.headers.get("authorization"), json.loads(each.body or "null"))
-        for each in server.requests
+        (each.path, each.query.get("key"), each.headers.get("x-goog-api-key"), each.headers.get("authorization"),
+         each.json["contents"])
+        for each in server.requests if each.verb
     ]
 
 
