@@ -167,42 +167,65 @@ def watch_adapter(adapter: Any, prepared: Any, session: Any) -> None:
 
 
 def _watch(pool: Any) -> Any:
+    kind: Any = type(pool)
     plain = getattr(pool, "ConnectionCls", None)
     sending = current()
-    if sending is not None and _sends_as_urllib3_does(pool, plain):
+    if sending is not None and _makes_what_it_says(pool) and _sends_as_urllib3_does(plain):
         sending.watched = True
-        pool.ConnectionCls = _watched(plain)
+        pool.__class__ = _watching(kind)
+        watched = _watched(plain)
         for idle in list(getattr(pool.pool, "queue", ())):
             if type(idle) is plain:  # the session made it for a request of its own
-                idle.__class__ = pool.ConnectionCls
+                idle.__class__ = watched
     return pool
 
 
-def _sends_as_urllib3_does(pool: Any, connection_class: Any) -> bool:
-    """Whether requests go through the methods that `_watched` overrides: not so in recorders.
+def _makes_what_it_says(pool: Any) -> bool:
+    """Whether the pool's connections are of its ``ConnectionCls``: not so those of Unix sockets."""
+    makes = getattr(pool, "_new_conn", None)
+    return hasattr(pool, "is_watching") or getattr(makes, "__module__", "") == "urllib3.connectionpool"
 
-    Nor in pools that make connections of another class than they say, such as those of Unix sockets.
-    """
-    if getattr(getattr(pool, "_new_conn", None), "__module__", "") != "urllib3.connectionpool":
-        return False
-    if not (isinstance(connection_class, type) and issubclass(connection_class, HTTPConnection)):
-        return False
-    if getattr(connection_class, "is_watched", False):
-        return True
-    return issubclass(connection_class, http.client.HTTPConnection) and all(
-        getattr(connection_class, name).__module__ in ("urllib3.connection", "http.client")
-        for name in ("request", "putrequest", "send", "getresponse")
+
+def _sends_as_urllib3_does(connection_class: Any) -> bool:
+    """Whether requests go through the methods that `_watched` overrides: not so in recorders."""
+    return (
+        isinstance(connection_class, type)
+        and issubclass(connection_class, HTTPConnection)
+        and issubclass(connection_class, http.client.HTTPConnection)
+        and all(
+            getattr(connection_class, name).__module__ in ("urllib3.connection", "http.client")
+            for name in ("request", "putrequest", "send", "getresponse")
+        )
     )
+
+
+@lru_cache(maxsize=16)
+def _watching(base: Any) -> Any:
+    """A pool class that makes watched connections.
+
+    Its ``ConnectionCls`` stays as it is, for recorders to put theirs in its place, and to take it back.
+    """
+    if hasattr(base, "is_watching"):
+        return base
+
+    class Watching(base):  # type: ignore[misc]
+        is_watching = True
+
+        def _new_conn(self) -> Any:
+            connection = super()._new_conn()
+            made: Any = type(connection)
+            if _sends_as_urllib3_does(made):
+                connection.__class__ = _watched(made)
+            return connection
+
+    return Watching
 
 
 @lru_cache(maxsize=16)
 def _watched(base: Any) -> Any:
     """A connection class that does what ``base`` does, on behalf of a call if there is one."""
-    if getattr(base, "is_watched", False):
-        return base
 
     class Watched(base):  # type: ignore[misc]
-        is_watched = True
         response_class: Any
         timeout: Any
         _dns_host: str
