@@ -27,6 +27,14 @@ def zipped(data):
     return gzip.compress(data, mtime=0)
 
 
+def skip_if_requests_fails(session, endpoint, mock):
+    """What plain requests cannot do with a mock, nobody can."""
+    try:
+        assert plainly(session, endpoint) == ANSWER
+    except Exception as error:
+        pytest.skip(f"plain requests fails with {mock}, too: {type(error).__name__}: {error}")
+
+
 # responses ---------------------------------------------------------------------
 
 
@@ -89,10 +97,7 @@ def test_the_recorder_of_responses(session, tmp_path, zip_it):
     path = str(tmp_path / "recorded.yaml")
     with LocalServer(gzip=zip_it) as server:
         for ask in (plainly, streamed):
-            recorder = _recorder.Recorder()
-            with recorder:
-                assert ask(session, server.endpoint) == ANSWER
-                recorder.dump_to_file(path, registered=recorder.get_registry().registered)
+            assert _recorder.record(file_path=path)(ask)(session, server.endpoint) == ANSWER
             with mock:
                 mock._add_from_file(path)
                 assert plainly(session, server.endpoint) == ANSWER
@@ -243,13 +248,15 @@ def test_vcrpy_records_a_retry(vcr, tmp_path, session):
 
 def test_vcrpy_within_a_session_that_has_connections(vcr, tmp_path, session):
     """Made before the recorder, used under it, and used again after it."""
+    path = str(tmp_path / "cassette.yaml")
     with LocalServer() as server:
-        assert plainly(session, server.endpoint) == streamed(session, server.endpoint) == ANSWER
         for _ in range(2):
-            with vcr.use_cassette(str(tmp_path / "cassette.yaml"), allow_playback_repeats=True):
+            assert streamed(session, server.endpoint) == plainly(session, server.endpoint) == ANSWER
+            with vcr.use_cassette(path) as cassette:
                 assert plainly(session, server.endpoint) == ANSWER
                 assert streamed(session, server.endpoint) == ANSWER
-            assert plainly(session, server.endpoint) == streamed(session, server.endpoint) == ANSWER
+                assert len(cassette) == 2
+        assert len(server.requests) == 6  # four without the recorder, two for it to record
 
 
 def test_a_deadline_and_a_cancel_under_vcrpy(vcr, tmp_path, session):
@@ -287,14 +294,6 @@ def test_betamax(tmp_path, zip_it, auth):
 
 
 # httpretty and mocket replace the socket ----------------------------------------
-
-
-def skip_if_requests_fails(session, endpoint, mock):
-    """What plain requests cannot do with a mock, nobody can."""
-    try:
-        assert plainly(session, endpoint) == ANSWER
-    except Exception as error:
-        pytest.skip(f"plain requests fails with {mock}, too: {type(error).__name__}: {error}")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
