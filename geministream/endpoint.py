@@ -159,7 +159,7 @@ class Endpoint:
             object.__setattr__(self, name, value)  # frozen for everyone else
 
         fix("api_version", _checked_version(self.api_version))
-        fix("base_url", _checked_base_url(self.base_url, self.api_version))
+        fix("base_url", _checked_base_url(self.base_url, self.api_version, self.session))
         if self.api_key is not None:
             fix("api_key", _checked_secret(self.api_key))
         if isinstance(self.auth, list):
@@ -325,7 +325,7 @@ def _checked_version(given: Any) -> str:
     return version
 
 
-def _checked_base_url(given: Any, api_version: str) -> str:
+def _checked_base_url(given: Any, api_version: str, session: Any) -> str:
     if not isinstance(given, str):
         raise ConfigurationError(f"base_url= must be a str, {_got(given)}")
     url = given.strip()
@@ -338,7 +338,7 @@ def _checked_base_url(given: Any, api_version: str) -> str:
         parts = None  # this exception quotes the port: ours must not have it as its context
     if parts is None:
         raise ConfigurationError("the base URL has no valid host or port; write https://host:port/path")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not (parts.scheme in ("http", "https") or _has_an_adapter(session, url)) or not parts.hostname:
         raise ConfigurationError("the base URL does not begin with http:// or https:// and a host")
     if re.search(r"[\s\x00-\x1f\\\ud800-\udfff]", url):
         raise ConfigurationError("the base URL holds white space, a backslash or half a character")
@@ -349,6 +349,14 @@ def _checked_base_url(given: Any, api_version: str) -> str:
     while path.endswith(version):
         path = path[: -len(version)]
     return parts._replace(path=path).geturl()
+
+
+def _has_an_adapter(session: Any, url: str) -> bool:
+    """Whether the session serves a scheme that requests itself does not, such as that of Unix sockets."""
+    try:
+        return hasattr(session, "get_adapter") and bool(session.get_adapter(url))
+    except ValueError:  # requests' InvalidSchema
+        return False
 
 
 def _checked_secret(given: Any) -> str:
