@@ -695,8 +695,10 @@ def _at_home(endpoint: Endpoint, url: str) -> str:
     is none to send the credentials to; there, the path is the upstream's too.
     """
     home = urlsplit(endpoint.base_url)
+    # urljoin() knows the schemes of the web alone; the base URL may have that of a session's adapter.
+    start = urlsplit(endpoint.upload_url())._replace(scheme="http").geturl()
     try:
-        there = urlsplit(urljoin(endpoint.upload_url(), url))
+        there = urlsplit(urljoin(start, url))
     except ValueError as error:
         raise StreamDecodeError(f"the server's upload URL cannot be read: {error}") from error
     # Any other scheme has no host and no path: "x:@evil.example/y" has none of them.
