@@ -96,6 +96,7 @@ class Call:
                 redirects += 1
                 url = self._redirected(url, reply.header("location"), redirects)
             elif 200 <= status < 300 or status in ok:
+                self.retried_below = False  # whatever comes now in the body, the adapter cannot retry
                 return reply
             else:
                 raise reply.error()
@@ -161,6 +162,8 @@ class Call:
         if callable(auth):
             prepared = auth(prepared)
         if _origin(urlsplit(prepared.url or "")) != _origin(urlsplit(self.endpoint.base_url)):
+            if not self._holds_a_secret(prepared):
+                return prepared  # the session's own request for something else, such as its next token
             raise ConfigurationError(
                 f"refused to send a request to {urlsplit(prepared.url or '').hostname}: "
                 "credentials stay with the host of the base URL"
@@ -172,6 +175,10 @@ class Call:
         # Should this fail, the adapter will have retried it.
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
+
+    def _holds_a_secret(self, prepared: requests.PreparedRequest) -> bool:
+        texts = [unquote(prepared.url or ""), *map(str, prepared.headers.values())]
+        return any(secret in text for secret in self.secrets.values for text in texts)
 
     def _no_answer(self, url: str, sending: Sending, error: Exception) -> GeministreamError:
         """The error of the tree for what requests raised instead of returning a response."""
