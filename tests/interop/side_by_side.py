@@ -119,10 +119,13 @@ def unix_socket(port, path):
                 if over in readable:
                     return
                 for source, sink in ((client, server), (server, client)):
-                    data = source.recv(65536) if source in readable else None
+                    try:
+                        data = source.recv(65536) if source in readable else None
+                        sink.sendall(data or b"")
+                    except OSError:
+                        return  # one of them has left
                     if data == b"":
                         return
-                    sink.sendall(data or b"")
 
     threads.append(threading.Thread(target=accept))
     threads[0].start()
