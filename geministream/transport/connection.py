@@ -342,7 +342,8 @@ def _send_and_listen(sock: Any, data: bytes, sending: Sending) -> None:
             sock.settimeout(seconds)
 
 
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# The last is how eventlet says it, of TLS.
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, socket.timeout)
 
 
 class Response(http.client.HTTPResponse):
