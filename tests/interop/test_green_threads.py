@@ -69,7 +69,7 @@ def run(library, server, run_python, request):
         code = f"{PATCHES[library]}\nimport sys; sys.path.insert(0, {directory!r})\n{PRELUDE}\n{code}"
         with RawServer(arrived) as gate:
             done = run_python(
-                code, timeout=120, URL=server.url, ARRIVED=gate.url, REQUESTS_CA_BUNDLE=server.certificate,
+                code, timeout=40, URL=server.url, ARRIVED=gate.url, REQUESTS_CA_BUNDLE=server.certificate,
                 EVENTLET_NO_GREENDNS="yes")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
@@ -123,7 +123,7 @@ print(streamed(None, endpoint) == ANSWER)
 
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "library's session"])
 def test_a_cancel_between_two_chunks(run, server, own):
-    server.queue(Answer(chunks=["one", "two"], gates=[None, threading.Event()]))
+    server.queue(Answer(chunks=["one", threading.Event(), "two"]))
     out = run(f"""
 from dataclasses import replace
 stop = Cancel()
@@ -170,7 +170,7 @@ result(green)
 
 def test_a_deadline(run, server):
     server.queue(
-        Answer(wait=threading.Event()), Answer(chunks=["one", "two"], gates=[None, threading.Event()]),
+        Answer(wait=threading.Event()), Answer(chunks=["one", threading.Event(), "two"]),
         Answer.failure(503, retry_info="50s"))
     out = run("""
 for _ in range(3):
