@@ -12,6 +12,8 @@ import select
 import socket
 import threading
 
+import pytest
+
 import geministream
 from geministream.endpoint import credentials
 
@@ -93,6 +95,14 @@ def assert_same(session, server, endpoint=None, answer=ANSWER):
     assert chat_streamed(session, endpoint, PROMPT) == [answer]
     first, *others = arrived(server)
     assert others == [first, first]
+
+
+def skip_if_requests_fails(session, endpoint, mock):
+    """What plain requests cannot do, nobody can."""
+    try:
+        assert plainly(session, endpoint) == ANSWER
+    except Exception as error:
+        pytest.skip(f"plain requests fails with {mock}, too: {type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager

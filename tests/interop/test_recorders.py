@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import requests
 from side_by_side import (
-    ANSWER, EVENTS, PROMPT, arrived, chat_plainly, chat_streamed, plainly, streamed, uploaded, url_of,
+    ANSWER, EVENTS, PROMPT, arrived, chat_plainly, chat_streamed, plainly, skip_if_requests_fails, streamed, uploaded,
+    url_of,
 )
 
 import geministream
@@ -25,14 +26,6 @@ def session():
 
 def zipped(data):
     return gzip.compress(data, mtime=0)
-
-
-def skip_if_requests_fails(session, endpoint, mock):
-    """What plain requests cannot do with a mock, nobody can."""
-    try:
-        assert plainly(session, endpoint) == ANSWER
-    except Exception as error:
-        pytest.skip(f"plain requests fails with {mock}, too: {type(error).__name__}: {error}")
 
 
 # responses ---------------------------------------------------------------------
