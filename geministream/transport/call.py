@@ -125,6 +125,9 @@ class Call:
             ValueError,  # from below requests: UnicodeError for a host name, and others
         ) as error:
             raise self._no_answer(url, sending, error) from error
+        sock = getattr(getattr(response.raw, "_connection", None), "sock", None)
+        if not sending.watched and isinstance(sock, socket.socket):
+            self.patience.watch(sock)  # from here on, if not from the connection's begin
         response.headers.update(response.__dict__.pop("_location", {}))
         self.retried_below = bool(getattr(getattr(response.raw, "retries", None), "history", ()))
         return Reply(response, self.patience)

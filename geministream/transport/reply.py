@@ -101,8 +101,6 @@ class Reply:
         if body.length:
             raise IncompleteStreamError(f"the body ended {body.length} bytes short of its Content-Length")
         body.close()
-        # All is read: the connection can serve another request, perhaps another call's.
-        self._patience.watch(None)
         raw.release_conn()
 
     @staticmethod
@@ -125,6 +123,8 @@ class Reply:
             patience.check()
             raise self._broken(error) from error
         patience.check()
+        # All is read: the connection can serve another request, perhaps another call's.
+        patience.watch(None)
 
     def _broken(self, error: Exception) -> GeministreamError:
         if any(isinstance(cause, (socket.timeout, ReadTimeoutError)) for cause in error_chain(error)):
