@@ -4,6 +4,8 @@ import datetime
 import io
 import logging
 import socket
+import threading
+import time
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ import urllib3
 from raw_server import RawServer, answering, head
 from requests.adapters import BaseAdapter, HTTPAdapter
 from side_by_side import (
-    ANSWER, EVENTS, PROMPT, assert_same, chat_streamed, plainly, skip_if_requests_fails, streamed, unix_socket,
+    ANSWER, EVENTS, MODEL, PROMPT, assert_same, chat_streamed, plainly, skip_if_requests_fails, streamed, unix_socket,
     uploaded, url_of,
 )
 
@@ -455,6 +457,34 @@ def test_files_and_retries_over_unix_sockets(unix_session, unix_url, server):
     assert [each.name for each in geministream.list_files(endpoint=endpoint)]
     server.queue(Answer.failure(503))
     assert streamed(unix_session, endpoint) == ANSWER
+
+
+def cancelled_between_two_chunks(session, server, endpoint):
+    """Cancel on another thread while nothing comes; the kind of error that ended it."""
+    server.queue(Answer(chunks=["one", threading.Event(), "two"]))
+    cancel = Cancel()
+    chunks = geministream.stream_generate(MODEL, PROMPT, endpoint=replace(endpoint, session=session), cancel=cancel)
+    assert next(chunks).text == "one"
+    timer = threading.Timer(0.1, cancel.cancel)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(geministream.StreamCancelled):
+        next(chunks)
+    timer.join()
+    assert time.monotonic() - begun < 20  # the timeout is 30 s
+    assert not cancel._callbacks
+    assert streamed(session, endpoint) == ANSWER
+
+
+def test_a_cancel_reaches_a_unix_socket(unix_session, unix_url, server):
+    endpoint = Endpoint(unix_url, api_key=server.api_key, session=unix_session, timeout=(5, 30))
+    cancelled_between_two_chunks(unix_session, server, endpoint)
+
+
+@pytest.mark.parametrize("adapter", [AddsHeaders, Wraps])
+def test_a_cancel_reaches_the_connection_of_an_adapter(session, server, adapter):
+    session.mount("http://", adapter())
+    cancelled_between_two_chunks(session, server, server.endpoint)
 
 
 def test_a_unix_socket_that_is_not_there(unix_session, tmp_path):
