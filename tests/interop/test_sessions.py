@@ -459,6 +459,20 @@ def test_files_and_retries_over_unix_sockets(unix_session, unix_url, server):
     assert streamed(unix_session, endpoint) == ANSWER
 
 
+def test_a_relative_upload_url_over_unix_sockets(unix_session, unix_url, server):
+    seen = []
+
+    def relative(response, **_):
+        for name in ("X-Goog-Upload-URL", "X-Goog-Upload-Control-URL"):
+            if name in response.headers:
+                seen.append(response.headers[name])
+                response.headers[name] = response.headers[name][len(server.url):]
+
+    unix_session.hooks["response"].append(relative)
+    assert uploaded(unix_session, Endpoint(unix_url, api_key=server.api_key, session=unix_session)) == 15
+    assert seen and all(url.startswith(f"{server.url}/upload/") for url in seen)
+
+
 def cancelled_between_two_chunks(session, server, endpoint):
     """Cancel on another thread while nothing comes; the kind of error that ended it."""
     server.queue(Answer(chunks=["one", threading.Event(), "two"]))
