@@ -379,6 +379,9 @@ def cut_of(pick, case, body, events, inside):
         # Whether an event is known to be too large before it is cut depends on the pieces.
         if event.size > case.limit and event.start < cut <= event.end:
             return event.start
+        # Half an error event may be told as what it says, or as a stream that was cut.
+        if event.form == "event: error" and event.start < cut < event.end:
+            return event.start
     return cut
 
 
