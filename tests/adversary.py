@@ -661,10 +661,8 @@ class Model:
 
         if failure is None and continuing and (several or ended):
             if several:
-                own = {each.token for each in continuing}
-                if None in own:
-                    own.add(self.asked)
-                return self.fail("several candidates and a CONTINUATION", {"IncompleteStreamError"}, own)
+                return self.fail(
+                    "several candidates and a CONTINUATION", {"IncompleteStreamError"}, self.tokens_of(continuing))
             (only,) = continuing
             if only.token is None or only.token in self.expected.tokens:
                 return self.fail("CONTINUATION without a new token", {"IncompleteStreamError"}, ANYTHING, False)
@@ -708,10 +706,16 @@ class Model:
         if not delivered:
             return self.fail(why, errors, {None, self.case.token}, retryable)
         if several:
-            return self.fail(why, errors | {"IncompleteStreamError"}, tokens or {self.asked, None})
+            return self.fail(why, errors | {"IncompleteStreamError"}, self.tokens_of(continuing or [
+                each for each in heard if each.token]))
         if token is None:
             return self.fail(why, errors, {None}, retryable)
         return self.fail(why, {"IncompleteStreamError"}, {token}, ANYTHING if continuing else True)
+
+    def tokens_of(self, candidates):
+        """What may be the token of an error if these candidates can be gone on with."""
+        tokens = {each.token for each in candidates} or {None}
+        return tokens | {self.asked} if None in tokens else tokens
 
     def fail(self, why, errors, tokens=ANYTHING, retryable=ANYTHING):
         expected = self.expected
