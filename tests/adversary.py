@@ -25,6 +25,7 @@ import faulthandler
 import json
 import os
 import random
+import re
 import selectors
 import socket
 import sys
@@ -59,6 +60,11 @@ FILLING = ["", "", " ", "x", "a b", '"', "\\", "{[", "]}", "\n", "é", "\u2028",
 STATUSES = {400: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}
 CLASSES = {400: "BadRequestError", 429: "RateLimitError", 503: "ServerError"}
 
+# What a split should fall into: a line end, an escape, a character of several bytes, the edge of a text.
+DELICATE = [
+    re.compile(rb"\r\n"), re.compile(rb"\\."), re.compile(rb"[\xc0-\xff][\x80-\xbf]|[\x80-\xbf]{2}"), re.compile(rb"[{:]\"|\"[}:]"),
+]
+
 
 class Event:
     """One value of a body.
@@ -82,6 +88,7 @@ class Answer:
 
     :ivar kinds: what is in it, for the count.
     :ivar writes: the bytes, in the pieces in which they are sent.
+    :ivar pause: seconds between two writes, so that they are not read as one.
     :ivar closes: whether the server closes the connection behind it.
     :ivar spoiled: whether its connection must not be used again.
     :ivar status: the HTTP status, or None for a head that was cut.
@@ -92,6 +99,7 @@ class Answer:
     def __init__(self):
         self.kinds = []
         self.writes = []
+        self.pause = 0.0
         self.closes = self.spoiled = False
         self.status = None
         self.events = []
@@ -124,6 +132,7 @@ class Case:
 
 def make_answer(pick, case, at):
     answer = Answer()
+    answer.pause = pick.choice((0.0, 0.0002))
     chance = pick.random()
     before = b""
     if pick.random() < 0.25:
@@ -133,7 +142,8 @@ def make_answer(pick, case, at):
     last = at >= MOST_ANSWERS
     if chance < 0.1 and not last:
         answer.kinds.append("cut head")
-        head = before + http_head(pick, 200, ["Content-Length: 5"])
+        # Half of a 400 would be final if it were taken for a whole one, and half of a 200 would be an empty answer.
+        head = before + http_head(pick, pick.choice((200, 400, 503)), ["Content-Length: 5"])
         answer.writes = in_pieces(pick, head[: pick.randrange(len(head))])
         answer.closes = True
         return answer
@@ -416,12 +426,15 @@ def in_chunks(pick, data, breaks):
 
 def in_pieces(pick, data):
     """The data in one write, some, or (a stretch of it) byte by byte."""
-    how = pick.randrange(5)
+    how = pick.randrange(6)
     if how < 2 or len(data) < 2:
         return [data]
-    if how == 2:
+    delicate = [found.start() + 1 for found in pick.choice(DELICATE).finditer(data)] if how < 4 else []
+    if how == 5:
         at = pick.randrange(len(data))
         cuts = range(at, min(at + 25, len(data)))
+    elif delicate:
+        cuts = sorted(pick.choice(delicate) for _ in range(pick.choice((1, 2, 4))))
     else:
         cuts = sorted(pick.randrange(len(data)) for _ in range(pick.choice((1, 1, 3, 6))))
     edges = [0, *cuts, len(data)]
@@ -514,6 +527,8 @@ class Server:
             connection.spoiled = answer.spoiled
             for data in answer.writes:
                 connection.send(data)
+                if answer.pause:
+                    time.sleep(answer.pause)
             closes = answer.closes
         except Gone:
             pass
