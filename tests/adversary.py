@@ -721,8 +721,8 @@ class Model:
         if not delivered:
             return self.fail(why, errors, {None, self.case.token}, retryable)
         if several:
-            return self.fail(why, errors | {"IncompleteStreamError"}, self.tokens_of(continuing or [
-                each for each in heard if each.token]))
+            return self.fail(why, errors | {"IncompleteStreamError"}, self.tokens_of(
+                continuing + [each for each in heard if each.token]))
         if token is None:
             return self.fail(why, errors, {None}, retryable)
         return self.fail(why, {"IncompleteStreamError"}, {token}, ANYTHING if continuing else True)
