@@ -57,7 +57,8 @@ INTERIM = [
 ]
 NOISE = [b": ping\r\n\r\n", b":\n\n", b"id: 7\n", b"retry: 10\r\n", b"\r\n", b"event: message\n", b": a\r\r"]
 FILLING = [
-    "", "", " ", "x", "a b", '"', "\\", "{[", "]}", "\n", "é", "\u2028", "\U0001f600", "data: ", "\r\n\r\n", "w" * 40,
+    "", "", " ", "x", "a b", '"', "\\", "{[", "]}", "\n", "é", "\u2028", "\U0001f600", "data: ", "\r\n\r\n",
+    "w" * 40,
 ]
 SWAPPED = b'data: {"candidates": [{"content": {"parts": [{"text": "swapped"}]}, "finishReason": "STOP"}]}\n\n'
 JUNK = [
@@ -229,7 +230,8 @@ def make_events(pick, case, at, kinds):
         form = pick.choice(("data", "event: error", "bare")) if case.framing == "sse" else "element"
         kinds.append(f"{code} in the stream")
         kinds.append(f"error as {form}")
-        events.insert(pick.randrange(len(events) + 1), Event(error_value(code, f"in answer {at}"), code, form))
+        error = Event(error_value(code, f"in answer {at}"), code, form)
+        events.insert(pick.randrange(len(events) + 1), error)
     return events
 
 
@@ -429,8 +431,9 @@ def in_chunks(pick, data, breaks):
             return bytes(out) + b"%x\r\n%b" % (len(piece) + pick.choice((0, 1, 500)), piece)
         out += b"%x%b\r\n%b\r\n" % (len(piece), pick.choice((b"", b"", b"", b";a=b", b" ")), piece)
         start = end
-    ends = (b"", b"40\r\n", b"0") if breaks else (b"0\r\n\r\n", b"0\r\n\r\n", b"000\r\n\r\n", b"0\r\nA: b\r\n\r\n")
-    return bytes(out) + pick.choice(ends)
+    if breaks:
+        return bytes(out) + pick.choice((b"", b"40\r\n", b"0"))
+    return bytes(out) + pick.choice((b"0\r\n\r\n", b"0\r\n\r\n", b"000\r\n\r\n", b"0\r\nA: b\r\n\r\n"))
 
 
 def in_pieces(pick, data):
@@ -566,7 +569,8 @@ class WaitingSession(requests.Session):
 # The model -------------------------------------------------------------------------
 
 ANYTHING = object()  # what an error's field may be if no rule says
-BREAKS = {"TransportError", "IncompleteStreamError"}
+INCOMPLETE = "IncompleteStreamError"
+BREAKS = {"TransportError", INCOMPLETE}
 
 
 class Undecided(Exception):
@@ -621,7 +625,7 @@ class Speaker:
 
 
 class Model:
-    """Walks through the script of a case as a right client would."""
+    """Walks through the script of a case as a correct client does."""
 
     def __init__(self, case):
         self.case = case
@@ -664,7 +668,7 @@ class Model:
             for candidate in value.get("candidates", ()):
                 speakers.setdefault(candidate.get("index") or 0, Speaker()).hear(candidate, now)
             blocked = blocked or "promptFeedback" in value
-        return speakers, blocked, None if answer.ends_well else "IncompleteStreamError"
+        return speakers, blocked, None if answer.ends_well else INCOMPLETE
 
     def judge(self, speakers, blocked, failure):
         """What follows: the token of the next request, and whether there is one."""
@@ -685,14 +689,14 @@ class Model:
 
         if failure is None and continuing and (several or ended):
             if several:
-                return self.fail(
-                    "several candidates and a CONTINUATION", {"IncompleteStreamError"}, self.tokens_of(continuing))
+                tokens = self.tokens_of(continuing)
+                return self.fail("several candidates and a CONTINUATION", {INCOMPLETE}, tokens)
             (only,) = continuing
             if only.token is None or only.token in self.expected.tokens:
-                return self.fail("CONTINUATION without a new token", {"IncompleteStreamError"}, ANYTHING, False)
+                return self.fail("CONTINUATION without a new token", {INCOMPLETE}, ANYTHING, False)
             if not only.secured:
                 # To go on from the token would say again what came after it.
-                return self.fail("CONTINUATION with content behind the token", {"IncompleteStreamError"}, {only.token})
+                return self.fail("CONTINUATION with content behind the token", {INCOMPLETE}, {only.token})
             self.kinds.append("continued")
             self.failed = 0
             self.series = set()
@@ -700,16 +704,16 @@ class Model:
         if failure is None and ended:
             return None, False
 
-        failure = failure or "IncompleteStreamError"  # it ended early
+        failure = failure or INCOMPLETE  # it ended early
         kind = CLASSES.get(failure, failure)
         if failure in (400, "StreamDecodeError"):
             return self.fail(kind, {kind})
         if ended and not continuing:
-            retryable = False if kind == "IncompleteStreamError" else ANYTHING
-            classes = {"IncompleteStreamError"} if kind == "TransportError" else {kind, "IncompleteStreamError"}
-            return self.fail("broken after the end", classes, ANYTHING, retryable)
+            # Another request would be paid, and say more than the answer.
+            retryable = False if kind == INCOMPLETE else ANYTHING
+            return self.fail("broken after the end", {kind, INCOMPLETE}, ANYTHING, retryable)
 
-        # It may be sent again if nothing of it came, or goes on from its last token if nothing came behind that.
+        # Sent again if nothing of the answer was delivered; resumed if no content came behind the last token.
         if tokens & set(self.expected.tokens):
             raise Undecided("broken, and its token is one that was sent before")
         token, secured = self.asked, not has_content and not (several and tokens)
@@ -730,14 +734,14 @@ class Model:
         if not delivered:
             return self.fail(why, errors, {None, self.case.token}, retryable)
         if several:
-            return self.fail(why, errors | {"IncompleteStreamError"}, self.tokens_of(
-                continuing + [each for each in heard if each.token]))
+            with_token = [each for each in heard if each.token]
+            return self.fail(why, errors | {INCOMPLETE}, self.tokens_of(continuing + with_token))
         if token is None:
             return self.fail(why, errors, {None}, retryable)
-        return self.fail(why, {"IncompleteStreamError"}, {token}, ANYTHING if continuing else True)
+        return self.fail(why, {INCOMPLETE}, {token}, ANYTHING if continuing else True)
 
     def tokens_of(self, candidates):
-        """What may be the token of an error if these candidates can be gone on with."""
+        """The tokens that an error may have if any of these candidates may be meant."""
         tokens = {each.token for each in candidates} or {None}
         return tokens | {self.asked} if None in tokens else tokens
 
@@ -848,8 +852,9 @@ def differences(expected, chunks, error, tokens, reused):
         yield "error", f"{name} ({error}), not {' or '.join(sorted(expected.errors)) or 'no error'}"
         return
     token = getattr(error, "continuation_token", None)
-    if name == "IncompleteStreamError" and expected.error_tokens is not ANYTHING and token not in expected.error_tokens:
-        yield "error's token", f"{token} of {error!r}, not one of {expected.error_tokens}"
+    right = expected.error_tokens
+    if name == INCOMPLETE and right is not ANYTHING and token not in right:
+        yield "error's token", f"{token} of {error!r}, not one of {right}"
     if name in BREAKS and expected.retryable is not ANYTHING and error.retryable is not expected.retryable:
         yield "retryable", f"{error.retryable} of {error!r}"
 
@@ -877,7 +882,8 @@ def script(case, count):
     lines = [f"alt={case.alt}, limit {case.limit}, token {case.token}"]
     for k in range(count):
         answer = case.answer(k)
-        lines.append(f"answer {k}: {', '.join(answer.kinds)}{'; then the server closes' if answer.closes else ''}")
+        closes = "; then the server closes" if answer.closes else ""
+        lines.append(f"answer {k}: {', '.join(answer.kinds)}{closes}")
         lines += [f"    {data!r}" for data in answer.writes]
     return "\n".join(lines)
 
@@ -892,7 +898,8 @@ def run(seed, count, start=0, *, report=print, most=20, progress=None):
             case = Case(seed, number)
             expected, found = bench.run(case)
             if found:
-                failures[" + ".join(kind for kind, _ in found) + (f" ({expected.why})" if expected else "")] += 1
+                why = f" ({expected.why})" if expected else ""
+                failures[" + ".join(kind for kind, _ in found) + why] += 1
                 if sum(failures.values()) <= most:
                     report(described(case, expected, found))
     return bench, failures
@@ -904,7 +911,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--from", type=int, default=0, dest="start", metavar="CASE")
     parser.add_argument("--case", type=int, help="show the script of this case and run it alone")
-    parser.add_argument("--show", type=int, default=20, metavar="N", help="failing cases that are printed (default: 20)")
+    parser.add_argument("--show", type=int, default=20, metavar="N", help="print so many failures (default: 20)")
     options = parser.parse_args()
     os.environ["NETRC"] = os.devnull
     if options.case is not None:
@@ -931,8 +938,9 @@ def main():
     for kind, number in failures.most_common():
         print(f"failed, {kind}: {number}")
     print(
-        f"{options.count - options.start} cases of seed {options.seed} in {seconds:.1f} s: {sum(failures.values())} failed; "
-        f"{bench.requests} requests on {bench.connections} connections")
+        f"{options.count - options.start} cases of seed {options.seed} in {seconds:.1f} s: "
+        f"{sum(failures.values())} failed; {bench.requests} requests on {bench.connections} connections"
+    )
     sys.exit(1 if failures else 0)
 
 

@@ -4,12 +4,14 @@ import adversary
 from long_form import LONG
 
 MET = """
-interim, several interim, cut head, junk: CRLF, junk: byte, junk: response, 2 candidates, 3 candidates,
-token in the middle, token: same, token: apart, token: later, token: never, token: the same again,
-STOP first, STOP everywhere, CONTINUATION, MAX_TOKENS, no finish reason, no last chunk, short length, ends early,
-blocked before content, blocked after content, 503 in the stream, 400 in the stream, error as data,
-error as event: error, error as bare, error as element, status 503, status 400, event too large, sse, array,
-sent again, resumed, continued, end: complete, end: broken after the end, end: broken after content
+interim, several interim, cut head, junk: CRLF, junk: byte, junk: response, status 503, status 400,
+no last chunk, short length, ends early, 2 candidates, 3 candidates, sse, array, event too large,
+token in the middle, token: same, token: earlier, token: apart, token: later, token: never,
+token: the same again, STOP first, STOP everywhere, CONTINUATION, MAX_TOKENS, no finish reason,
+blocked before content, blocked after content, 503 in the stream, 400 in the stream,
+error as data, error as event: error, error as bare, error as element, sent again, resumed, continued,
+end: complete, end: broken after the end, end: broken after content, end: out of attempts,
+end: several candidates and a CONTINUATION, end: CONTINUATION without a new token
 """
 
 
