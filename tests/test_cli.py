@@ -7,12 +7,12 @@ import shlex
 import signal
 import socket
 import subprocess
-import tracemalloc
 from contextlib import ExitStack
 from functools import partial
 
 import program
 import pytest
+from memory import TracedMemory
 from program import (
     KEY,
     TIMEOUT,
@@ -556,14 +556,12 @@ def test_usage_of_an_answer_over_several_requests(here):
 def test_a_long_answer_is_not_kept():
     piece = {"candidates": [{"content": {"parts": [{"text": "x" * 10000}]}}], "usageMetadata": {"totalTokenCount": 1}}
     chunks = (GenerateContentResponse.from_dict(json.loads(json.dumps(piece))) for _ in range(1000))
-    tracemalloc.start()
-    try:
-        answer = Shown(usage=True)
+    answer = Shown(usage=True)
+    answer.show(next(chunks))  # makes what is kept for all chunks
+    with TracedMemory() as memory:
         for chunk in chunks:
             answer.show(chunk)
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < 2**20
     assert answer.usage == "1 tokens"
 
 

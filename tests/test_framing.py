@@ -8,12 +8,12 @@ import pickle
 import random
 import re
 import time
-import tracemalloc
 from typing import Any, Dict
 
 import pytest
 from dialects import A, B, C, QUOTA, STREAMS, array, chunk, data_lines, dumps, ndjson, pretty, sse
 from long_form import sample
+from memory import TracedMemory
 
 from geministream import collect, iter_items, parse
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError
@@ -418,13 +418,10 @@ def test_nesting_without_end_is_refused_long_before_the_limit():
 
 def test_white_space_without_end_takes_no_memory():
     framing = Framing()
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         for _ in range(2000):
             assert list(framing.feed(b" \r\n\t" * 256)) == []
-        assert tracemalloc.get_traced_memory()[1] < 100000
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < 100000
     assert list(framing.feed(dumps(A))) == [A]
 
 
@@ -433,12 +430,9 @@ def test_memory_for_a_refused_event_stays_near_the_limit(frame):
     limit = 2**20
     body = frame(text_event(8 * limit))
     pieces = in_pieces(body, 2**16)
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         assert values_of(pieces, limit) == ([], StreamDecodeError)
-        assert tracemalloc.get_traced_memory()[1] < 3 * limit
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < 3 * limit
 
 
 @pytest.mark.parametrize("frame", [sse, array, ndjson], ids=["SSE", "array", "lines"])
@@ -448,13 +442,10 @@ def test_memory_does_not_grow_with_the_stream(frame):
     list(framing.feed(b"[" if frame is array else b""))
     for _ in range(100):
         list(framing.feed(piece))
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         for _ in range(5000):
             list(framing.feed(piece))
-        assert tracemalloc.get_traced_memory()[0] < 20000
-    finally:
-        tracemalloc.stop()
+    assert memory.current < 20000
 
 
 NESTS = [(b"[", b"", b"]"), (b'{"":', b"{}", b"}"), (b'{"":', b"1", b"}"), (b'[{"a":', b"1", b"}]"), (b'{ "[[]]\\"]" : ', b"1", b" }")]

@@ -6,11 +6,11 @@ import os
 import random
 import threading
 import time
-import tracemalloc
 
 import pytest
 from dialects import sse
 from long_form import LONG, sample
+from memory import TracedMemory
 from raw_server import RawServer, answering, chunk as http_chunk, head
 
 import geministream
@@ -538,25 +538,17 @@ def test_memory_stays_flat_over_the_hops():
             "finishReason": "CONTINUATION", "continuationToken": f"{request.number}" * 100}
         return Answer(chunks=[text_chunk(filler), text_chunk(filler, **reason)])
 
-    def ours():
-        rooms = os.path.join(os.path.dirname(geministream.__file__), "*.py")
-        testing = os.path.join(os.path.dirname(geministream.__file__), "testing", "*.py")
-        snapshot = tracemalloc.take_snapshot().filter_traces(
-            [tracemalloc.Filter(True, rooms), tracemalloc.Filter(False, testing)])
-        return sum(trace.size for trace in snapshot.traces)
-
+    package = os.path.dirname(geministream.__file__)
+    ours = os.path.join(package, "*.py"), os.path.join(package, "testing", "*.py")
     with LocalServer(keep_requests=1) as server:
         server.answer_with(answer)
         stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint)
-        tracemalloc.start()
-        try:
+        with TracedMemory() as memory:
             for _ in range(100):
                 next(stream)
-            early = ours()
+            early = memory.allocated_in(*ours)
             count = sum(1 for _ in stream)
-            late = ours()
-        finally:
-            tracemalloc.stop()
+            late = memory.allocated_in(*ours)
     print(f"{early} bytes after 50 hops, {late} after {hops}")
     assert count == 2 * hops - 100 and late - early < 100_000
 

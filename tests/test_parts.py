@@ -6,8 +6,8 @@ import os
 import pickle
 import pathlib
 import re
-import tracemalloc
 
+from memory import TracedMemory
 import pytest
 import responses
 
@@ -331,14 +331,10 @@ def test_media_of_unusual_spelling_goes_back_as_it_came():
 
 def test_large_media_takes_little_more_memory_than_its_base64():
     part = part_from_bytes(bytes(12 * 2**20), "a/b")
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         body = RequestBody([part]).with_token(None)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert 16 * 2**20 < len(body) < 17 * 2**20
-    assert peak < 2.2 * len(body)
+    assert memory.peak < 2.2 * len(body)
 
 
 def test_the_token_of_a_hop():

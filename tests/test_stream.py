@@ -8,11 +8,11 @@ import json
 import pickle
 import threading
 import time
-import tracemalloc
 import zlib
 
 import pytest
 from dialects import A, B, C, STREAMS, THREE, array, chunk, dumps, sse
+from memory import TracedMemory
 from raw_server import RawServer, head
 from raw_server import chunk as http_chunk
 
@@ -409,14 +409,10 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(server, endpoint, frame):
     endpoint = dataclasses.replace(endpoint, max_event_bytes=limit)
     server.queue(Answer(body=packed, headers={"Content-Encoding": "gzip"}, gzip=False, transfer="length"))
     stream = ask(endpoint)
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         texts, error = outcome(stream)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert type(error) is StreamDecodeError
-    assert peak < 4 * limit
+    assert memory.peak < 4 * limit
 
 
 def test_a_bomb_of_white_space_takes_no_memory(server, endpoint):
@@ -424,12 +420,9 @@ def test_a_bomb_of_white_space_takes_no_memory(server, endpoint):
     packed = b"".join(squeeze.compress(b"\n" * 2**20) for _ in range(50)) + squeeze.compress(sse(C)) + squeeze.flush()
     server.queue(Answer(body=packed, headers={"Content-Encoding": "gzip"}, gzip=False))
     stream = ask(endpoint)
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         assert outcome(stream) == (["three"], None)
-        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < 2 * 2**20
 
 
 @pytest.mark.parametrize("piece", [b"<", b"<script", b"x", b"\xff", b"[", b'{"a":', b" ", b"&lt;"], ids=repr)
@@ -449,12 +442,9 @@ def test_a_bomb_for_an_error_body(server, endpoint):
     packed = b"".join(squeeze.compress(b"x" * 2**20) for _ in range(100)) + squeeze.flush()
     server.queue(Answer(body=packed, status=500, headers={"Content-Encoding": "gzip"}, gzip=False))
     stream = ask(endpoint)
-    tracemalloc.start()
-    try:
+    with TracedMemory() as memory:
         texts, error = outcome(stream)
-        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < 16 * 2**20
     assert error.code == 500
 
 

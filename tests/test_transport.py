@@ -13,11 +13,11 @@ import signal
 import socket
 import threading
 import time
-import tracemalloc
 
 import pytest
 import requests
 from dialects import A, B, C, THREE, chunk, error, pretty, sse
+from memory import TracedMemory
 from raw_server import RawServer, answering, head
 
 from geministream import (
@@ -980,13 +980,9 @@ def test_the_body_of_a_redirect_is_not_read(target):
 
     with RawServer(script) as raw:
         stream = ask(Endpoint(raw.url, auth=(), retry=None, timeout=20))
-        tracemalloc.start()
-        try:
-            with within(0, 2):
-                texts, raised = outcome(stream)
-            assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
-        finally:
-            tracemalloc.stop()
+        with TracedMemory() as memory, within(0, 2):
+            texts, raised = outcome(stream)
+        assert memory.peak < 5 * 2**20
         assert texts == ["one, ", "three"] or type(raised) is TransportError
 
 
