@@ -286,7 +286,7 @@ def nested(depth):
 
 def test_what_is_nested_too_deeply_fails_alone(here, server, tmp_path, output, monkeypatch):
     prompts = tmp_path / "prompts.jsonl"
-    ids = [f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in (*range(850, 1000), 10**5)]
+    ids = [f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in (300, *range(850, 1000), 10**5)]
     prompts.write_text("\n".join(['"prompt 0"', '"deep 1"', *ids, '"prompt"']))
     deep = Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "t"}]}, "finishReason": "STOP"}]}])
     server.answer_with(lambda request: deep if b"deep" in request.body else None)
@@ -299,9 +299,9 @@ def test_what_is_nested_too_deeply_fails_alone(here, server, tmp_path, output, m
     monkeypatch.setattr(GenerateContentResponse, "to_dict", deeper)
     result = here("batch", prompts, "-o", output, server=server)
     lines = results(output)
-    assert result.status == 1 and sorted(lines) == list(range(154))
+    assert result.status == 1 and sorted(lines) == list(range(155))
     assert lines[1]["error"]["type"] == "StreamDecodeError" and "nested" in lines[1]["error"]["message"]
-    assert lines[0]["text"] and lines[2]["id"] and "id" not in lines[152] and lines[153]["text"]
+    assert lines[0]["text"] and lines[2]["id"] and "id" not in lines[153] and lines[154]["text"]
     count = server.request_count
     assert here("batch", prompts, "-o", output, server=server).status == 1
     assert server.request_count == count

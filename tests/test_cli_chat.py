@@ -294,7 +294,7 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(server):
         read("whole\n")
         read("> ")
         os.write(process.terminal, b"half a li")
-        read("half a li")
+        read("i")  # the last of it: PyPy moves the cursor for each
         # At the prompt it forgets the line.  (CPython's readline overlooks a signal that comes
         # in the moment in which it takes a key.)
         process.send_signal(signal.SIGINT)
@@ -318,10 +318,10 @@ def test_lines_can_be_edited_and_called_back(server):
     server.queue("1", "2")
     with on_terminal("chat", server=server) as (process, read):
         read("> ")
-        type_line(process, "Hexlo\x1b[D\x1b[D\x7fl")  # two to the left, rub out, l
+        type_line(process, "Hexlo\x1bOD\x1bOD\x7fl")  # two to the left, rub out, l
         read("1\n")
         read("> ")
-        type_line(process, "\x1b[A!")  # the line before
+        type_line(process, "\x1bOA!")  # the line before
         read("2\n")
         read("> ")
     assert [texts(request)[-1][1] for request in server.requests] == ["Hello", "Hello!"]
