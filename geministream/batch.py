@@ -254,7 +254,9 @@ class _Batch:
     def results(
         self, executor: Optional[Executor], cancel: Optional[Cancel]
     ) -> Generator[BatchResult, None, None]:
-        own = None if executor is not None else ThreadPoolExecutor(self._gate.most, "geministream")
+        own = None
+        if executor is None:
+            own = ThreadPoolExecutor(self._gate.most, "geministream", initializer=self._shared.enlist)
         self._stop.process = os.getpid()  # it may have forked since the call
         _under_way.add(self._stop)
         if cancel is not None:
@@ -728,9 +730,13 @@ class _Shared:
             endpoint = self._own.endpoint = replace(self._endpoint, session=session)
         return endpoint
 
+    def enlist(self) -> None:
+        """Note that the calling thread is there for the batch's attempts alone."""
+        self._own.enlisted = True
+
     def is_worker(self) -> bool:
-        """Whether the calling thread is making an attempt."""
-        return threading.get_ident() in self._workers
+        """Whether the calling thread is making an attempt, or is there for nothing else."""
+        return threading.get_ident() in self._workers or hasattr(self._own, "enlisted")
 
     def close(self, wait: bool) -> None:
         """Close the connections, perhaps when the last attempt is over; the switch has been thrown."""

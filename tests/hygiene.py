@@ -107,6 +107,7 @@ def main():
                     gc.collect()
                     if session is not None:
                         session.close()  # ours to close: its idle connections go
+                        gc.collect()  # when urllib3 2 closes what it keeps
                     server.wait_for_connections(0)
                     after = open_files()
                     if counted and after != before:

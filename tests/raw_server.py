@@ -16,6 +16,7 @@ connection is closed when it returns.  That the client leaves is no error; any
 other exception of a script is raised at the end of the ``with``.
 """
 
+import contextlib
 import select
 import socket
 import ssl
@@ -170,6 +171,7 @@ class RawServer:
         self.left = threading.Semaphore(0)
         self._errors = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._sockets = []
 
     def __enter__(self):
         self._threads[0].start()
@@ -181,6 +183,9 @@ class RawServer:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()  # wakes accept()
         except OSError:
             pass
+        for sock in self._sockets:  # a client's idle connection may stay open until it is garbage collected
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RD)
         for thread in self._threads:
             thread.join(5)
         self._listener.close()
@@ -206,6 +211,7 @@ class RawServer:
                     sock = self._tls.wrap_socket(sock, server_side=True)
                 except OSError:
                     return
+            self._sockets.append(sock)
             self._script(Connection(sock, number, self._closing))
         except Gone:
             pass

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import platform
 import random
 import select
 import sys
@@ -668,7 +669,8 @@ def test_memory_stays_flat(either, run_python, tmp_path, kind):
         size=size, path=str(path), kind=kind, url=endpoint.base_url, protocol=endpoint.upload_protocol))
     assert done.returncode == 0, done.stderr
     assert stored(either).size == size
-    assert int(done.stdout) < 48 * MIB
+    # PyPy collects garbage later, but never holds the whole file.
+    assert int(done.stdout) < (48 * MIB if platform.python_implementation() == "CPython" else size)
 
 
 # Forms -----------------------------------------------------------------------------
