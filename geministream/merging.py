@@ -1,7 +1,7 @@
 """One response out of many chunks."""
 
 import re
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple
 
 from .codec import Message
 from .errors import GeministreamError
@@ -33,6 +33,9 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
         if error.partial is None:
             error.partial = merger.response() if merger.chunks else None
         raise
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()  # whatever ended it, Ctrl-C included: its connection must not wait for the garbage collector
     return merger.response()
 
 

@@ -366,6 +366,22 @@ def test_a_partial_response_that_is_there_already_stays():
     assert caught.value.partial is known
 
 
+def test_whatever_ends_it_closes_the_stream():
+    closed = []
+
+    def stream(last):
+        try:
+            yield GenerateContentResponse.from_dict(content({"text": "a"}))
+            yield last
+        finally:
+            closed.append(last)
+
+    kept = stream(5)
+    with pytest.raises(AttributeError):
+        collect(kept)  # 5 is no chunk
+    assert closed == [5]
+
+
 def test_other_exceptions_pass():
     def stream():
         yield GenerateContentResponse.from_dict(content({"text": "a"}))

@@ -17,6 +17,7 @@ from raw_server import RawServer, head
 from raw_server import chunk as http_chunk
 
 from geministream import (
+    ConfigurationError,
     Endpoint,
     GeministreamError,
     IncompleteStreamError,
@@ -502,3 +503,30 @@ def test_http_chunks_of_http_chunks(server, endpoint):
     server.queue(Answer(body=body, gzip=False))
     texts, error = outcome(ask(endpoint))
     assert texts == THREE[: len(texts)] and isinstance(error, GeministreamError) or texts == THREE
+
+
+# Arguments ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [
+    *({"deadline": value} for value in (True, False, "5", 0, 0.0, -1, float("nan"), float("inf"), 1e10, [5])),
+    {"alt": "xml"}, {"alt": None}, {"cancel": True}, {"cancel": object()}, {"continuation_token": 5}, {"continuation_token": b"t"},
+], ids=str)
+def test_arguments_that_cannot_work_are_refused_at_the_call(options):
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"^{name}= "):
+        stream_generate("m", "Hello", endpoint=Endpoint("http://127.0.0.1:1", auth=()), **options)
+
+
+@pytest.mark.parametrize("deadline", [None, 30, 30.5, 10**9])
+def test_deadlines_that_work(server, endpoint, deadline):
+    assert len(list(stream_generate("m", "Hello", endpoint=endpoint, deadline=deadline))) > 0
+
+
+@pytest.mark.parametrize("body", [b'{"hello": "world"}', b'[{"hello": "world"}]', sse({"hello": "world"})])
+def test_other_json_is_no_answer(server, endpoint, body):
+    server.queue(Answer(body=body))
+    with pytest.raises(StreamDecodeError, match="not a Gemini answer.*hello"):
+        list(ask(endpoint))
+    server.queue(Answer(body=sse({"hello": "world"}, A, C)))
+    assert [chunk.text for chunk in ask(endpoint)] == ["", "one, ", "three"]
