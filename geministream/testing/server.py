@@ -254,7 +254,7 @@ class LocalServer:
     @property
     def endpoint(self) -> Any:
         """An `Endpoint` for this server, with its key and short retry delays."""
-        from geministream.endpoint import Endpoint, Retry
+        from ..endpoint import Endpoint, Retry
 
         common: Dict[str, Any] = {"timeout": (5, 30), "retry": Retry(initial_delay=0.01, max_delay=1.0)}
         base_url = self.url + self.profile.prefix
