@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,12 @@ def run(folder, *arguments, search=None):
 
 
 PROGRAM = """
+import json
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
+
+import requests
 
 from {package} import APIError, Chat, generate_many, stream_generate, upload_file
 from {package}.testing import Answer, LocalServer
@@ -71,9 +75,20 @@ from {package}.testing import Answer, LocalServer
 MODEL = "gemini-flash-latest"
 
 
+def plainly(server):
+    response = requests.post(
+        server.url + "/v1beta/models/" + MODEL + ":streamGenerateContent?alt=sse", stream=True,
+        headers={{"x-goog-api-key": server.api_key}}, json={{"contents": [{{"parts": [{{"text": "Hello"}}]}}]}})
+    for line in response.iter_lines():
+        if line.startswith(b"data: "):
+            for part in json.loads(line[6:])["candidates"][0]["content"]["parts"]:
+                yield part["text"]
+
+
 def main():
     with LocalServer() as server:
         endpoint = server.endpoint
+        print("".join(plainly(server)))
         print("".join(chunk.text for chunk in stream_generate(MODEL, "Hello", endpoint=endpoint)))
         with Chat(MODEL, endpoint=endpoint) as chat:
             print("".join(chunk.text for chunk in chat.send("How are you?")))
@@ -85,10 +100,12 @@ def main():
             print(type(error).__module__, error.code)
         prompts = ["prompt %d" % k for k in range(6)]
         print(sorted(result.text for result in generate_many(prompts, model=MODEL, endpoint=endpoint)))
+        print("geministream" in sys.modules)
+        if not hasattr(ProcessPoolExecutor, "_adjust_process_count"):
+            return  # this PyPy's own submit() needs it
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
             results = generate_many(prompts, model=MODEL, endpoint=endpoint, executor=pool)
             print(sorted(result.text for result in results))
-    print("geministream" in sys.modules)
 
 
 if __name__ == "__main__":
@@ -98,10 +115,12 @@ if __name__ == "__main__":
 
 def printed_by_program(package):
     answers = [f"You said: prompt {k}" for k in range(6)]
-    return [
-        "You said: Hello", "You said: How are you?", "4", f"{package}.errors 404", str(answers), str(answers),
-        str(package == "geministream"),
+    on_processes = [answers] if hasattr(ProcessPoolExecutor, "_adjust_process_count") else []
+    printed = [
+        "You said: Hello", "You said: Hello", "You said: How are you?", 4, f"{package}.errors 404", answers,
+        package == "geministream", *on_processes,
     ]
+    return "".join(f"{line}\n" for line in printed)
 
 
 @pytest.fixture
@@ -116,7 +135,7 @@ def program(tmp_path):
 
 def test_vendored(copied, program):
     package = "mytool._vendor.geministream"
-    assert run(copied, program(package)).splitlines() == printed_by_program(package)
+    assert run(copied, program(package)) == printed_by_program(package)
 
 
 def test_vendored_command_line(copied):
@@ -132,6 +151,6 @@ def test_from_a_zip_file(tmp_path, program):
                 file.write(str(path), path.relative_to(PACKAGE.parent).as_posix())
     where = "import geministream; print(geministream.__file__)"
     assert run(tmp_path, "-c", where, search=archive).startswith(str(archive))
-    assert run(tmp_path, program("geministream"), search=archive).splitlines() == printed_by_program("geministream")
+    assert run(tmp_path, program("geministream"), search=archive) == printed_by_program("geministream")
     out = run(tmp_path, "-m", "geministream", "stream", "--offline", "Hello", search=archive)
     assert out.strip() == "You said: Hello"
