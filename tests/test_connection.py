@@ -28,6 +28,7 @@ from geministream import (
     stream_generate,
     upload_file,
 )
+from geministream.transport import Call
 
 LONG = 30  # seconds that nothing here may take
 WHOLE = sse(A, B, C)
@@ -460,4 +461,14 @@ def test_where_requests_go_is_checked_at_the_end():
         endpoint = Endpoint(raw.url, api_key="secret-key", session=session, retry=None)
         with pytest.raises(GeministreamError, match="refused to send a request to localhost"):
             texts_from(dataclasses.replace(endpoint))
+        assert raw.connections == 0
+
+
+@pytest.mark.parametrize("auth", [(), "header"])
+def test_no_url_of_our_own_leads_elsewhere(auth):
+    with RawServer(answering(head() + WHOLE)) as raw:
+        with Call(Endpoint("http://127.0.0.1:1", auth=auth, api_key="secret-key", retry=None)) as call:
+            for url in (raw.url, f"http://127.0.0.1:1@{raw.netloc}/x", "https://127.0.0.1:1/x", raw.url.replace("127.0.0.1", "localhost")):
+                with pytest.raises(GeministreamError, match="refused to send"):
+                    call.send("POST", url, body=b"x")
         assert raw.connections == 0

@@ -134,6 +134,7 @@ class Call:
 
     def _ask(self, sending: Sending, method: str, url: str, headers: Mapping[str, str], body: Any) -> requests.Response:
         """One request through the session, whatever kind of session it is."""
+        self._check_home(url)
         secret_headers, secret_query = credentials(self.endpoint, self._token)
         if secret_query:
             sending.hides_query = True
@@ -164,13 +165,9 @@ class Call:
             auth = requests.auth.HTTPBasicAuth(*auth)
         if callable(auth):
             prepared = auth(prepared)
-        if _origin(urlsplit(prepared.url or "")) != _origin(urlsplit(self.endpoint.base_url)):
-            if not self._holds_a_secret(prepared):
-                return prepared  # the session's own request for something else, such as its next token
-            raise ConfigurationError(
-                f"refused to send a request to {urlsplit(prepared.url or '').hostname}: "
-                "credentials stay with the host of the base URL"
-            )
+        if not self._is_home(prepared.url or "") and not self._holds_a_secret(prepared):
+            return prepared  # the session's own request for something else, such as its next token
+        self._check_home(prepared.url or "")
         prepared.hooks["response"].append(_hide_location)
         self.secrets.add_request(prepared)
         adapter = session.get_adapter(prepared.url)
@@ -178,6 +175,18 @@ class Call:
         # Should this fail, the adapter will have retried it.
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
+
+    def _is_home(self, url: str) -> bool:
+        """Whether the URL is at the origin of the base URL."""
+        return _origin(urlsplit(url)) == _origin(urlsplit(self.endpoint.base_url))
+
+    def _check_home(self, url: str) -> None:
+        """Whatever made this URL: neither a prompt nor a key goes anywhere else."""
+        if not self._is_home(url):
+            raise ConfigurationError(
+                f"refused to send a request to {urlsplit(url).hostname}: "
+                "credentials stay with the host of the base URL"
+            )
 
     def _holds_a_secret(self, prepared: requests.PreparedRequest) -> bool:
         texts = [unquote(prepared.url or ""), *map(str, prepared.headers.values())]
