@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, List
 
 from . import types
 from ._version import __version__
+from .cancel import Cancel
 from .endpoint import Endpoint, Retry
 from .errors import (
     APIError,
@@ -35,7 +36,6 @@ from .errors import (
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .stream import stream_generate
-from .cancel import Cancel
 
 if TYPE_CHECKING:
     from .batch import BatchResult as BatchResult
