@@ -32,6 +32,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 import requests
 from raw_server import Connection, Gone
@@ -132,6 +133,7 @@ class Case:
         count = pick.choice((1, 1, 1, 1, 1, 2, 2, 3))
         self.indexes = [pick.choice((None, 0, 0, 0, 1, 2))] if count == 1 else list(range(count))
         self.token = f"given-{number}" if pick.random() < 0.15 else None
+        self.unlucky = pick.random() < 0.2  # most of its requests fail, or say nothing
         self.near_limit = pick.random() < 0.2
         self.limit = LARGE
         self._answers = []
@@ -147,7 +149,7 @@ class Case:
 def make_answer(pick, case, at):
     answer = Answer()
     answer.pause = pick.choice((0.0, 0.0002))
-    chance = pick.random()
+    chance = pick.random() * (0.4 if case.unlucky else 1)
     before = b""
     if pick.random() < 0.25:
         count = pick.choice((1, 1, 2, 3, 20))
@@ -239,7 +241,8 @@ def make_candidate(pick, case, at, index, kinds):
     """What one candidate says in one stream, chunk by chunk."""
     alone = len(case.indexes) == 1
     name = f"{case.number}.{at}" + ("" if alone else f".{index}")
-    style = pick.choice(("plain",) * 6 + ("STOP everywhere", "STOP first", "STOP first", "silent"))
+    silent = 8 if case.unlucky else 1
+    style = pick.choice(("plain",) * 6 + ("STOP everywhere", "STOP first", "STOP first") + ("silent",) * silent)
     end = pick.choice(("STOP", "STOP", "MAX_TOKENS", "CONTINUATION", "CONTINUATION", "CONTINUATION", None))
     place = pick.choice(("same", "same", "same", "earlier", "apart", "later", "never", "the same again"))
     some_tokens = pick.random() < 0.4
@@ -888,7 +891,7 @@ def script(case, count):
     return "\n".join(lines)
 
 
-def run(seed, count, start=0, *, report=print, most=20, progress=None):
+def run(seed, count, start=0, *, report, most=20, progress=None):
     """Run the cases; returns the bench with its counts, and how many failed, by kind of difference."""
     failures = Counter()
     with Bench() as bench:
@@ -911,7 +914,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--from", type=int, default=0, dest="start", metavar="CASE")
     parser.add_argument("--case", type=int, help="show the script of this case and run it alone")
-    parser.add_argument("--show", type=int, default=20, metavar="N", help="print so many failures (default: 20)")
+    parser.add_argument("--show", type=int, default=20, metavar="N", help="failures to print (default: 20)")
     options = parser.parse_args()
     os.environ["NETRC"] = os.devnull
     if options.case is not None:
@@ -930,7 +933,9 @@ def main():
         sys.stderr.write(f"\rcase {number}, {rate:.0f} a second, {failed} failed ")
         sys.stderr.flush()
 
-    bench, failures = run(options.seed, options.count, options.start, most=options.show, progress=progress)
+    report = partial(print, flush=True)
+    bench, failures = run(
+        options.seed, options.count, options.start, report=report, most=options.show, progress=progress)
     faulthandler.cancel_dump_traceback_later()
     seconds = time.monotonic() - began
     sys.stderr.write("\n")
