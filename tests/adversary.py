@@ -88,6 +88,7 @@ class Event:
     :ivar start: the offset in the body at which its first line begins.
     :ivar json_start: the offset of its JSON text.
     :ivar end: the offset at which its JSON text ends.
+    :ivar stop: the offset behind its line ends.
     """
 
     def __init__(self, value, code=None, form="data"):
@@ -95,7 +96,7 @@ class Event:
         self.code = code
         self.form = form
         self.text = ""
-        self.size = self.start = self.json_start = self.end = 0
+        self.size = self.start = self.json_start = self.end = self.stop = 0
 
 
 class Answer:
@@ -241,8 +242,8 @@ def make_candidate(pick, case, at, index, kinds):
     """What one candidate says in one stream, chunk by chunk."""
     alone = len(case.indexes) == 1
     name = f"{case.number}.{at}" + ("" if alone else f".{index}")
-    silent = 8 if case.unlucky else 1
-    style = pick.choice(("plain",) * 6 + ("STOP everywhere", "STOP first", "STOP first") + ("silent",) * silent)
+    styles = ["plain"] * 6 + ["STOP everywhere", "STOP first", "STOP first", "silent"]
+    style = pick.choice(styles + ["silent"] * 7 if case.unlucky else styles)
     end = pick.choice(("STOP", "STOP", "MAX_TOKENS", "CONTINUATION", "CONTINUATION", "CONTINUATION", None))
     place = pick.choice(("same", "same", "same", "earlier", "apart", "later", "never", "the same again"))
     some_tokens = pick.random() < 0.4
@@ -338,6 +339,7 @@ def write_body(pick, case, events):
         body += event.text.encode("utf-8")
         event.end = len(body)
         body += after
+        event.stop = len(body)
     if case.framing == "array":
         body += pick.choice((b"]", b"\n]\n"))
     elif pick.random() < 0.1:
@@ -407,8 +409,8 @@ def cut_of(pick, case, body, events, inside):
     else:
         cut = pick.choice((pick.randrange(len(body) + 1), len(body), event.end))
     for event in events:
-        # Whether an event is known to be too large before it is cut depends on the pieces.
-        if event.size > case.limit and event.start < cut <= event.end:
+        # Whether an event that is cut is too large or not whole is a matter of taste.
+        if event.size > case.limit and event.start < cut < event.stop:
             return event.start
         # Half an error event may be told as what it says, or as a stream that was cut.
         if event.form == "event: error" and event.start < cut < event.end:
