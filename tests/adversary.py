@@ -876,7 +876,7 @@ def spoken(chunks):
 def described(case, expected, found):
     """A case and what went wrong with it, over several lines."""
     why = expected.why if expected is not None else "undecided"
-    lines = [f"seed {case.seed}, case {case.number} ({why}); see it with --seed {case.seed} --case {case.number}:"]
+    lines = [f"case {case.number} ({why}); see it with --seed {case.seed} --case {case.number}:"]
     lines += [f"  {kind}: {text}" for kind, text in found]
     return "\n".join(lines)
 
