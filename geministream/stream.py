@@ -261,6 +261,7 @@ class Hop:
         self.token = self.last_token = token
         self.content_since_token = False
         self.continues = False
+        self._given = False  # any content or token
         self._secured = False  # content before the last token
         self._candidates: Dict[int, _Candidate] = {}
         self._blocked = False
@@ -279,15 +280,22 @@ class Hop:
             if state is None:
                 state = self._candidates[index] = _Candidate()
                 if len(self._candidates) > 1:
-                    self.token, self.continues = None, False
+                    self.continues = False
+                    if self._given:
+                        self.token = None
             # Once there was content, only a token or an end makes it worth asking again.
             if not (self.content_since_token and state.open) and _has_content(candidate):
-                self.content_since_token = state.open = True
+                self.content_since_token = state.open = self._given = True
                 state.continues = self.continues = False
+                if len(self._candidates) > 1:
+                    self.token = None
             token = candidate.continuation_token
             if type(token) is str and token:
                 state.token = self.last_token = token
-                if len(self._candidates) == 1:
+                self._given = True
+                if len(self._candidates) > 1:
+                    self.token = None
+                else:
                     progress = progress or (token != self.token and self.content_since_token)
                     self.token = token
                     self._secured = self._secured or self.content_since_token
