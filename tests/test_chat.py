@@ -349,6 +349,7 @@ def test_a_chat_has_the_fields_of_a_request():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
 def test_a_forked_child_has_a_connection_of_its_own(server):
     """Or parent and child would read each other's answers."""
     server.answer_with(lambda request: Answer.text("you said " + request.json["contents"][-1]["parts"][0]["text"]))

@@ -318,6 +318,7 @@ def test_no_key(server):
     assert "GEMINI_API_KEY" in result.notes[0] and "--auth none" in result.notes[0]
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_key_in_clear_text_is_told_in_one_line(here):
     result = here("stream", "--base-url", "http://gateway.invalid", "--retries", "0", "Hello")
     assert result.status == 1

@@ -336,6 +336,7 @@ def test_gzip_that_is_not():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
 @pytest.mark.parametrize("how", ["close", "break", "error", "cancel"])
 @pytest.mark.parametrize("transfer", ["length", "chunked"])
 def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls_or_none):

@@ -1431,6 +1431,7 @@ def test_whatever_comes_is_answered(profile):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
 def test_a_forked_child_does_not_end_its_parents_server():
     with LocalServer() as server:
         child = os.fork()
