@@ -7,8 +7,8 @@
 What streaming needs is imported at once; everything else on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, List
+import importlib as _importlib  # with an underscore, so that completion offers the public API alone
+import typing as _typing
 
 from . import types
 from ._version import __version__
@@ -37,7 +37,7 @@ from .errors import (
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .stream import stream_generate
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from .batch import BatchResult as BatchResult
     from .batch import generate_many as generate_many
     from .chat import Chat as Chat
@@ -51,7 +51,65 @@ if TYPE_CHECKING:
     from .structured import iter_items as iter_items
     from .structured import json_schema as json_schema
     from .structured import parse as parse
-    from .types import *  # noqa: F401,F403
+
+    # By name, since editors offer all that a star import could bring; a test compares this with `types`.
+    from .types import (  # noqa: F401
+        AudioMetadata as AudioMetadata, Behavior as Behavior, Blob as Blob,
+        BlockedReason as BlockedReason, Candidate as Candidate, Citation as Citation,
+        CitationMetadata as CitationMetadata, CodeExecutionResult as CodeExecutionResult,
+        Content as Content, DocumentMetadata as DocumentMetadata,
+        DocumentMetadataContentLayer as DocumentMetadataContentLayer, ExecutableCode as ExecutableCode,
+        File as File, FileData as FileData, FileSource as FileSource, FileState as FileState,
+        FileStatus as FileStatus, FinishReason as FinishReason, FunctionCall as FunctionCall,
+        FunctionCallingConfig as FunctionCallingConfig,
+        FunctionCallingConfigMode as FunctionCallingConfigMode,
+        FunctionDeclaration as FunctionDeclaration, FunctionResponse as FunctionResponse,
+        FunctionResponseBlob as FunctionResponseBlob,
+        FunctionResponseFileData as FunctionResponseFileData,
+        FunctionResponsePart as FunctionResponsePart,
+        FunctionResponseScheduling as FunctionResponseScheduling,
+        GenerateContentRequest as GenerateContentRequest,
+        GenerateContentResponse as GenerateContentResponse, GenerationConfig as GenerationConfig,
+        GoogleTypeDate as GoogleTypeDate, GroundingAttribution as GroundingAttribution,
+        GroundingChunk as GroundingChunk, GroundingChunkCustomMetadata as GroundingChunkCustomMetadata,
+        GroundingChunkImage as GroundingChunkImage, GroundingChunkMaps as GroundingChunkMaps,
+        GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources,
+        GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
+        GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
+        GroundingChunkMapsRoute as GroundingChunkMapsRoute,
+        GroundingChunkRetrievedContext as GroundingChunkRetrievedContext,
+        GroundingChunkStringList as GroundingChunkStringList, GroundingChunkWeb as GroundingChunkWeb,
+        GroundingMetadata as GroundingMetadata,
+        GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri,
+        GroundingSupport as GroundingSupport, HarmBlockMethod as HarmBlockMethod,
+        HarmBlockThreshold as HarmBlockThreshold, HarmCategory as HarmCategory,
+        HarmProbability as HarmProbability, HarmSeverity as HarmSeverity, ImageConfig as ImageConfig,
+        Language as Language, LatLng as LatLng, LogprobsResult as LogprobsResult,
+        LogprobsResultCandidate as LogprobsResultCandidate,
+        LogprobsResultTopCandidates as LogprobsResultTopCandidates,
+        MapsAuthorAttribution as MapsAuthorAttribution,
+        MapsPlaceAnswerSources as MapsPlaceAnswerSources, MapsReviewSnippet as MapsReviewSnippet,
+        MapsRoute as MapsRoute, MediaModality as MediaModality, MediaProcessing as MediaProcessing,
+        MediaResolution as MediaResolution, Modality as Modality,
+        ModalityTokenCount as ModalityTokenCount, ModelStage as ModelStage, ModelStatus as ModelStatus,
+        MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig, Outcome as Outcome, Part as Part,
+        PartMediaResolution as PartMediaResolution,
+        PartMediaResolutionLevel as PartMediaResolutionLevel, PartialArg as PartialArg,
+        PrebuiltVoiceConfig as PrebuiltVoiceConfig, PromptFeedback as PromptFeedback,
+        RagChunk as RagChunk, RagChunkPageSpan as RagChunkPageSpan, RetrievalConfig as RetrievalConfig,
+        RetrievalMetadata as RetrievalMetadata, SafetyRating as SafetyRating,
+        SafetySetting as SafetySetting, SearchEntryPoint as SearchEntryPoint, Segment as Segment,
+        SpeakerVoiceConfig as SpeakerVoiceConfig, SpeechConfig as SpeechConfig,
+        SpeechMetadata as SpeechMetadata, SpreadsheetMetadata as SpreadsheetMetadata,
+        SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer,
+        ThinkingConfig as ThinkingConfig, ThinkingLevel as ThinkingLevel, Tool as Tool,
+        ToolCall as ToolCall, ToolConfig as ToolConfig, ToolResponse as ToolResponse,
+        ToolType as ToolType, TrafficType as TrafficType, Transcription as Transcription,
+        UrlContextMetadata as UrlContextMetadata, UrlMetadata as UrlMetadata,
+        UrlRetrievalStatus as UrlRetrievalStatus, UsageMetadata as UsageMetadata,
+        VideoMetadata as VideoMetadata, VideoMetadataContentLayer as VideoMetadataContentLayer,
+        VoiceConfig as VoiceConfig, WordInfo as WordInfo,
+    )
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.
@@ -115,11 +173,11 @@ __all__ = [
 ]
 __all__ += types.__all__
 
-if not TYPE_CHECKING:  # a type checker shall know what is not there
+if not _typing.TYPE_CHECKING:  # a type checker shall know what is not there
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> _typing.Any:
         if name in _ROOMS:
-            value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+            value = getattr(_importlib.import_module(f".{_ROOMS[name]}", __name__), name)
         elif name in types.__all__:
             value = getattr(types, name)
         else:
@@ -128,5 +186,5 @@ if not TYPE_CHECKING:  # a type checker shall know what is not there
         return value
 
 
-def __dir__() -> List[str]:
-    return sorted({*globals(), *__all__})
+def __dir__() -> _typing.List[str]:
+    return sorted({*__all__, "types", *(name for name in globals() if name.startswith("__"))})

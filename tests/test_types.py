@@ -1,5 +1,6 @@
 """The messages and their codec: complete, lossless, and good to handle."""
 
+import ast
 import base64
 import copy
 import dataclasses
@@ -17,6 +18,7 @@ import pytest
 import typing_examples
 from wire_facts import ENUMS, MESSAGES, fields_of
 
+import geministream
 from geministream import types
 from geministream.codec import Int64, SpelledBytes, from_request, wire_name
 from geministream.errors import BlockedError, ConfigurationError, StreamDecodeError
@@ -702,3 +704,16 @@ def test_the_typing_examples_run_too(tmp_path):
     assert examples
     for example in examples:
         example(tmp_path) if inspect.signature(example).parameters else example()
+
+
+def test_the_package_offers_its_public_names_alone():
+    """At run time, and to editors and type checkers, which read the imports."""
+    shown = {name for name in dir(geministream) if not name.startswith("__")}
+    assert shown | {"__version__"} == {*geministream.__all__, "types"}
+    source = ast.parse(open(geministream.__file__, encoding="utf-8").read())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
+    }
+    assert {name for name in imported if name[0] != "_"} | {"__version__"} == {*geministream.__all__, "types"}
+    assert set(types.__all__) <= imported
