@@ -43,7 +43,7 @@ class GeministreamError(Exception):
     collecting (:func:`~geministream.collect`, ``Chat``); otherwise ``None``.
     """
 
-    partial: Optional[Any] = None
+    partial: Any = None
     #: Whether the same request, sent again, may do better; for an `APIError`
     #: its code tells (see ``Retry.statuses``).
     retryable: bool = False
