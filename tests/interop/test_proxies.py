@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import pytest
 
 pytest.importorskip("proxy", reason="proxy.py is not installed (extra: interop)")
 pytest.importorskip("socks", reason="PySocks is not installed (extra: interop)")
-if not shutil.which("mitmdump", path=os.path.dirname(sys.executable)):
-    pytest.skip("mitmproxy is not installed (extra: interop)", allow_module_level=True)
 
 import requests  # noqa: E402
 from proxies import Certificates, Proxy  # noqa: E402
@@ -27,6 +24,7 @@ from geministream.testing import Answer, LocalServer  # noqa: E402
 
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"
+MITMDUMP = os.path.join(os.path.dirname(sys.executable), "mitmdump")
 LONG = 20  # seconds; nothing waits so long, unless it hangs
 
 
@@ -155,9 +153,10 @@ def test_proxy_py_with_a_wrong_password(server, proxy_py, monkeypatch):
 # mitmproxy -----------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not os.path.exists(MITMDUMP), reason="mitmproxy is not installed (extra: interop)")
 def test_mitmproxy(server, certificates, tmp_path, monkeypatch):
     with Program(
-        os.path.join(os.path.dirname(sys.executable), "mitmdump"), "--quiet",
+        MITMDUMP, "--quiet",
         "--listen-host", "127.0.0.1", "--listen-port", "{port}", "--set", "stream_large_bodies=1",
         "--set", f"confdir={tmp_path}", "--set", f"ssl_verify_upstream_trusted_ca={certificates.authority}",
     ) as program:
