@@ -1,6 +1,7 @@
 """README.rst's examples: each code block behind a comment ``.. example: NAME``."""
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -19,3 +20,16 @@ def code(name):
         README.read_text("utf-8"), re.MULTILINE)
     assert match, f"README.rst has no example {name!r}"
     return textwrap.dedent(match.group(1))
+
+
+def modules():
+    """The name and the code of each example, as a module that stands alone."""
+    threads = code("batch-threads")
+    for name in names():
+        uses_another = name in ("batch-dask", "batch-mpi")
+        yield name.replace("-", "_"), (threads if uses_another else "") + code(name)
+
+
+if __name__ == "__main__":  # for type checkers: python tests/readme.py DIRECTORY
+    for name, text in modules():
+        (Path(sys.argv[1]) / f"{name}.py").write_text(text, "utf-8")
