@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import typing
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -710,7 +711,7 @@ def test_the_package_offers_its_public_names_alone():
     """At run time, and to editors and type checkers, which read the imports."""
     shown = {name for name in dir(geministream) if not name.startswith("__")}
     assert shown | {"__version__"} == {*geministream.__all__, "types"}
-    source = ast.parse(open(geministream.__file__, encoding="utf-8").read())
+    source = ast.parse(Path(geministream.__file__).read_text("utf-8"))
     imported = {
         alias.asname or alias.name
         for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
