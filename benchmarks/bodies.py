@@ -46,9 +46,7 @@ def image_chunk(base64_size: int) -> Dict[str, Any]:
     data = base64.b64encode(bytes(range(256)) * (base64_size // 1024 * 3)).decode()
     parts = [{"inlineData": {"mimeType": "image/png", "data": data}}]
     return {
-        "candidates": [
-            {"content": {"parts": parts, "role": "model"}, "index": 0, "finishReason": "STOP"}
-        ],
+        "candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0, "finishReason": "STOP"}],
         "modelVersion": "gemini-2.5-flash-image",
     }
 

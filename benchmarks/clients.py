@@ -151,6 +151,7 @@ class Client:
     def framing(self, kind: str, size: int, piece: int) -> float:
         """Seconds of CPU for framing alone, the body being fed in pieces of so many bytes."""
         from bodies import array, image_chunk, small_chunk, sse
+
         from geministream.framing import Framing
 
         write = sse if kind.startswith("sse") else array

@@ -184,7 +184,9 @@ class Bench:
 
         ours = max(peak(OURS), peak(OURS, "image-split"), peak(OURS, "image", "json"))
         sdk = peak(SDK) if self.has_sdk else None
-        yield Row(f"peak memory, one event of {size}", size, f"{ours * IMAGE_BASE64 / MIB:.0f} MiB", ours, 2.5, sdk)
+        yield Row(
+            f"peak memory, one event of {size}", size, f"{ours * IMAGE_BASE64 / MIB:.0f} MiB", ours, 2.5, sdk
+        )
 
     def pieces(self) -> Iterator[Row]:
         yield self._linear("small chunks", "small", SMALL_CHUNKS // 2)
@@ -232,7 +234,9 @@ class Bench:
 
     def _import(self, module: str) -> float:
         """Seconds of CPU for an import in a new process, everything being compiled already."""
-        code = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+        code = (
+            f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+        )
         return float(subprocess.check_output([sys.executable, "-c", code], env=self.environment))
 
     def threads(self) -> Iterator[Row]:
@@ -259,7 +263,9 @@ class Bench:
 def _child(environment: Dict[str, str], *command: str) -> "subprocess.Popen[str]":
     """A program of this directory; it ends when its standard input does, so it never outlives us."""
     program = [sys.executable, str(HERE / command[0]), *command[1:]]
-    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def _row(what: str, figures: Figures, budget: float) -> Row:
@@ -342,7 +348,17 @@ def print_table(rows: List[Row]) -> None:
 
 def main() -> int:
     groups = (
-        "small", "framings", "image", "pieces", "first", "request", "upload", "imports", "threads", "growth", "size",
+        "small",
+        "framings",
+        "image",
+        "pieces",
+        "first",
+        "request",
+        "upload",
+        "imports",
+        "threads",
+        "growth",
+        "size",
     )
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=31, help="turns of each contender (%(default)s)")

@@ -27,7 +27,7 @@ import requests
 from geministream import Cancel, GeministreamError, Retry, stream_generate
 from geministream.testing import Answer, LocalServer
 
-WORDS = "one two three four five six seven eight".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 # Resident memory is the allocator's affair too: what a round of thousands of streams may add.
 MOST_GROWTH = 16 * 2**20
 
@@ -71,9 +71,13 @@ def make_case(seed, number):
     if kind == "whole, pieces":
         case.answers = [dataclasses.replace(whole, piece_bytes=pick.choice((1, 7, 50)))]
     elif kind == "status, retried":
-        case.answers = [Answer.failure(pick.choice((408, 429, 500, 502, 503, 504))) for _ in range(pick.randint(1, 3))] + [whole]
+        case.answers = [
+            Answer.failure(pick.choice((408, 429, 500, 502, 503, 504))) for _ in range(pick.randint(1, 3))
+        ] + [whole]
     elif kind == "status":
-        code, case.error = pick.choice(((400, "BadRequestError"), (403, "PermissionDeniedError"), (404, "NotFoundError")))
+        code, case.error = pick.choice(
+            ((400, "BadRequestError"), (403, "PermissionDeniedError"), (404, "NotFoundError"))
+        )
         case.answers, case.texts = [Answer.failure(code)], []
     elif kind == "status, always":
         case.answers, case.texts, case.error = [Answer.failure(503)] * 4, [], "ServerError"
@@ -94,7 +98,11 @@ def make_case(seed, number):
     elif kind == "dropped, retried":
         case.answers = [Answer.nothing(pick.choice(("drop", "reset"))), whole]
     elif kind == "dropped, always":
-        case.answers, case.texts, case.error = [Answer.nothing(pick.choice(("drop", "reset")))] * 4, [], "TransportError"
+        case.answers, case.texts, case.error = (
+            [Answer.nothing(pick.choice(("drop", "reset")))] * 4,
+            [],
+            "TransportError",
+        )
     elif kind == "stalled":
         count = pick.randrange(1, len(chunks))
         case.answers = [Answer(chunks=[*chunks[:count], threading.Event(), *chunks[count:]], **how)]
@@ -113,9 +121,24 @@ def make_case(seed, number):
 
 
 KINDS = [
-    "whole", "whole", "whole", "whole, pieces", "status, retried", "status", "status, always", "error first, retried",
-    "error in the stream", "cut", "reset", "dropped, retried", "dropped, always", "stalled", "trickled past the deadline",
-    "garbage", "break", "cancel",
+    "whole",
+    "whole",
+    "whole",
+    "whole, pieces",
+    "status, retried",
+    "status",
+    "status, always",
+    "error first, retried",
+    "error in the stream",
+    "cut",
+    "reset",
+    "dropped, retried",
+    "dropped, always",
+    "stalled",
+    "trickled past the deadline",
+    "garbage",
+    "break",
+    "cancel",
 ]
 
 
@@ -142,8 +165,13 @@ class Soak:
         cancel = Cancel()
         texts, error = [], None
         stream = stream_generate(
-            "m", str(number), alt=case.alt, cancel=cancel, deadline=case.deadline,
-            endpoint=dataclasses.replace(endpoint, timeout=(60, case.silence)))
+            "m",
+            str(number),
+            alt=case.alt,
+            cancel=cancel,
+            deadline=case.deadline,
+            endpoint=dataclasses.replace(endpoint, timeout=(60, case.silence)),
+        )
         try:
             for each in stream:
                 texts.append(each.text)
@@ -157,7 +185,9 @@ class Soak:
         fits = case.texts[: len(texts)] == texts if case.some else case.texts == texts
         # A reset may take away the head of the answer as well, and then the attempts are spent.
         if not fits or (came[1] != case.error and not (case.kind == "reset" and not texts and error)):
-            self.wrong.append(f"case {number}, {case.kind}: {came} instead of {case.texts}, {case.error}: {error}")
+            self.wrong.append(
+                f"case {number}, {case.kind}: {came} instead of {case.texts}, {case.error}: {error}"
+            )
         self.outcomes[case.kind] += 1
 
     def run(self, server, numbers):
@@ -176,7 +206,9 @@ class Soak:
                         return
                     try:
                         # One in two over a session that all threads share.
-                        self.run_one(dataclasses.replace(base, session=session if number % 2 else None), number)
+                        self.run_one(
+                            dataclasses.replace(base, session=session if number % 2 else None), number
+                        )
                     except BaseException as error:
                         self.wrong.append(f"case {number}: {error!r}")
 
@@ -207,7 +239,12 @@ def held():
             resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         files = resident = None
-    return {"files": files, "threads": threading.active_count(), "objects": len(gc.get_objects()), "resident": resident}
+    return {
+        "files": files,
+        "threads": threading.active_count(),
+        "objects": len(gc.get_objects()),
+        "resident": resident,
+    }
 
 
 def main():
@@ -241,7 +278,11 @@ def main():
     problems += ["objects"] if after["objects"] > before["objects"] + 500 else []
     if before["resident"] is not None and after["resident"] > before["resident"] + MOST_GROWTH:
         problems.append("memory")
-    print(f"{len(problems)} problems" if problems else "every stream ended as it was made to, and nothing was left")
+    print(
+        f"{len(problems)} problems"
+        if problems
+        else "every stream ended as it was made to, and nothing was left"
+    )
     return 1 if problems else 0
 
 

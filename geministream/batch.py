@@ -243,11 +243,11 @@ class _Batch:
         self._taken = 0
         self._more = True  # whether to ask `requests` for another
         self._failure: Optional[Exception] = None  # why not, where it is not its end
-        self._running: Dict["Future[_Outcome]", _Prompt] = {}
+        self._running: Dict[Future[_Outcome], _Prompt] = {}
         self._waiting: List[Tuple[float, int, _Prompt]] = []  # a heap: from when on, index
         self._finished: Deque[BatchResult] = deque()
         # What the executor's threads put: futures that are done, and when; None only wakes.
-        self._done: "queue.SimpleQueue[Optional[Tuple[Future[_Outcome], float]]]" = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Optional[Tuple[Future[_Outcome], float]]] = queue.SimpleQueue()
         self._stop = _Stop(self._done)
         self._shared = _Shared(endpoint, self._stop)
 
@@ -426,7 +426,10 @@ class _Batch:
             return
         log.debug(
             "prompt %d failed with %s %s, its next attempt follows in %.2f s",
-            prompt.task.index, type(outcome.reason).__name__, getattr(outcome.reason, "code", ""), delay,
+            prompt.task.index,
+            type(outcome.reason).__name__,
+            getattr(outcome.reason, "code", ""),
+            delay,
         )
         # From the last token on; without one, from the start.
         prompt.task.token = outcome.token

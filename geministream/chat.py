@@ -279,7 +279,9 @@ class _Turn:
         """The stream of the next round."""
         return self._ask(self._model, self._before + self._exchange, **more)
 
-    def run(self, chunks: Iterator[GenerateContentResponse], deadline: Optional[float], cancel: Any) -> Chunks:
+    def run(
+        self, chunks: Iterator[GenerateContentResponse], deadline: Optional[float], cancel: Any
+    ) -> Chunks:
         """The chunks of all rounds, the first round's given; at their end the turn is recorded."""
         ends = None if deadline is None else time.monotonic() + deadline
         rounds = 0
@@ -313,9 +315,7 @@ class _Turn:
             raise
         self._chat.history.extend(self._exchange)
 
-    def _round(
-        self, chunks: Any
-    ) -> Generator[GenerateContentResponse, None, GenerateContentResponse]:
+    def _round(self, chunks: Any) -> Generator[GenerateContentResponse, None, GenerateContentResponse]:
         """The chunks of one round; returns them merged."""
         self._merger = Merger()
         number = 1

@@ -125,7 +125,9 @@ def run_stream(args: argparse.Namespace) -> int:
     texts = [" ".join(args.prompt), piped_text(sys.stdin)]
     prompt = "\n\n".join(text for text in texts if text.strip())
     if not prompt and not args.file:
-        raise ConfigurationError("there is nothing to ask: give a prompt, pipe one in, or give a file with -f")
+        raise ConfigurationError(
+            "there is nothing to ask: give a prompt, pipe one in, or give a file with -f"
+        )
     config = generation_config(args)
     media = media_directory(args)
     with open_endpoint(args) as endpoint:
@@ -249,10 +251,7 @@ def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
         ),
     ):
         command = commands.add_parser(
-            name,
-            help=help,
-            description=description,
-            epilog=None if name == "serve" else _EPILOG,
+            name, help=help, description=description, epilog=None if name == "serve" else _EPILOG
         )
         command.set_defaults(run=run)
         add_arguments(command)
@@ -280,7 +279,9 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mime-type", metavar="TYPE", help="of files whose names do not tell it")
     parser.add_argument(
-        "--upload", action="store_true", help="upload the files, also those that are small enough to send along"
+        "--upload",
+        action="store_true",
+        help="upload the files, also those that are small enough to send along",
     )
     parser.add_argument("--json", action="store_true", help="print each chunk as one line of JSON")
     parser.add_argument(
@@ -351,7 +352,10 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose rules it enforces: google, chainhub, bifrost, vertex or gateway (default: %(default)s)",
     )
     parser.add_argument(
-        "--api-key", metavar="KEY", default="local-key", help="the key that it asks for (default: %(default)s)"
+        "--api-key",
+        metavar="KEY",
+        default="local-key",
+        help="the key that it asks for (default: %(default)s)",
     )
     parser.add_argument(
         "--piece-delay",
@@ -377,7 +381,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask for the model's thoughts; they are dimmed, or on stderr where stdout is no terminal",
     )
     group.add_argument(
-        "--deadline", type=float, metavar="SECONDS", help="the longest that one answer may take, retries included"
+        "--deadline",
+        type=float,
+        metavar="SECONDS",
+        help="the longest that one answer may take, retries included",
     )
 
 

@@ -185,7 +185,9 @@ def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[
     """
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         if retry_failed:
-            raise ConfigurationError("--retry-failed needs an output that can be read, which is a regular file")
+            raise ConfigurationError(
+                "--retry-failed needs an output that can be read, which is a regular file"
+            )
         with _opened(path, "wb") as output:
             _check_differs(output, prompts)
             yield output, _Done()

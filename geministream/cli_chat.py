@@ -321,8 +321,10 @@ def _is_content(value: Any) -> bool:
         return False
     content = Content.from_dict(value)
     parts = [] if content.parts is None else content.parts
-    return isinstance(content.role, (str, type(None))) and isinstance(parts, list) and all(
-        isinstance(part, Part) and isinstance(part.text, (str, type(None))) for part in parts
+    return (
+        isinstance(content.role, (str, type(None)))
+        and isinstance(parts, list)
+        and all(isinstance(part, Part) and isinstance(part.text, (str, type(None))) for part in parts)
     )
 
 

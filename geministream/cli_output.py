@@ -167,9 +167,7 @@ def in_options(error: BaseException) -> str:
 # An answer -------------------------------------------------------------------
 
 
-def show_answer(
-    answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False
-) -> int:
+def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False) -> int:
     """Print an answer as it arrives, then what there is to say about it, and return the exit status.
 
     :param usage: also tell the tokens, where the answer counts them.

@@ -13,14 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, TextIO, Union
 from .cli_output import is_terminal, note, reason_of
 from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
 from .errors import ConfigurationError
-from .parts import (
-    LARGEST_INLINE,
-    LARGEST_PDF,
-    check_file,
-    guess_mime_type,
-    part_from_path,
-    part_from_uri,
-)
+from .parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, part_from_path, part_from_uri
 from .types import Blob, File, Part
 
 # Seconds between two pieces of the embedded server: a person sees it stream.
@@ -62,7 +55,9 @@ def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
     from .testing import LocalServer
 
     note("offline: the answers come from an embedded test server, which is no model")
-    with LocalServer(piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0) as server, requests.Session() as session:
+    with LocalServer(
+        piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0
+    ) as server, requests.Session() as session:
         session.trust_env = False  # a proxy of the environment would be another machine
         session.mount("http://", HTTPAdapter(pool_maxsize=256))  # a batch shares it
         yield replace(server.endpoint, session=session)

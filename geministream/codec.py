@@ -121,9 +121,7 @@ def _set_fields(message: Any) -> Dict[str, Any]:
     """The fields that are set, in the order of the dataclass; an empty extra is not."""
     values = message.__dict__
     names = (field.name for field in fields(message))
-    return {
-        n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])
-    }
+    return {n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])}
 
 
 _LONGEST_COLLECTION = 2000  # characters, after which no further item is shown
@@ -360,9 +358,7 @@ def from_request(cls: Type[M], value: Union[M, Mapping[str, Any]], what: str) ->
     :raises ConfigurationError: for any other value, or a field given in both spellings.
     """
     if not isinstance(value, (cls, AnyMapping)):
-        raise ConfigurationError(
-            f"{what} takes a {cls.__name__} or a mapping, not {shorten(value)}"
-        )
+        raise ConfigurationError(f"{what} takes a {cls.__name__} or a mapping, not {shorten(value)}")
     message: M = _understand(cls, value)
     return message
 

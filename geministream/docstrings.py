@@ -15,10 +15,7 @@ import inspect
 import re
 from typing import Dict, List, Optional, Tuple
 
-_TITLES = (
-    "Args|Arguments|Params|Parameters|Keyword Args|Keyword Arguments|Other Parameters|"
-    "Attributes|Fields"
-)
+_TITLES = "Args|Arguments|Params|Parameters|Keyword Args|Keyword Arguments|Other Parameters|Attributes|Fields"
 _google_title = re.compile(rf"({_TITLES}):\s*$")
 # The type may hold brackets of its own, one level deep: "(Optional[int], optional)".
 _google_item = re.compile(r"\*{0,2}(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:(?:\s+(.*)|$)")

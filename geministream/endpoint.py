@@ -366,8 +366,9 @@ def _checked_secret(given: Any) -> str:
     secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(
-            "the API key or token is empty" if not secret else
-            "the API key or token holds white space or characters that are not ASCII"
+            "the API key or token is empty"
+            if not secret
+            else "the API key or token holds white space or characters that are not ASCII"
         )
     return secret
 

@@ -255,9 +255,7 @@ _HTTP_CODES = {
 }
 
 
-def api_error(
-    error: Any, *, http_status: int, headers: Optional[Mapping[str, str]] = None
-) -> APIError:
+def api_error(error: Any, *, http_status: int, headers: Optional[Mapping[str, str]] = None) -> APIError:
     """Make the exception for the value of an ``"error"`` member, whatever its shape.
 
     :param error: the JSON value: Google's mapping, a gateway's variation of it, or a text.
@@ -329,7 +327,9 @@ def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(200):
         level = [
-            item for each in level if isinstance(each, (dict, list))
+            item
+            for each in level
+            if isinstance(each, (dict, list))
             for item in (each.values() if isinstance(each, dict) else each)
         ]
         if not level:

@@ -36,8 +36,8 @@ from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tupl
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from .body import PIECE
-from .codec import shorten
 from .cancel import Cancel
+from .codec import shorten
 from .endpoint import MOST_SECONDS, Endpoint, resolve
 from .errors import (
     APIError,
@@ -390,7 +390,8 @@ class _Job:
         mime_type = mime_type or (told and guess_mime_type(told))
         if not mime_type:
             raise ConfigurationError(
-                f"the name {told!r} does not tell the MIME type; give mime_type=" if told
+                f"the name {told!r} does not tell the MIME type; give mime_type="
+                if told
                 else "the source has no name that tells its MIME type; give mime_type="
             )
         if not isinstance(mime_type, str) or not re.fullmatch(r"[!-~]+/[!-~][ -~]*", mime_type):
@@ -728,7 +729,9 @@ def _command(
     if status == "final" or (not status and "file" in answer):
         return None, _file_in(answer)
     if status not in ("active", ""):
-        raise StreamDecodeError(f"the server says that the upload is {shorten(status)}; upload the file again")
+        raise StreamDecodeError(
+            f"the server says that the upload is {shorten(status)}; upload the file again"
+        )
     received = reply.header("X-Goog-Upload-Size-Received").strip()
     if received and not re.fullmatch(r"[0-9]{1,18}", received):
         raise _impossible(received)

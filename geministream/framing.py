@@ -332,12 +332,7 @@ _NEXT = "after a comma"
 _AFTER = "after an element"
 
 # (state, character) to the next state; every other character begins a value.
-_STEPS = {
-    (_OUTSIDE, "["): _FIRST,
-    (_FIRST, "]"): _OUTSIDE,
-    (_AFTER, ","): _NEXT,
-    (_AFTER, "]"): _OUTSIDE,
-}
+_STEPS = {(_OUTSIDE, "["): _FIRST, (_FIRST, "]"): _OUTSIDE, (_AFTER, ","): _NEXT, (_AFTER, "]"): _OUTSIDE}
 # The state in which a value begins to the one behind it; in no other can one begin.
 _VALUES = {_OUTSIDE: _OUTSIDE, _FIRST: _AFTER, _NEXT: _AFTER}
 
@@ -392,9 +387,7 @@ class JSONValues:
                 continue
             state_behind = self._values.get(self._state)
             if state_behind is None or (self._state is _OUTSIDE and text[pos] != "{"):
-                raise StreamDecodeError(
-                    f"bad JSON: {text[pos : pos + 40]!r} stands {self._state}"
-                )
+                raise StreamDecodeError(f"bad JSON: {text[pos : pos + 40]!r} stands {self._state}")
             try:
                 value, end = _raw_decode(text, pos)
             except (ValueError, RecursionError):

@@ -18,7 +18,15 @@ from .codec import from_request, shorten
 from .docstrings import read_docstring
 from .errors import ConfigurationError
 from .schema import (
-    Annotations, Mismatch, Property, Record, in_words, names_at, schema_of, to_json, with_default,
+    Annotations,
+    Mismatch,
+    Property,
+    Record,
+    in_words,
+    names_at,
+    schema_of,
+    to_json,
+    with_default,
 )
 from .types import FunctionDeclaration, Tool
 
@@ -79,7 +87,9 @@ class Function:
             )
         # What a wrapper wraps may well be asynchronous: the wrapper runs it.
         if any(map(_is_asynchronous, (called, getattr(type(called), "__call__", None)))):
-            raise ConfigurationError(f"{name}() is asynchronous; functions for a model are called, not awaited")
+            raise ConfigurationError(
+                f"{name}() is asynchronous; functions for a model are called, not awaited"
+            )
         text, descriptions = read_docstring(bare.__doc__)
         self._function = function
         self._parameters = _parameters(function, bare, name, descriptions)
@@ -115,7 +125,10 @@ class Function:
             at = traceback.extract_tb(error.__traceback__)[-1]
             log.debug(
                 "the function %s raised %s at %s:%s",
-                self.declaration.name, type(error).__name__, at.filename, at.lineno,
+                self.declaration.name,
+                type(error).__name__,
+                at.filename,
+                at.lineno,
             )
             return failure(in_words(error))
         try:

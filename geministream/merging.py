@@ -324,7 +324,7 @@ class _OpenCall:
             self._unfinished[path][1].append(given["string_value"])
         else:
             self.finish()  # or what has come of a string would be put over this
-            (name, value), = given.items()
+            ((name, value),) = given.items()
             if not _put(self._call.args, steps, None if name == "null_value" else value):
                 return False
         if continues:

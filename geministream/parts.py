@@ -171,8 +171,7 @@ def to_part(value: Any) -> Part:
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise ConfigurationError("bytes need a MIME type: use part_from_bytes(data, mime_type)")
     raise ConfigurationError(
-        "contents are made of texts, paths, Parts, Files, Contents and mappings, "
-        f"not of {shorten(value)}"
+        f"contents are made of texts, paths, Parts, Files, Contents and mappings, not of {shorten(value)}"
     )
 
 

@@ -44,9 +44,7 @@ class RequestBody:
     ) -> None:
         self._media: List[bytes] = []
         self._mark = os.urandom(16).hex()  # with a number behind it, stands for them in the fields
-        fields: Dict[str, Any] = {
-            "contents": [self._content(content) for content in to_contents(contents)]
-        }
+        fields: Dict[str, Any] = {"contents": [self._content(content) for content in to_contents(contents)]}
         if system_instruction is not None:
             fields["systemInstruction"] = self._content(to_instruction(system_instruction))
         if generation_config is not None:

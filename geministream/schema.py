@@ -519,7 +519,9 @@ class Annotations:
                 record.properties[each.name] = Property(kind, not has_default, description)
         for name, parameter in inspect.signature(cls).parameters.items():
             if name not in record.properties and parameter.default is parameter.empty:
-                raise ConfigurationError(f"{cls.__name__} cannot be made of its fields: it wants {name!r} too")
+                raise ConfigurationError(
+                    f"{cls.__name__} cannot be made of its fields: it wants {name!r} too"
+                )
         return record
 
     def _typed_dict(self, cls: Any) -> Record:
@@ -748,4 +750,4 @@ def _shown(value: Any) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."

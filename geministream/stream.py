@@ -105,7 +105,9 @@ def stream_generate(
     if alt not in ("sse", "json"):
         raise ConfigurationError(f"alt= is 'sse' or 'json', not {alt!r}")
     if deadline is not None and (
-        isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 < deadline <= MOST_SECONDS
+        isinstance(deadline, bool)
+        or not isinstance(deadline, (int, float))
+        or not 0 < deadline <= MOST_SECONDS
     ):
         raise ConfigurationError(f"deadline= is seconds above 0, not {deadline!r}")
     if cancel is not None and not isinstance(cancel, Cancel):
@@ -396,7 +398,9 @@ def _final(call: Call, error: GeministreamError, token: Optional[str]) -> Gemini
     """The error that ends the stream; where there is a token to go on from, it has it."""
     if token is None:
         return error
-    if isinstance(error, IncompleteStreamError) or (isinstance(error, StreamTimeoutError) and call.patience.expired):
+    if isinstance(error, IncompleteStreamError) or (
+        isinstance(error, StreamTimeoutError) and call.patience.expired
+    ):
         error.continuation_token = token
         return error
     if isinstance(error, StreamTimeoutError) or is_retryable(error, Retry.statuses):

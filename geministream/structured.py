@@ -122,7 +122,9 @@ def _items(chunks: Chunks, kind: Kind, key: Optional[str]) -> Iterator[Any]:
                 try:
                     item = kind.read(value, f"{path}[{count}]")
                 except Mismatch as problem:
-                    raise StreamDecodeError(f"{problem}; the element is {_shown(json.dumps(value))}") from problem
+                    raise StreamDecodeError(
+                        f"{problem}; the element is {_shown(json.dumps(value))}"
+                    ) from problem
                 except RecursionError:
                     raise StreamDecodeError(f"{path}[{count}] is nested too deeply to be read") from None
                 yield item

@@ -500,9 +500,7 @@ class Blob(Message):
         :raises OSError: where the file cannot be written.
         """
         if not isinstance(self.data, (bytes, bytearray)):
-            raise ConfigurationError(
-                f"this Blob has no bytes to save, its data is {shorten(self.data)}"
-            )
+            raise ConfigurationError(f"this Blob has no bytes to save, its data is {shorten(self.data)}")
         target = Path(path)
         target.write_bytes(self.data)
         return target

@@ -57,7 +57,21 @@ INTERIM = [
 ]
 NOISE = [b": ping\r\n\r\n", b":\n\n", b"id: 7\n", b"retry: 10\r\n", b"\r\n", b"event: message\n", b": a\r\r"]
 FILLING = [
-    "", "", " ", "x", "a b", '"', "\\", "{[", "]}", "\n", "é", "\u2028", "\U0001f600", "data: ", "\r\n\r\n",
+    "",
+    "",
+    " ",
+    "x",
+    "a b",
+    '"',
+    "\\",
+    "{[",
+    "]}",
+    "\n",
+    "é",
+    "\u2028",
+    "\U0001f600",
+    "data: ",
+    "\r\n\r\n",
     "w" * 40,
 ]
 SWAPPED = b'data: {"candidates": [{"content": {"parts": [{"text": "swapped"}]}, "finishReason": "STOP"}]}\n\n'
@@ -780,7 +794,10 @@ class Bench:
         self.server = Server().__enter__()
         self.session = WaitingSession(self.server)
         self._endpoint = Endpoint(
-            self.server.url, auth=(), session=self.session, timeout=SECONDS,
+            self.server.url,
+            auth=(),
+            session=self.session,
+            timeout=SECONDS,
             retry=Retry(attempts=ATTEMPTS, initial_delay=0),
         )
         return self
@@ -810,11 +827,16 @@ class Bench:
         endpoint = dataclasses.replace(self._endpoint, max_event_bytes=case.limit)
         try:
             for chunk in stream_generate(
-                "m", f"case {case.number}", alt=case.alt, endpoint=endpoint,
-                deadline=SECONDS, continuation_token=case.token,
+                "m",
+                f"case {case.number}",
+                alt=case.alt,
+                endpoint=endpoint,
+                deadline=SECONDS,
+                continuation_token=case.token,
             ):
-                chunks.append([
-                    (each.index or 0, text_of(each), each.finish_reason) for each in chunk.candidates or ()])
+                chunks.append(
+                    [(each.index or 0, text_of(each), each.finish_reason) for each in chunk.candidates or ()]
+                )
         except Exception as caught:  # whatever is outside the tree is a failure of its own
             error = caught
         tokens = list(self.server.tokens)
@@ -935,7 +957,8 @@ def main():
 
     report = partial(print, flush=True)
     bench, failures = run(
-        options.seed, options.count, options.start, report=report, most=options.show, progress=progress)
+        options.seed, options.count, options.start, report=report, most=options.show, progress=progress
+    )
     faulthandler.cancel_dump_traceback_later()
     seconds = time.monotonic() - began
     sys.stderr.write("\n")

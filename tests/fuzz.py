@@ -45,12 +45,30 @@ RICH = {
                     {"text": "", "thoughtSignature": "c2ln"},
                     {"inlineData": {"mimeType": "image/png", "data": "aGVsbG8="}},
                     {"fileData": {"fileUri": "gs://x", "mimeType": "a/b"}},
-                    {"functionCall": {"name": "f", "id": "1", "args": {"a": [1, {"b": None}]}}, "thoughtSignature": "c2ln"},
-                    {"functionCall": {"name": "g", "willContinue": True, "partialArgs": [
-                        {"jsonPath": "$.a[0]['b']", "stringValue": "x", "willContinue": True}]}},
-                    {"functionCall": {"willContinue": True, "partialArgs": [
-                        {"jsonPath": "$.a[0]['b']", "stringValue": "y"}, {"jsonPath": "$.n", "numberValue": 1.5},
-                        {"jsonPath": "$.z", "nullValue": "NULL_VALUE"}, {"jsonPath": "$.t", "boolValue": True}]}},
+                    {
+                        "functionCall": {"name": "f", "id": "1", "args": {"a": [1, {"b": None}]}},
+                        "thoughtSignature": "c2ln",
+                    },
+                    {
+                        "functionCall": {
+                            "name": "g",
+                            "willContinue": True,
+                            "partialArgs": [
+                                {"jsonPath": "$.a[0]['b']", "stringValue": "x", "willContinue": True}
+                            ],
+                        }
+                    },
+                    {
+                        "functionCall": {
+                            "willContinue": True,
+                            "partialArgs": [
+                                {"jsonPath": "$.a[0]['b']", "stringValue": "y"},
+                                {"jsonPath": "$.n", "numberValue": 1.5},
+                                {"jsonPath": "$.z", "nullValue": "NULL_VALUE"},
+                                {"jsonPath": "$.t", "boolValue": True},
+                            ],
+                        }
+                    },
                     {"functionCall": {}},
                     {"functionResponse": {"name": "f", "response": {"r": 1}}},
                     {"executableCode": {"language": "PYTHON", "code": "1"}},
@@ -62,7 +80,10 @@ RICH = {
             "continuationToken": "t",
             "safetyRatings": [{"category": "C", "probability": "LOW", "blocked": False}],
             "citationMetadata": {"citationSources": [{"startIndex": 1, "endIndex": 2, "uri": "u"}]},
-            "groundingMetadata": {"groundingChunks": [{"web": {"uri": "u", "title": "t"}}], "webSearchQueries": ["q"]},
+            "groundingMetadata": {
+                "groundingChunks": [{"web": {"uri": "u", "title": "t"}}],
+                "webSearchQueries": ["q"],
+            },
             "logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -0.5}]},
         },
         {"index": 1, "content": {"parts": [{"text": "other"}]}},
@@ -74,18 +95,104 @@ RICH = {
 }
 
 TOKENS = [
-    b"data:", b"data: ", b"event:", b"event: error\n", b"id: 1\n", b":", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\n\n", b"[DONE]",
-    b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'\\"', b"\\u00", b"\\ud83d", b"null", b"true", b"1", b"-1e5", b"1e999", b"NaN",
-    b'{"error":', b'"error"', b'{"candidates": [', b'{"a":1}', b"\xef\xbb\xbf", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xff",
-    b"\x00", b" ", b"\t", b"\xe2\x80\xa8", b"<html>", b"9" * 30, b"[" * 50, b'{"a":' * 50, b"0\r\n\r\n", b"5\r\n", b"\x1f\x8b\x08",
-    b"event: error\ndata: ", b"\nevent: error\n\n", b'data: {"a": [1\n\n', b"[" * 190, b'{"":' * 190, b"]" * 190, b"}" * 190,
-    b": " + b"x" * 90, b"9" * 5000, b"tru", b"-", b"1e", b"data: [DO",
+    b"data:",
+    b"data: ",
+    b"event:",
+    b"event: error\n",
+    b"id: 1\n",
+    b":",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n\n",
+    b"[DONE]",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b'"',
+    b"\\",
+    b'\\"',
+    b"\\u00",
+    b"\\ud83d",
+    b"null",
+    b"true",
+    b"1",
+    b"-1e5",
+    b"1e999",
+    b"NaN",
+    b'{"error":',
+    b'"error"',
+    b'{"candidates": [',
+    b'{"a":1}',
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"\xa9",
+    b"\xf0\x9f\x98\x80",
+    b"\xff",
+    b"\x00",
+    b" ",
+    b"\t",
+    b"\xe2\x80\xa8",
+    b"<html>",
+    b"9" * 30,
+    b"[" * 50,
+    b'{"a":' * 50,
+    b"0\r\n\r\n",
+    b"5\r\n",
+    b"\x1f\x8b\x08",
+    b"event: error\ndata: ",
+    b"\nevent: error\n\n",
+    b'data: {"a": [1\n\n',
+    b"[" * 190,
+    b'{"":' * 190,
+    b"]" * 190,
+    b"}" * 190,
+    b": " + b"x" * 90,
+    b"9" * 5000,
+    b"tru",
+    b"-",
+    b"1e",
+    b"data: [DO",
 ]
 LIMITS = [20, 60, 100, 300, 1000, 256 * 2**20, 256 * 2**20, 256 * 2**20]
 VALUES = [
-    None, True, False, 0, -1, 1, 2**70, 1.5, float("nan"), "", "x", "a" * 300, "\ud800", "$.a[99999999999999999999]", "$['", "$" + ".a" * 50,
-    "$.a" + "[7]" * 5, "1024", "====", "aGVsbG8", "CONTINUATION", [], {}, [None], [[]], {"a": None}, {"error": 1}, [{}], {"text": 1},
-    [{"text": "x"}], {"parts": 7}, 10**30, "9" * 5000,
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**70,
+    1.5,
+    float("nan"),
+    "",
+    "x",
+    "a" * 300,
+    "\ud800",
+    "$.a[99999999999999999999]",
+    "$['",
+    "$" + ".a" * 50,
+    "$.a" + "[7]" * 5,
+    "1024",
+    "====",
+    "aGVsbG8",
+    "CONTINUATION",
+    [],
+    {},
+    [None],
+    [[]],
+    {"a": None},
+    {"error": 1},
+    [{}],
+    {"text": 1},
+    [{"text": "x"}],
+    {"parts": 7},
+    10**30,
+    "9" * 5000,
 ]
 VALID = [body for _, body, _, _ in STREAMS if 0 < len(body) < 3000]
 
@@ -121,7 +228,9 @@ def mutated_value(pick, value):
         nodes = []  # (container, key)
 
         def collect_nodes(node):
-            items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            items = (
+                node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            )
             for key, below in list(items):
                 nodes.append((node, key))
                 collect_nodes(below)
@@ -152,9 +261,16 @@ def dumps(value):
 
 # The data of an error event, and what it says.
 ERRORS = [
-    (b'{"code": 503}', {"code": 503}), (b'{"error": {"code": 503}}', {"code": 503}), (b'[{"error": "no"}]', "no"),
-    (b'{"message": "no"}', {"message": "no"}), (b"500 no", "500 no"), (b"null and void", "null and void"), (b"7", 7),
-    (b"{}", "an error event that says nothing"), (b'{"error": {"code', '{"error": {"code'), (b"[{1}]", "[{1}]"),
+    (b'{"code": 503}', {"code": 503}),
+    (b'{"error": {"code": 503}}', {"code": 503}),
+    (b'[{"error": "no"}]', "no"),
+    (b'{"message": "no"}', {"message": "no"}),
+    (b"500 no", "500 no"),
+    (b"null and void", "null and void"),
+    (b"7", 7),
+    (b"{}", "an error event that says nothing"),
+    (b'{"error": {"code', '{"error": {"code'),
+    (b"[{1}]", "[{1}]"),
     (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)),
 ]
 
@@ -177,12 +293,20 @@ def make_events(pick):
         elif how == 2:
             depth = pick.choice((DEEPEST - 1, DEEPEST, DEEPEST + 1, 1500))
             left = depth - 2
-            data = b'{"candidates": [' + pick.choice((b'{"":' * left + b"1" + b"}" * left, b"[" * left + b"]" * left)) + b"]}"
+            data = (
+                b'{"candidates": ['
+                + pick.choice((b'{"":' * left + b"1" + b"}" * left, b"[" * left + b"]" * left))
+                + b"]}"
+            )
             made = [json.loads(data)] if depth <= DEEPEST else None
         elif how == 3:
             data = pick.choice((b"[DONE]", b"", b"  "))
         else:
-            made = [chunk("x" * pick.choice((1, 50, 500))) if how < 7 else pick.choice(({"usageMetadata": {}}, {}, {"error": QUOTA}))]
+            made = [
+                chunk("x" * pick.choice((1, 50, 500)))
+                if how < 7
+                else pick.choice(({"usageMetadata": {}}, {}, {"error": QUOTA}))
+            ]
             data = dumps(made[0])
         lines = [b"data:" + pick.choice((b"", b" ")) + data]
         if made and how > 3 and pick.randrange(4) == 0:
@@ -220,9 +344,9 @@ def make_body(pick):
         return "body", mutated_bytes(pick, body) if pick.randrange(4) == 0 else body
     if how <= 17:
         body = pick.choice(VALID)
-        chunked = b"".join(
-            b"%x\r\n%b\r\n" % (len(piece), piece)
-            for piece in in_pieces(pick, body)) + b"0\r\n\r\n"
+        chunked = (
+            b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in in_pieces(pick, body)) + b"0\r\n\r\n"
+        )
         return "chunked", mutated_bytes(pick, chunked)
     body = pick.choice(VALID)
     packed = gzip.compress(body, mtime=0) if how == 18 else zlib.compress(body)
@@ -341,7 +465,9 @@ def run_case(seed, number):
         stream = iter(pieces)
         assert read_all(dechunk(lambda size: next(stream, b""))) == first, "the split matters"
     else:
-        assert read_all(inflate(iter(pieces))) == read_all(inflate(iter([body] if body else []))), "the split matters"
+        assert read_all(inflate(iter(pieces))) == read_all(inflate(iter([body] if body else []))), (
+            "the split matters"
+        )
     return kind, body, pieces
 
 
@@ -369,8 +495,10 @@ def main():
     options = parser.parse_args()
     began = time.monotonic()
     longest = run(options.seed, options.count, options.start)
-    print(f"{options.count - options.start} cases of seed {options.seed} passed in {time.monotonic() - began:.1f} s; "
-          f"the longest took {longest * 1000:.1f} ms of CPU")
+    print(
+        f"{options.count - options.start} cases of seed {options.seed} passed in {time.monotonic() - began:.1f} s; "
+        f"the longest took {longest * 1000:.1f} ms of CPU"
+    )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def chunk(text):
 
 def endings(server, session):
     base = dataclasses.replace(
-        server.endpoint, session=session, timeout=(5, 0.5), retry=Retry(attempts=2, initial_delay=0.001))
+        server.endpoint, session=session, timeout=(5, 0.5), retry=Retry(attempts=2, initial_delay=0.001)
+    )
 
     def run(answer, **options):
         server.queue(*answer if isinstance(answer, list) else [answer])

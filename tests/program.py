@@ -35,7 +35,11 @@ def environment(**more):
     """An environment with a key and nothing else of the developer's that would matter."""
     ours = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "NO_COLOR")
     python = ("PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS")
-    env = {name: value for name, value in os.environ.items() if name not in ours + python and "proxy" not in name.lower()}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours + python and "proxy" not in name.lower()
+    }
     env["PYTHONPATH"] = str(Path(geministream.__file__).parent.parent)
     env["GEMINI_API_KEY"] = KEY
     env.update(more)
@@ -104,12 +108,7 @@ def started(*args, server=None, env=None, **pipes):
         process = subprocess.Popen(
             command(*args, server=server),
             env=environment(**(env or {})),
-            **{
-                "stdin": subprocess.DEVNULL,
-                "stdout": subprocess.PIPE,
-                "stderr": subprocess.PIPE,
-                **pipes,
-            },
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes},
         )
     watchdog = threading.Timer(TIMEOUT, process.kill)
     watchdog.start()

@@ -115,7 +115,9 @@ class Proxy:
         if self._user is not None:
             wanted = "proxy-authorization: basic " + base64.b64encode(self._user.encode()).decode()
         if wanted and not any(line.lower() == wanted.lower() for line in lines):
-            client.sendall(b'HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm="p"\r\nContent-Length: 0\r\n\r\n')
+            client.sendall(
+                b'HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm="p"\r\nContent-Length: 0\r\n\r\n'
+            )
             return None
         if self._refuse:
             client.sendall(f"HTTP/1.1 {self._refuse}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -190,13 +192,40 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 """)
         for name in ("authority", "others"):
-            self._openssl("req", "-x509", *self._key(name), "-extensions", "authority", "-days", "2",
-                          "-subj", f"/CN=geministream {name}", "-out", f"{name}.pem")
+            self._openssl(
+                "req",
+                "-x509",
+                *self._key(name),
+                "-extensions",
+                "authority",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN=geministream {name}",
+                "-out",
+                f"{name}.pem",
+            )
         for name in ("server", "client"):
             self._openssl("req", *self._key(name), "-subj", f"/CN=geministream {name}", "-out", f"{name}.csr")
-            self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "authority.pem", "-CAkey", "authority.key",
-                          "-CAcreateserial", "-days", "2", "-extfile", "openssl.cnf", "-extensions", name,
-                          "-out", f"{name}.pem")
+            self._openssl(
+                "x509",
+                "-req",
+                "-in",
+                f"{name}.csr",
+                "-CA",
+                "authority.pem",
+                "-CAkey",
+                "authority.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                "openssl.cnf",
+                "-extensions",
+                name,
+                "-out",
+                f"{name}.pem",
+            )
         self.authority = str(directory / "authority.pem")
         self.others = str(directory / "others.pem")
         self.client = (str(directory / "client.pem"), str(directory / "client.key"))
@@ -212,11 +241,25 @@ authorityKeyIdentifier = keyid
 
     @staticmethod
     def _key(name):
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
-                "-config", "openssl.cnf"]
+        return [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-config",
+            "openssl.cnf",
+        ]
 
     def _openssl(self, *arguments):
         done = subprocess.run(
-            ["openssl", *arguments], cwd=str(self._directory), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+            ["openssl", *arguments],
+            cwd=str(self._directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout

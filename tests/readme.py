@@ -17,7 +17,9 @@ def code(name):
     """The code of an example, ready to be run."""
     match = re.search(
         rf"^\.\. example: {re.escape(name)}\n\n\.\. code-block:: python\n\n((?:    .*\n|\n)+)",
-        README.read_text("utf-8"), re.MULTILINE)
+        README.read_text("utf-8"),
+        re.MULTILINE,
+    )
     assert match, f"README.rst has no example {name!r}"
     return textwrap.dedent(match.group(1))
 

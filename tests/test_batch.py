@@ -133,11 +133,20 @@ def test_a_mapping_has_fields_of_a_request(server):
         "a b c d",
         {"contents": "x", "extra_body": {"labels": {"team": "a"}}},
     ]
-    results = by_index(generate_many(
-        given, model=MODEL, generation_config=GenerationConfig(max_output_tokens=5), endpoint=server.endpoint
-    ))
+    results = by_index(
+        generate_many(
+            given,
+            model=MODEL,
+            generation_config=GenerationConfig(max_output_tokens=5),
+            endpoint=server.endpoint,
+        )
+    )
     assert [result.text for result in results] == [
-        "You said: a ", "System instruction: Be brief.\n", "You said: a b c ", "You said: a b c ", "You said: x"
+        "You said: a ",
+        "System instruction: Be brief.\n",
+        "You said: a b c ",
+        "You said: a b c ",
+        "You said: x",
     ]
     assert Counter(recorded.model for recorded in server.requests) == {"other": 1, MODEL: 4}
     assert any(recorded.json.get("labels") == {"team": "a"} for recorded in server.requests)
@@ -164,7 +173,10 @@ def test_a_bad_request_is_a_result_and_costs_nothing(server):
         "also good",
     ]
     results = by_index(generate_many(given, model=MODEL, endpoint=server.endpoint, max_workers=2))
-    assert [result.text for result in results if result.error is None] == ["You said: good", "You said: also good"]
+    assert [result.text for result in results if result.error is None] == [
+        "You said: good",
+        "You said: also good",
+    ]
     for result in results[1:-1]:
         assert result.response is None and result.attempts == 0 and result.text == ""
         if result.index != 10:
@@ -198,23 +210,26 @@ def test_in_the_order_of_completion(server):
     assert [result.index for result in results] == [0]
 
 
-@pytest.mark.parametrize("arguments", [
-    {"requests": "one prompt"},
-    {"requests": {"contents": "one request"}},
-    {"requests": 5},
-    {"requests": b"bytes"},
-    {"max_workers": 0},
-    {"max_workers": True},
-    {"max_workers": 2.5},
-    {"executor": 4},
-    {"alt": "xml"},
-    {"deadline": 0},
-    {"cancel": "now"},
-    {"generation_config": "warm"},
-    {"tools": 7},
-    {"model": "a b"},
-    {"endpoint": "ftp://x"},
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"requests": "one prompt"},
+        {"requests": {"contents": "one request"}},
+        {"requests": 5},
+        {"requests": b"bytes"},
+        {"max_workers": 0},
+        {"max_workers": True},
+        {"max_workers": 2.5},
+        {"executor": 4},
+        {"alt": "xml"},
+        {"deadline": 0},
+        {"cancel": "now"},
+        {"generation_config": "warm"},
+        {"tools": 7},
+        {"model": "a b"},
+        {"endpoint": "ftp://x"},
+    ],
+)
 def test_bad_arguments_are_refused_at_the_call(arguments):
     given = {"requests": ["x"], "model": MODEL, "endpoint": Endpoint(auth=()), **arguments}
     with pytest.raises(ConfigurationError):
@@ -227,7 +242,9 @@ def test_a_missing_key_is_told_at_the_call():
 
 
 def test_a_result_can_be_pickled_and_does_not_show_the_request():
-    result = BatchResult(3, None, RateLimitError("slow", code=429, retry_after=2.0), 4, 1.5, {"contents": "private"})
+    result = BatchResult(
+        3, None, RateLimitError("slow", code=429, retry_after=2.0), 4, 1.5, {"contents": "private"}
+    )
     again = pickle.loads(pickle.dumps(result))
     assert (again.index, again.attempts, again.seconds, again.request) == (3, 4, 1.5, {"contents": "private"})
     assert again.error.retry_after == 2.0
@@ -260,7 +277,9 @@ class Counting:
 def test_an_endless_iterable_is_taken_lazily(server):
     source = Counting()
     results = generate_many(source, model=MODEL, endpoint=server.endpoint, max_workers=4)
-    assert source.taken == 0 and server.request_count == 0 and not threads()  # nothing before the first next()
+    assert (
+        source.taken == 0 and server.request_count == 0 and not threads()
+    )  # nothing before the first next()
     for count, result in enumerate(itertools.islice(results, 200), 1):
         assert result.text == f"You said: prompt {result.index}"
         assert source.taken - count <= 2 * 4
@@ -277,9 +296,13 @@ def test_an_endless_iterable_is_taken_lazily(server):
 def test_memory_does_not_grow_with_the_input(server, fails):
     """Neither by answers nor by errors, waits or bad requests."""
     if fails:
-        answers = itertools.cycle([
-            Answer(error=(400, None, "bad")), Answer(chunks=["half"], finish=None), Answer(status=503, body=b"no"),
-        ])
+        answers = itertools.cycle(
+            [
+                Answer(error=(400, None, "bad")),
+                Answer(chunks=["half"], finish=None),
+                Answer(status=503, body=b"no"),
+            ]
+        )
         server.faults = lambda recorded: next(answers)
     endpoint = replace(server.endpoint, retry=Retry(attempts=2, initial_delay=0.001))
     source = Counting()
@@ -319,7 +342,8 @@ def test_no_more_workers_than_asked_for(server):
     server.answer_with(decide)
     with Watching(16) as executor:
         results = generate_many(
-            prompts(60), model=MODEL, endpoint=server.endpoint, max_workers=5, executor=executor)
+            prompts(60), model=MODEL, endpoint=server.endpoint, max_workers=5, executor=executor
+        )
         assert len(list(results)) == 60
     assert max(under_way for under_way, _ in executor.notes) == 5
 
@@ -328,7 +352,9 @@ def test_a_slow_caller_is_not_buried_in_results(server):
     """While the caller is busy, at most two results for each worker pile up."""
     source = Counting()
     with Watching(3) as executor:
-        results = generate_many(source, model=MODEL, endpoint=server.endpoint, max_workers=3, executor=executor)
+        results = generate_many(
+            source, model=MODEL, endpoint=server.endpoint, max_workers=3, executor=executor
+        )
         for count in range(1, 40):
             next(results)
             concurrent.futures.wait(executor.futures)  # busy until all that was handed out is done
@@ -381,7 +407,9 @@ def test_what_the_iterable_raises_comes_after_the_results(server):
 
 def test_closing_ends_what_is_under_way(server):
     never = threading.Event()
-    server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(chunks=["half", never]))
+    server.answer_with(
+        lambda recorded: None if b"prompt 0" in recorded.body else Answer(chunks=["half", never])
+    )
     results = generate_many(prompts(20), model=MODEL, endpoint=server.endpoint, max_workers=4)
     assert next(results).index == 0
     server.wait_for_request(4)
@@ -441,8 +469,15 @@ def test_a_batch_may_be_collected_in_a_worker(server, monkeypatch, own_threads):
     server.answer_with(lambda recorded: Answer.text("good"))  # bearer or not
     server.profile = replace(server.profile, check_key=lambda head, key: None)
     with ThreadPoolExecutor(2) as executor:
-        holder.append(generate_many(
-            prompts(2), model=MODEL, endpoint=endpoint, max_workers=2, executor=None if own_threads else executor))
+        holder.append(
+            generate_many(
+                prompts(2),
+                model=MODEL,
+                endpoint=endpoint,
+                max_workers=2,
+                executor=None if own_threads else executor,
+            )
+        )
         assert next(holder[0]).text == "good"
         go.set()
         assert collected.wait(30)
@@ -497,14 +532,17 @@ def test_closing_waits_for_the_callers_threads(server):
 def test_a_script_that_fails_half_way_does_not_wait_for_its_answers(server, run_python):
     never = threading.Event()
     server.answer_with(lambda recorded: None if b"quick" in recorded.body else Answer(chunks=["half", never]))
-    done = run_python(f"""if True:
+    done = run_python(
+        f"""if True:
         from geministream import Endpoint, generate_many
         endpoint = Endpoint(base_url={server.url!r}, api_key={KEY!r})
         results = generate_many(["quick", "slow"], model="m", endpoint=endpoint)  # a name that outlives the loop
         for result in results:
             print(result.text)
             raise KeyError("in the loop")
-    """, timeout=60)
+    """,
+        timeout=60,
+    )
     assert done.stdout == "You said: quick\n" and "KeyError: 'in the loop'" in done.stderr
 
 
@@ -625,7 +663,8 @@ def test_results_that_were_complete_come_before_the_cancellation(server):
     server.answer_with(lambda recorded: Answer(wait=never) if b"slow" in recorded.body else None)
     with ThreadPoolExecutor(2) as executor:
         results = generate_many(
-            ["slow", "a", "b"], model=MODEL, endpoint=server.endpoint, executor=executor, cancel=cancel)
+            ["slow", "a", "b"], model=MODEL, endpoint=server.endpoint, executor=executor, cancel=cancel
+        )
         assert next(results).text == "You said: a"
         executor.submit(int).result()  # one thread is stuck, so this came after "b" on the other
         cancel.cancel()
@@ -662,8 +701,15 @@ def test_one_failing_prompt_stops_nothing(server):
     assert [result.request for result in results] == given
     kinds = [type(result.error) for result in results[:9]]
     assert kinds == [
-        BadRequestError, AuthenticationError, NotFoundError, ServerError, StreamDecodeError, IncompleteStreamError,
-        TransportError, ServerError, type(None),
+        BadRequestError,
+        AuthenticationError,
+        NotFoundError,
+        ServerError,
+        StreamDecodeError,
+        IncompleteStreamError,
+        TransportError,
+        ServerError,
+        type(None),
     ]
     # An answer that nobody has seen is asked for again, although some of it had come.
     assert [result.attempts for result in results[:9]] == [1, 1, 1, 4, 1, 4, 4, 4, 1]
@@ -710,7 +756,9 @@ def test_a_deadline_is_each_prompts_own(server):
     never = threading.Event()
     server.answer_with(lambda recorded: Answer(chunks=["half ", never]) if b"slow" in recorded.body else None)
     given = ["quick", "slow", "quick", "slow"]
-    results = by_index(generate_many(given, model=MODEL, endpoint=server.endpoint, max_workers=1, deadline=0.8))
+    results = by_index(
+        generate_many(given, model=MODEL, endpoint=server.endpoint, max_workers=1, deadline=0.8)
+    )
     assert [type(result.error) for result in results] == [type(None), StreamTimeoutError] * 2
     for result in results[1::2]:
         assert result.error.partial.text == "half " and result.attempts == 1
@@ -719,7 +767,9 @@ def test_a_deadline_is_each_prompts_own(server):
 
 def test_an_attempt_past_the_deadline_is_not_waited_for(server):
     server.faults = [Answer.failure(503, retry_after=50)]
-    (result,) = generate_many(["x"], model=MODEL, endpoint=replace(server.endpoint, retry=Retry()), deadline=20)
+    (result,) = generate_many(
+        ["x"], model=MODEL, endpoint=replace(server.endpoint, retry=Retry()), deadline=20
+    )
     assert isinstance(result.error, StreamTimeoutError) and isinstance(result.error.__cause__, ServerError)
     assert result.attempts == 1 and result.seconds < 10
 
@@ -789,7 +839,9 @@ def test_a_429_in_the_middle_of_an_answer_closes_the_gate():
 
 
 def token_chunk(text, token):
-    return {"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "continuationToken": token}]}
+    return {
+        "candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "continuationToken": token}]
+    }
 
 
 def test_all_that_came_is_in_the_partial(server):
@@ -800,11 +852,19 @@ def test_all_that_came_is_in_the_partial(server):
 
 
 def test_a_later_attempt_that_brings_nothing_loses_nothing(server):
-    server.faults = [Answer(chunks=[token_chunk("secured ", "t1"), "and since"], finish=None), *[Answer(body=b"")] * 3]
+    server.faults = [
+        Answer(chunks=[token_chunk("secured ", "t1"), "and since"], finish=None),
+        *[Answer(body=b"")] * 3,
+    ]
     (result,) = generate_many(["x"], model=MODEL, endpoint=server.endpoint)
     assert isinstance(result.error, IncompleteStreamError) and result.attempts == 4
     assert result.error.continuation_token == "t1" and result.error.partial.text == "secured "
-    assert [recorded.json.get("continuationToken") for recorded in server.requests] == [None, "t1", "t1", "t1"]
+    assert [recorded.json.get("continuationToken") for recorded in server.requests] == [
+        None,
+        "t1",
+        "t1",
+        "t1",
+    ]
 
 
 def test_a_long_answer_that_fails_for_good_has_its_partial_and_token():
@@ -907,8 +967,16 @@ def test_only_so_many_are_under_way_after_a_429(server):
 
     server.faults = decide
     with Watching(16) as executor:
-        results = list(generate_many(
-            prompts(30), model=MODEL, endpoint=server.endpoint, max_workers=8, executor=executor, deadline=20))
+        results = list(
+            generate_many(
+                prompts(30),
+                model=MODEL,
+                endpoint=server.endpoint,
+                max_workers=8,
+                executor=executor,
+                deadline=20,
+            )
+        )
     assert [result.error for result in results] == [None] * 30
     assert [under_way for under_way, _ in executor.notes[:8]] == [1, 2, 3, 4, 5, 6, 7, 8]
     for under_way, done in executor.notes[8:]:
@@ -939,7 +1007,9 @@ def test_a_wait_longer_than_max_delay_fails_the_prompt_and_slows_the_rest(server
 
 def test_the_callers_threads(server):
     with ThreadPoolExecutor(3) as executor:
-        results = by_index(generate_many(prompts(20), model=MODEL, endpoint=server.endpoint, executor=executor))
+        results = by_index(
+            generate_many(prompts(20), model=MODEL, endpoint=server.endpoint, executor=executor)
+        )
         assert [result.text for result in results] == [f"You said: prompt {k}" for k in range(20)]
         server.wait_for_connections(0)  # although the threads live on
         assert executor.submit(int, "7").result() == 7
@@ -953,7 +1023,8 @@ def test_the_callers_threads(server):
 
 
 can_spawn = pytest.mark.skipif(
-    platform.python_implementation() != "CPython", reason="PyPy 3.9's process pools cannot spawn processes")
+    platform.python_implementation() != "CPython", reason="PyPy 3.9's process pools cannot spawn processes"
+)
 
 
 @pytest.fixture(scope="module", params=[pytest.param("spawn", marks=can_spawn), "fork"])
@@ -977,7 +1048,11 @@ def test_processes(server, processes):
     assert [result.text for result in results[:40]] == [f"You said: prompt {k}" for k in range(40)]
     assert "200000 bytes" in results[40].text
     assert [type(result.error) for result in results[41:]] == [
-        BadRequestError, ServerError, IncompleteStreamError, ConfigurationError]
+        BadRequestError,
+        ServerError,
+        IncompleteStreamError,
+        ConfigurationError,
+    ]
     assert [result.attempts for result in results[41:]] == [1, 4, 4, 0]
     assert results[42].error.code == 503 and results[43].error.partial.text == "as far as here"
     # Each process has one connection, which only a broken answer costs it.
@@ -987,8 +1062,9 @@ def test_processes(server, processes):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_the_gate_works_across_processes(server, processes, gate_closed):
     arrivals = one_is_refused(server, gate_closed, 2)
-    results = by_index(generate_many(
-        prompts(12), model=MODEL, endpoint=server.endpoint, executor=processes, max_workers=2))
+    results = by_index(
+        generate_many(prompts(12), model=MODEL, endpoint=server.endpoint, executor=processes, max_workers=2)
+    )
     assert [result.text for result in results] == [f"You said: prompt {k}" for k in range(12)]
     assert sum(result.attempts for result in results) == 13 == len(arrivals)
     assert min(arrivals[2:]) >= arrivals[1] + 0.3
@@ -1035,7 +1111,9 @@ def test_tasks_are_small_and_show_no_key(server):
             future.set_result(pickle.loads(pickle.dumps(returned[-1])))
             return future
 
-    endpoint = replace(server.endpoint, headers={"X-Secret": "header-secret"}, params={"token": "param-secret"})
+    endpoint = replace(
+        server.endpoint, headers={"X-Secret": "header-secret"}, params={"token": "param-secret"}
+    )
     given = ["private words", part_from_bytes(b"z" * 300_000, "image/png")]
     with Executor(1) as executor:
         results = by_index(generate_many(given, model=MODEL, endpoint=endpoint, executor=executor))
@@ -1053,7 +1131,9 @@ def test_closing_takes_back_what_no_process_has_begun(server):
     release = threading.Event()
     server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=release))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        results = generate_many(prompts(50), model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=20)
+        results = generate_many(
+            prompts(50), model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=20
+        )
         assert next(results).index == 0
         server.wait_for_request(2)
         started = time.monotonic()
@@ -1084,9 +1164,13 @@ def test_a_worker_process_that_dies(server):
     server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=never))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
         process = executor.submit(os.getpid).result()
-        results = generate_many(prompts(10), model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=1)
+        results = generate_many(
+            prompts(10), model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=1
+        )
         assert next(results).index == 0
-        killer = threading.Thread(target=lambda: (server.wait_for_request(2), os.kill(process, signal.SIGKILL)))
+        killer = threading.Thread(
+            target=lambda: (server.wait_for_request(2), os.kill(process, signal.SIGKILL))
+        )
         killer.start()
         seen = []
         with pytest.raises(BrokenProcessPool):
@@ -1101,7 +1185,9 @@ def test_a_task_that_comes_late_does_nothing(server):
     """An executor may start a task after the batch has ended."""
     done = queue.SimpleQueue()
     batch = _Batch(iter(()), {}, server.endpoint, "sse", 1, None)
-    task = _Task(batch._shared, 0, server.endpoint.model_url(MODEL, "streamGenerateContent"), RequestBody("x"), None)
+    task = _Task(
+        batch._shared, 0, server.endpoint.model_url(MODEL, "streamGenerateContent"), RequestBody("x"), None
+    )
     batch._end(None, None)
     outcome = _attempt(task)
     assert isinstance(outcome.error, StreamCancelled) and outcome.requests_sent == 0
@@ -1139,7 +1225,10 @@ def test_throughput():
     """
     path = os.pathsep.join(filter(None, [os.path.dirname(os.path.dirname(geministream.__file__)), *sys.path]))
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True,
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
         env={**os.environ, "PYTHONPATH": path},
     )
     try:
@@ -1154,7 +1243,7 @@ def test_throughput():
             headers = {"x-goog-api-key": KEY, "Content-Type": "application/json"}
             with own.session.post(address, data=body, headers=headers, stream=True) as response:
                 events = b"".join(response.iter_content(None)).decode("utf-8").split("\r\n\r\n")
-            values = [json.loads(event[len("data: "):]) for event in events if event]
+            values = [json.loads(event[len("data: ") :]) for event in events if event]
             text = "".join(value["candidates"][0]["content"]["parts"][0]["text"] for value in values)
             assert text == f"You said: prompt {k}"
 

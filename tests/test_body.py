@@ -29,15 +29,20 @@ def dechunked(pieces):
     return bytes(data), None
 
 
-@pytest.mark.parametrize("body", [
-    pytest.param(chunked(TEXT), id="one chunk"),
-    pytest.param(chunked(TEXT[:1], TEXT[1:3], TEXT[3:]), id="three chunks"),
-    pytest.param(chunked(*[TEXT[k : k + 1] for k in range(len(TEXT))]), id="chunks of one byte"),
-    pytest.param(chunked(TEXT[:300], TEXT[300:], line=b"\n", end=b"0\n\n"), id="LF"),
-    pytest.param(chunked(TEXT, end=b"000\r\nX-Sum: 1\r\nY: 2\r\n\r\n"), id="trailers"),
-    pytest.param(b"00200 ; a=\"b;c\"\r\n" + TEXT + b"\r\n0;x\r\n\r\n", id="extensions"),
-    pytest.param(b"1FF\r\n" + TEXT[:511] + b"\r\n1\r\n" + TEXT[511:] + b"\r\n0\r\n\r\n", id="capital digits"),
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(chunked(TEXT), id="one chunk"),
+        pytest.param(chunked(TEXT[:1], TEXT[1:3], TEXT[3:]), id="three chunks"),
+        pytest.param(chunked(*[TEXT[k : k + 1] for k in range(len(TEXT))]), id="chunks of one byte"),
+        pytest.param(chunked(TEXT[:300], TEXT[300:], line=b"\n", end=b"0\n\n"), id="LF"),
+        pytest.param(chunked(TEXT, end=b"000\r\nX-Sum: 1\r\nY: 2\r\n\r\n"), id="trailers"),
+        pytest.param(b'00200 ; a="b;c"\r\n' + TEXT + b"\r\n0;x\r\n\r\n", id="extensions"),
+        pytest.param(
+            b"1FF\r\n" + TEXT[:511] + b"\r\n1\r\n" + TEXT[511:] + b"\r\n0\r\n\r\n", id="capital digits"
+        ),
+    ],
+)
 def test_chunks_at_every_split(body):
     assert dechunked([body]) == (TEXT, None)
     for split in sample(range(1, len(body)), 5):
@@ -62,10 +67,24 @@ def test_bytes_come_out_as_they_come_in():
     assert next(pieces) == TEXT[:5] and next(pieces) == TEXT[5:6]
 
 
-@pytest.mark.parametrize("body", [
-    b"x\r\n", b"\r\n\r\n", b"-5\r\nhello", b"5\r\nhelloworld", b"5 5\r\n", b"0x5\r\nhello", b"5\r\rhello", b"1" * 20 + b"\r\n",
-    b"5;" + b"x" * 20000, b" 5\r\nhello", b"5\r\nhello\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"\xb2\r\nxx",
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x\r\n",
+        b"\r\n\r\n",
+        b"-5\r\nhello",
+        b"5\r\nhelloworld",
+        b"5 5\r\n",
+        b"0x5\r\nhello",
+        b"5\r\rhello",
+        b"1" * 20 + b"\r\n",
+        b"5;" + b"x" * 20000,
+        b" 5\r\nhello",
+        b"5\r\nhello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"\xb2\r\nxx",
+    ],
+)
 def test_what_is_no_chunk_is_told(body):
     for pieces in ([body], [body[k : k + 1] for k in range(len(body))]):
         data, error = dechunked(pieces)
@@ -111,8 +130,11 @@ def pieces_of(packed, size):
 
 
 PACKED = {
-    "gzip": gzip.compress(TEXT), "zlib": zlib.compress(TEXT), "raw deflate": zlib.compress(TEXT)[2:-4],
-    "two members": gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), "an empty member": gzip.compress(b"") + gzip.compress(TEXT),
+    "gzip": gzip.compress(TEXT),
+    "zlib": zlib.compress(TEXT),
+    "raw deflate": zlib.compress(TEXT)[2:-4],
+    "two members": gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]),
+    "an empty member": gzip.compress(b"") + gzip.compress(TEXT),
     "stored": gzip.compress(TEXT, 0),
 }
 

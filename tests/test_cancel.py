@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from geministream import Cancel, cancel as module
+from geministream import Cancel
+from geministream import cancel as module
 
 LONG = 30  # seconds that nothing here may take
 
@@ -53,7 +54,9 @@ def test_cancel_at_every_instruction(what):
             "forget": lambda: stop.forget(print),
             "cancelled": lambda: stop.cancelled,
         }[what]
-        waker = threading.Timer(0.05, stop.cancel)  # only this ends a sleep, for the instructions behind its wait
+        waker = threading.Timer(
+            0.05, stop.cancel
+        )  # only this ends a sleep, for the instructions behind its wait
         if what == "sleep":
             waker.start()
         thread = threading.Thread(target=lambda: reached.append(inject(run, at, stop)), daemon=True)

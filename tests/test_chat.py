@@ -17,13 +17,30 @@ import requests
 from long_form import sample
 
 from geministream import (
-    BadRequestError, Cancel, ConfigurationError, GeministreamError, IncompleteStreamError, RateLimitError, Retry,
-    StreamCancelled, StreamTimeoutError, collect, part_from_bytes, stream_generate,
+    BadRequestError,
+    Cancel,
+    ConfigurationError,
+    GeministreamError,
+    IncompleteStreamError,
+    RateLimitError,
+    Retry,
+    StreamCancelled,
+    StreamTimeoutError,
+    collect,
+    part_from_bytes,
+    stream_generate,
 )
 from geministream.chat import Chat, FunctionCallLimitError
 from geministream.testing import Answer, LocalServer, RandomFaults
 from geministream.types import (
-    Content, FunctionCall, FunctionDeclaration, FunctionResponse, GenerationConfig, Part, ThinkingConfig, Tool,
+    Content,
+    FunctionCall,
+    FunctionDeclaration,
+    FunctionResponse,
+    GenerationConfig,
+    Part,
+    ThinkingConfig,
+    Tool,
 )
 
 MODEL = "gemini-flash-latest"
@@ -104,14 +121,26 @@ def test_thoughts_and_signatures_are_recorded_as_they_came(server):
 
 
 def test_parts_with_signatures_are_not_merged(server):
-    said = [{"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "c"}, {"text": ""}, {"text": "d"},
-            {"text": "", "thoughtSignature": "ZW5k"}]
+    said = [
+        {"text": "a"},
+        {"text": "b", "thoughtSignature": "c2ln"},
+        {"text": "c"},
+        {"text": ""},
+        {"text": "d"},
+        {"text": "", "thoughtSignature": "ZW5k"},
+    ]
     server.queue(Answer(chunks=[*(part_chunk(part) for part in said), part_chunk(finishReason="STOP")]))
     chat = chat_with(server)
     say(chat, "Hello")
-    assert as_json(chat.history)[1] == {"role": "model", "parts": [
-        {"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"}, {"text": "cd"},
-        {"text": "", "thoughtSignature": "ZW5k"}]}
+    assert as_json(chat.history)[1] == {
+        "role": "model",
+        "parts": [
+            {"text": "a"},
+            {"text": "b", "thoughtSignature": "c2ln"},
+            {"text": "cd"},
+            {"text": "", "thoughtSignature": "ZW5k"},
+        ],
+    }
     say(chat, "And now?")
     assert server.requests[1].json["contents"] == as_json(chat.history[:3])
 
@@ -135,9 +164,15 @@ def test_an_image_in_an_answer_goes_back(server):
 
 
 def test_the_history_does_not_change_with_the_chunks(server):
-    server.queue(Answer(chunks=[
-        part_chunk({"text": "a"}), part_chunk({"text": "b", "thoughtSignature": "c2ln"}),
-        part_chunk({"inlineData": {"mimeType": "image/png", "data": "YWJj"}}, finishReason="STOP")]))
+    server.queue(
+        Answer(
+            chunks=[
+                part_chunk({"text": "a"}),
+                part_chunk({"text": "b", "thoughtSignature": "c2ln"}),
+                part_chunk({"inlineData": {"mimeType": "image/png", "data": "YWJj"}}, finishReason="STOP"),
+            ]
+        )
+    )
     chat = chat_with(server)
     for chunk in chat.send("Hello"):
         for part in chunk.parts:
@@ -146,17 +181,31 @@ def test_the_history_does_not_change_with_the_chunks(server):
             part.inline_data = None
         chunk.candidates[0].content.parts.clear()
     assert as_json(chat.history)[1]["parts"] == [
-        {"text": "a"}, {"text": "b", "thoughtSignature": "c2ln"},
-        {"inlineData": {"mimeType": "image/png", "data": "YWJj"}}]
+        {"text": "a"},
+        {"text": "b", "thoughtSignature": "c2ln"},
+        {"inlineData": {"mimeType": "image/png", "data": "YWJj"}},
+    ]
 
 
-@pytest.mark.parametrize("number, back", [
-    ("1e999", "Infinity"), ("-1e999", "-Infinity"), ("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity"),
-])
+@pytest.mark.parametrize(
+    "number, back",
+    [
+        ("1e999", "Infinity"),
+        ("-1e999", "-Infinity"),
+        ("NaN", "NaN"),
+        ("Infinity", "Infinity"),
+        ("-Infinity", "-Infinity"),
+    ],
+)
 def test_a_number_that_json_cannot_write_does_not_end_the_chat(server, number, back):
     """JSON can say 1e999 and Python reads it as infinity; gateways in Python send NaN itself."""
-    turn = '{"role": "model", "x": %s, "parts": [{"functionCall": {"name": "f", "args": {"a": [%s, 1.5]}}}]}' % (number, number)
-    server.queue(Answer(body=b'data: {"candidates": [{"content": %b, "finishReason": "STOP"}]}\n\n' % turn.encode()))
+    turn = (
+        '{"role": "model", "x": %s, "parts": [{"functionCall": {"name": "f", "args": {"a": [%s, 1.5]}}}]}'
+        % (number, number)
+    )
+    server.queue(
+        Answer(body=b'data: {"candidates": [{"content": %b, "finishReason": "STOP"}]}\n\n' % turn.encode())
+    )
     chat = Chat("m", endpoint=server.endpoint)
     came = collect(chat.send("one")).function_calls[0].args["a"]
     assert repr(came) == repr([float(number), 1.5])  # what came is as it came
@@ -198,7 +247,10 @@ def test_a_message_is_one_content_of_the_user(server):
     say(chat, [{"text": "a"}, "b"])
     assert as_json(chat.history)[0] == {"parts": [{"text": "Hi"}], "role": "user"}
     assert len(chat.history[2].parts) == 2
-    for wrong in ([Content(role="user", parts=[Part(text="a")]), "b"], Content(role="model", parts=[Part(text="a")])):
+    for wrong in (
+        [Content(role="user", parts=[Part(text="a")]), "b"],
+        Content(role="model", parts=[Part(text="a")]),
+    ):
         with pytest.raises(ConfigurationError, match="one content of the user"):
             chat.send(wrong)
     for wrong in ("", [], 5):
@@ -225,11 +277,17 @@ def test_after_a_break_the_history_is_as_before(server):
     assert chat.history[:2] == before and len(chat.history) == 4
 
 
-@pytest.mark.parametrize("fault, kind", [
-    (Answer.text("Once upon", " a time", stop_after=-150), IncompleteStreamError),
-    (Answer(chunks=["Once upon", " a time"], stream_error=429), RateLimitError),
-    (Answer(chunks=[part_chunk({"text": "Once upon"}), part_chunk({"text": " a time"})]), IncompleteStreamError),
-])
+@pytest.mark.parametrize(
+    "fault, kind",
+    [
+        (Answer.text("Once upon", " a time", stop_after=-150), IncompleteStreamError),
+        (Answer(chunks=["Once upon", " a time"], stream_error=429), RateLimitError),
+        (
+            Answer(chunks=[part_chunk({"text": "Once upon"}), part_chunk({"text": " a time"})]),
+            IncompleteStreamError,
+        ),
+    ],
+)
 def test_after_an_error_the_history_is_as_before_and_the_partial_answer_is_on_it(server, fault, kind):
     chat = chat_with(server)
     say(chat, "Hello")
@@ -266,14 +324,17 @@ def test_after_a_cancel_the_history_is_as_before(server):
     assert caught.value.partial.text == "Once " and chat.history == []
 
 
-@pytest.mark.parametrize("answer", [
-    Answer.blocked(),
-    Answer(chunks=[part_chunk({"text": "Well, "}), part_chunk({"text": "you"}, finishReason="SAFETY")]),
-    Answer(chunks=[part_chunk({"text": "x"}, finishReason="MALFORMED_RESPONSE")]),
-    Answer(chunks=[{"candidates": [{"finishReason": "STOP", "index": 0}]}]),
-    Answer(chunks=[part_chunk({"text": ""}, finishReason="STOP")]),
-    Answer(chunks=[part_chunk({"text": "hm", "thought": True}, finishReason="MAX_TOKENS")]),
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer.blocked(),
+        Answer(chunks=[part_chunk({"text": "Well, "}), part_chunk({"text": "you"}, finishReason="SAFETY")]),
+        Answer(chunks=[part_chunk({"text": "x"}, finishReason="MALFORMED_RESPONSE")]),
+        Answer(chunks=[{"candidates": [{"finishReason": "STOP", "index": 0}]}]),
+        Answer(chunks=[part_chunk({"text": ""}, finishReason="STOP")]),
+        Answer(chunks=[part_chunk({"text": "hm", "thought": True}, finishReason="MAX_TOKENS")]),
+    ],
+)
 def test_a_blocked_or_empty_answer_is_not_recorded_and_no_error(server, answer):
     chat = chat_with(server)
     say(chat, "Hello")
@@ -283,13 +344,21 @@ def test_a_blocked_or_empty_answer_is_not_recorded_and_no_error(server, answer):
     assert chat.history == before
 
 
-@pytest.mark.parametrize("answer", [
-    Answer(chunks=[part_chunk({"text": "x"}, finishReason="MAX_TOKENS")]),
-    Answer(chunks=[part_chunk({"text": "x"}, finishReason="A_NEW_REASON")]),
-    Answer(chunks=[part_chunk({"text": "", "thoughtSignature": "c2ln"}, finishReason="STOP")]),
-    Answer(chunks=[part_chunk({"text": "hm", "thought": True}), part_chunk({"text": "x"}, finishReason="STOP")]),
-    Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"}]}]),
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(chunks=[part_chunk({"text": "x"}, finishReason="MAX_TOKENS")]),
+        Answer(chunks=[part_chunk({"text": "x"}, finishReason="A_NEW_REASON")]),
+        Answer(chunks=[part_chunk({"text": "", "thoughtSignature": "c2ln"}, finishReason="STOP")]),
+        Answer(
+            chunks=[
+                part_chunk({"text": "hm", "thought": True}),
+                part_chunk({"text": "x"}, finishReason="STOP"),
+            ]
+        ),
+        Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"}]}]),
+    ],
+)
 def test_what_the_model_meant_to_say_is_recorded(server, answer):
     chat = chat_with(server)
     server.queue(answer)
@@ -302,9 +371,14 @@ def test_only_the_first_candidate_is_recorded(server):
     say(chat, "Hello")
     assert texts(chat.history)[1] == ("model", "You said: Hello")
     other = {"functionCall": {"name": "x", "willContinue": True}}
-    server.queue(Answer(chunks=[
-        part_chunk({"text": "a"}, finishReason="STOP"),
-        {"candidates": [{"index": 1, "content": {"parts": [other]}, "finishReason": "MAX_TOKENS"}]}]))
+    server.queue(
+        Answer(
+            chunks=[
+                part_chunk({"text": "a"}, finishReason="STOP"),
+                {"candidates": [{"index": 1, "content": {"parts": [other]}, "finishReason": "MAX_TOKENS"}]},
+            ]
+        )
+    )
     say(chat, "And?")
     assert texts(chat.history)[3] == ("model", "a")
 
@@ -313,7 +387,9 @@ def test_only_the_first_candidate_is_recorded(server):
 
 
 def test_request_fields_of_the_chat_and_of_one_turn(server):
-    chat = chat_with(server, system_instruction="Be kind.", generation_config={"temperature": 0.5}, alt="json")
+    chat = chat_with(
+        server, system_instruction="Be kind.", generation_config={"temperature": 0.5}, alt="json"
+    )
     say(chat, "a", system_instruction="Be brief.")
     say(chat, "b")
     chat.request_fields["system_instruction"] = "Be quiet."
@@ -324,10 +400,19 @@ def test_request_fields_of_the_chat_and_of_one_turn(server):
     assert all("alt" not in request.query for request in server.requests)
 
 
-@pytest.mark.parametrize("arguments", [
-    {"max_function_calls": "3"}, {"max_function_calls": True}, {"max_function_calls": -1}, {"confirm": "yes"},
-    {"history": [5]}, {"tools": [lambda x: x]}, {"api_key": "two words"}, {"endpoint": 5},
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"max_function_calls": "3"},
+        {"max_function_calls": True},
+        {"max_function_calls": -1},
+        {"confirm": "yes"},
+        {"history": [5]},
+        {"tools": [lambda x: x]},
+        {"api_key": "two words"},
+        {"endpoint": 5},
+    ],
+)
 def test_bad_arguments_are_refused_at_once(server, arguments):
     with pytest.raises(ConfigurationError):
         Chat(MODEL, **{"endpoint": server.endpoint, **arguments})
@@ -344,15 +429,24 @@ def test_other_arguments_do_not_exist(server, name):
 
 def test_a_chat_has_the_fields_of_a_request():
     own = {"history", "endpoint", "api_key", "max_function_calls", "confirm"}
-    fields = set(stream_generate.__kwdefaults__) - {"endpoint", "api_key", "continue_automatically", "continuation_token"}
+    fields = set(stream_generate.__kwdefaults__) - {
+        "endpoint",
+        "api_key",
+        "continue_automatically",
+        "continuation_token",
+    }
     assert set(Chat.__init__.__kwdefaults__) == own | fields and set(Chat.send.__kwdefaults__) == fields
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
+@pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+)  # that is what is tested
 def test_a_forked_child_has_a_connection_of_its_own(server):
     """Or parent and child would read each other's answers."""
-    server.answer_with(lambda request: Answer.text("you said " + request.json["contents"][-1]["parts"][0]["text"]))
+    server.answer_with(
+        lambda request: Answer.text("you said " + request.json["contents"][-1]["parts"][0]["text"])
+    )
     chat = chat_with(server)
     assert say(chat, "0").text == "you said 0"
     for number in range(3):
@@ -370,9 +464,9 @@ def test_a_forked_child_has_a_connection_of_its_own(server):
     assert server.connections == 4
 
 
-@pytest.mark.parametrize("arguments", [
-    {"alt": "xml"}, {"deadline": -1}, {"tools": [5]}, {"cancel": 5}, {"generation_config": 5},
-])
+@pytest.mark.parametrize(
+    "arguments", [{"alt": "xml"}, {"deadline": -1}, {"tools": [5]}, {"cancel": 5}, {"generation_config": 5}]
+)
 def test_bad_arguments_of_a_turn_are_refused_at_the_call(server, arguments):
     with pytest.raises(ConfigurationError):
         chat_with(server).send("Hello", **arguments)
@@ -503,8 +597,10 @@ def test_a_call_is_run_and_its_result_goes_back(server):
     assert as_json(chat.history) == [
         {"role": "user", "parts": [{"text": "2 + 3?"}]},
         {"role": "model", "parts": [server.requests[1].json["contents"][1]["parts"][0]]},
-        {"role": "user", "parts": [
-            {"functionResponse": {"name": "add", "id": "call-1", "response": {"result": 5}}}]},
+        {
+            "role": "user",
+            "parts": [{"functionResponse": {"name": "add", "id": "call-1", "response": {"result": 5}}}],
+        },
         {"role": "model", "parts": [{"text": "It is 5."}]},
     ]
     assert chat.history[1].parts[0].thought_signature
@@ -520,17 +616,26 @@ def test_two_rounds_and_parallel_calls(server):
             ("weather", {"city": {"name": "Ulm"}}),
             ("add", {"a": 1, "b": 1}),
             ("weather", {"city": {"name": "Oslo", "country": "NO"}, "unit": "fahrenheit", "days": [1.0]}),
-            ids=["1", "2", "3"], text="Let me see."),
+            ids=["1", "2", "3"],
+            text="Let me see.",
+        ),
         Answer.call("add", {"a": 20, "b": 1}, id="4"),
-        "It is fine.")
+        "It is fine.",
+    )
     chat = chat_with(server, tools=[weather, add])
     answer = say(chat, "How is the weather?")
     assert answer.text == "Let me see.It is fine." and len(answer.function_calls) == 4
     assert [content.role for content in chat.history] == ["user", "model"] * 3
     assert results(chat.history) == [
-        ("weather", {"result": {"city": {"name": "Ulm", "country": "DE"}, "degrees": 20.5, "unit": "celsius"}}),
+        (
+            "weather",
+            {"result": {"city": {"name": "Ulm", "country": "DE"}, "degrees": 20.5, "unit": "celsius"}},
+        ),
         ("add", {"result": 2}),
-        ("weather", {"result": {"city": {"name": "Oslo", "country": "NO"}, "degrees": 20.5, "unit": "fahrenheit"}}),
+        (
+            "weather",
+            {"result": {"city": {"name": "Oslo", "country": "NO"}, "degrees": 20.5, "unit": "fahrenheit"}},
+        ),
         ("add", {"result": 21}),
     ]
     assert [part.function_response.id for part in chat.history[2].parts] == ["1", "2", "3"]
@@ -543,8 +648,10 @@ def test_calls_that_the_server_makes_of_the_declarations(server):
     say(chat, 'add({"a": 1, "b": 2}) and weather, please')
     assert results(chat.history) == [
         ("add", {"result": 3}),
-        ("weather", {"result": {
-            "city": {"name": "name", "country": "country"}, "degrees": 20.5, "unit": "celsius"}}),
+        (
+            "weather",
+            {"result": {"city": {"name": "name", "country": "country"}, "degrees": 20.5, "unit": "celsius"}},
+        ),
     ]
     assert texts(chat.history)[-1][1].startswith("I was sent 3 contents.\nadd answered")
 
@@ -558,8 +665,10 @@ def test_failing_tools_and_calls_that_do_not_fit(server):
             ("add", {"a": 2, "b": 3, "c": 4}),
             ("print", {"x": 1}),
             ("weather", {"city": {"name": 5}}),
-            ("weather", {"city": {"name": "Ulm"}, "unit": "kelvin"})),
-        "Oh.")
+            ("weather", {"city": {"name": "Ulm"}, "unit": "kelvin"}),
+        ),
+        "Oh.",
+    )
     chat = chat_with(server, tools=[fail, add, weather])
     say(chat, "Go")
     errors = [response["error"] for _, response in results(chat.history)]
@@ -582,12 +691,19 @@ def test_a_refusal(server):
         asked.append((call.name, call.args))
         return {1: True, 2: False, 3: "not on a Sunday", 4: None, 5: ""}[call.args["a"]]
 
-    server.queue(Answer.calls(*(("add", {"a": a, "b": 0}) for a in range(1, 6)), ("nothing", {}), ("add", {})), "Well.")
+    server.queue(
+        Answer.calls(*(("add", {"a": a, "b": 0}) for a in range(1, 6)), ("nothing", {}), ("add", {})), "Well."
+    )
     chat = chat_with(server, tools=[add], confirm=confirm)
     say(chat, "Go")
     refused = {"error": "the user refused this call"}
     assert [response for _, response in results(chat.history)][:5] == [
-        {"result": 1}, refused, {"error": "not on a Sunday"}, refused, refused]
+        {"result": 1},
+        refused,
+        {"error": "not on a Sunday"},
+        refused,
+        refused,
+    ]
     # Only what could run is asked about.
     assert asked == [("add", {"a": a, "b": 0}) for a in range(1, 6)]
 
@@ -654,14 +770,24 @@ def test_calls_of_functions_that_only_the_caller_can_answer(server):
     answer = say(chat, "Go")
     assert ran == [] and [call.name for call in answer.function_calls] == ["look", "by_hand"]
     assert len(chat.history) == 2
-    say(chat, [
-        Part(function_response=FunctionResponse(name=name, id=id, response={"result": 1}))
-        for name, id in (("look", "1"), ("by_hand", "2"))])
+    say(
+        chat,
+        [
+            Part(function_response=FunctionResponse(name=name, id=id, response={"result": 1}))
+            for name, id in (("look", "1"), ("by_hand", "2"))
+        ],
+    )
     assert len(chat.history) == 4 and len(server.requests) == 2
 
 
-@pytest.mark.parametrize("tools", [
-    [FunctionDeclaration(name="add")], [Tool(function_declarations=[FunctionDeclaration(name="add")])], None])
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [FunctionDeclaration(name="add")],
+        [Tool(function_declarations=[FunctionDeclaration(name="add")])],
+        None,
+    ],
+)
 def test_without_callables_calls_are_only_reported(server, tools):
     server.queue(Answer.call("add", {"a": 1}))
     chat = chat_with(server, tools=tools)
@@ -681,9 +807,20 @@ def test_tools_of_one_turn(server):
 def test_a_name_is_looked_up_nowhere_else(server):
     """Neither in builtins, nor in modules, nor by a path."""
     names = ["eval", "os.system", "__import__", "Chat", "add.__globals__", "", "ADD"]
-    server.queue(Answer(chunks=[part_chunk(
-        *({"functionCall": {"name": name or "x", "args": {}}, "thoughtSignature": "c2ln"} for name in names),
-        finishReason="STOP")]), "Oh.")
+    server.queue(
+        Answer(
+            chunks=[
+                part_chunk(
+                    *(
+                        {"functionCall": {"name": name or "x", "args": {}}, "thoughtSignature": "c2ln"}
+                        for name in names
+                    ),
+                    finishReason="STOP",
+                )
+            ]
+        ),
+        "Oh.",
+    )
     chat = chat_with(server, tools=[add])
     say(chat, "Go")
     assert all("there is no function" in response["error"] for _, response in results(chat.history))
@@ -701,20 +838,26 @@ def test_arguments_that_arrive_in_pieces():
 
     with LocalServer() as server:
         server.queue(
-            Answer(chunks=[
-                partial(name="weather"),
-                partial("$.city.name", stringValue="Neu-", willContinue=True),
-                partial("$.city.name", stringValue="Ulm"),
-                partial("$.days[0]", numberValue=1),
-                partial("$.days[1]", numberValue=2),
-                partial(last=True),
-                part_chunk(finishReason="STOP")]),
-            "Fine.")
+            Answer(
+                chunks=[
+                    partial(name="weather"),
+                    partial("$.city.name", stringValue="Neu-", willContinue=True),
+                    partial("$.city.name", stringValue="Ulm"),
+                    partial("$.days[0]", numberValue=1),
+                    partial("$.days[1]", numberValue=2),
+                    partial(last=True),
+                    part_chunk(finishReason="STOP"),
+                ]
+            ),
+            "Fine.",
+        )
         chat = chat_with(server, tools=[weather])
         say(chat, "Weather?")
     call = {"name": "weather", "id": "call-1", "args": {"city": {"name": "Neu-Ulm"}, "days": [1, 2]}}
     assert as_json(chat.history)[1] == {
-        "role": "model", "parts": [{"functionCall": call, "thoughtSignature": "c2ln"}]}
+        "role": "model",
+        "parts": [{"functionCall": call, "thoughtSignature": "c2ln"}],
+    }
     assert results(chat.history)[0][1]["result"]["city"] == {"name": "Neu-Ulm", "country": "DE"}
     assert chat.history[2].parts[0].function_response.id == "call-1"
 
@@ -725,10 +868,23 @@ def test_a_call_whose_arguments_do_not_end_is_not_run(server):
     def look(at: str = "") -> None:
         ran.append(at)
 
-    server.queue(Answer(chunks=[part_chunk(
-        {"functionCall": {"name": "look", "willContinue": True,
-                          "partialArgs": [{"jsonPath": "$.at", "stringValue": "/", "willContinue": True}]},
-         "thoughtSignature": "c2ln"}, finishReason="MAX_TOKENS")]))
+    server.queue(
+        Answer(
+            chunks=[
+                part_chunk(
+                    {
+                        "functionCall": {
+                            "name": "look",
+                            "willContinue": True,
+                            "partialArgs": [{"jsonPath": "$.at", "stringValue": "/", "willContinue": True}],
+                        },
+                        "thoughtSignature": "c2ln",
+                    },
+                    finishReason="MAX_TOKENS",
+                )
+            ]
+        )
+    )
     chat = chat_with(server, tools=[look])
     with pytest.raises(IncompleteStreamError, match="in the middle of a function call") as caught:
         say(chat, "Go")
@@ -768,13 +924,22 @@ def test_the_usage_of_all_rounds_is_summed(server):
         return {**chunk, "usageMetadata": {"promptTokenCount": prompt, "candidatesTokenCount": answer}}
 
     def call(number, **more):
-        return part_chunk({"functionCall": {"name": "add", "args": {"a": number, "b": 1}},
-                           "thoughtSignature": "c2ln"}, finishReason="STOP", **more)
+        return part_chunk(
+            {"functionCall": {"name": "add", "args": {"a": number, "b": 1}}, "thoughtSignature": "c2ln"},
+            finishReason="STOP",
+            **more,
+        )
 
     server.queue(
-        Answer(chunks=[usage(call(1), 10, 1)]), Answer(chunks=[usage(call(2), 20, 2)]),
-        Answer(chunks=[usage(part_chunk({"text": "a"}), 40, 1),
-                       usage(part_chunk({"text": "b"}, finishReason="STOP"), 40, 4)]))
+        Answer(chunks=[usage(call(1), 10, 1)]),
+        Answer(chunks=[usage(call(2), 20, 2)]),
+        Answer(
+            chunks=[
+                usage(part_chunk({"text": "a"}), 40, 1),
+                usage(part_chunk({"text": "b"}, finishReason="STOP"), 40, 4),
+            ]
+        ),
+    )
     chat = chat_with(server, tools=[add])
     answer = say(chat, "Go")
     assert (answer.usage_metadata.prompt_token_count, answer.usage_metadata.candidates_token_count) == (70, 7)
@@ -844,13 +1009,15 @@ def conversation(faults=None, seed=0):
     messages = []
     for number in range(20):
         kind = rng.choice(["text", "text", "call", "calls", "broken call", "image"])
-        messages.append({
-            "text": f"message {number} " + "word " * rng.randrange(30),
-            "call": f'add({{"a": {number}, "b": 1}})',
-            "calls": f'add({{"a": {number}, "b": 1}}) weather({{"city": {{"name": "Ulm"}}}}) fail',
-            "broken call": f'add({{"a": "{number}"}})',
-            "image": [f"picture {number}", part_from_bytes(b"%d" % number * 100, "image/png")],
-        }[kind])
+        messages.append(
+            {
+                "text": f"message {number} " + "word " * rng.randrange(30),
+                "call": f'add({{"a": {number}, "b": 1}})',
+                "calls": f'add({{"a": {number}, "b": 1}}) weather({{"city": {{"name": "Ulm"}}}}) fail',
+                "broken call": f'add({{"a": "{number}"}})',
+                "image": [f"picture {number}", part_from_bytes(b"%d" % number * 100, "image/png")],
+            }[kind]
+        )
     failures = 0
     with LocalServer(require_signatures=True, faults=faults) as server:
         endpoint = replace(server.endpoint, retry=Retry(attempts=2, initial_delay=0.001), timeout=5)

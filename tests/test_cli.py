@@ -13,17 +13,7 @@ from functools import partial
 import program
 import pytest
 from memory import TracedMemory
-from program import (
-    KEY,
-    TIMEOUT,
-    gated,
-    needs_posix,
-    needs_pty,
-    on_terminal,
-    rest_of,
-    run,
-    started,
-)
+from program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
 import geministream
 from geministream import GenerateContentResponse
@@ -42,7 +32,9 @@ here, server = program.here, program.server
 def test_offline_needs_no_key_and_no_network():
     dead = "http://127.0.0.1:9"  # nothing may go to a proxy
     result = run(
-        "stream", "--offline", "Tell me a story",
+        "stream",
+        "--offline",
+        "Tell me a story",
         env={"GEMINI_API_KEY": None, "http_proxy": dead, "HTTP_PROXY": dead, "GOOGLE_GEMINI_BASE_URL": dead},
     )
     assert (result.status, result.out) == (0, "You said: Tell me a story\n")
@@ -73,7 +65,9 @@ def test_the_first_piece_is_printed_before_the_last_is_sent(server):
 def test_version_and_help():
     result = run("--version")
     assert (result.status, result.out.strip(), result.err) == (
-        0, f"geministream {geministream.__version__}", "",
+        0,
+        f"geministream {geministream.__version__}",
+        "",
     )
     result = run("stream", "--help")
     assert result.status == 0 and "GEMINI_API_KEY" in result.out and "130 Ctrl-C" in result.out
@@ -84,8 +78,23 @@ def test_version_and_help():
 
 def test_every_option_of_the_model_arrives(here, server):
     result = here(
-        "stream", "Write", "-m", "gemini-x", "a poem", "-s", "Be brief", "--temperature", "0.5",
-        "--top-p", "0.25", "--max-tokens", "100", "--thoughts", "--", "-f", "no option",
+        "stream",
+        "Write",
+        "-m",
+        "gemini-x",
+        "a poem",
+        "-s",
+        "Be brief",
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.25",
+        "--max-tokens",
+        "100",
+        "--thoughts",
+        "--",
+        "-f",
+        "no option",
         server=server,
     )
     assert result.status == 0
@@ -96,7 +105,9 @@ def test_every_option_of_the_model_arrives(here, server):
         "contents": [{"role": "user", "parts": [{"text": "Write a poem -f no option"}]}],
         "systemInstruction": {"parts": [{"text": "Be brief"}]},
         "generationConfig": {
-            "temperature": 0.5, "topP": 0.25, "maxOutputTokens": 100,
+            "temperature": 0.5,
+            "topP": 0.25,
+            "maxOutputTokens": 100,
             "thinkingConfig": {"includeThoughts": True},
         },
     }
@@ -107,12 +118,25 @@ def test_files_stand_before_the_prompt(server, tmp_path):
     (tmp_path / "Makefile").write_text("all:\n\techo \u00e9\n", encoding="utf-8")
     (tmp_path / "blob.xyz-data").write_bytes(b"\0\1\2")
     result = run(
-        "stream", "-f", "photo.png", "--file", "gs://bucket/film.mp4", "-f", "Makefile", "What?",
-        server=server, cwd=tmp_path,
+        "stream",
+        "-f",
+        "photo.png",
+        "--file",
+        "gs://bucket/film.mp4",
+        "-f",
+        "Makefile",
+        "What?",
+        server=server,
+        cwd=tmp_path,
     )
     assert result.status == 0
     parts = server.requests[0].json["contents"][0]["parts"]
-    assert [part.get("inlineData", {}).get("mimeType") for part in parts] == ["image/png", None, "text/plain", None]
+    assert [part.get("inlineData", {}).get("mimeType") for part in parts] == [
+        "image/png",
+        None,
+        "text/plain",
+        None,
+    ]
     assert parts[1] == {"fileData": {"fileUri": "gs://bucket/film.mp4", "mimeType": "video/mp4"}}
     assert parts[3] == {"text": "What?"}
 
@@ -143,7 +167,10 @@ def test_auth_and_framing_and_version(here, server, auth, query, header):
 def test_auth_none_needs_no_key():
     with LocalServer(profile="bifrost") as server:
         result = run(
-            "stream", "--auth", "none", "Hello",
+            "stream",
+            "--auth",
+            "none",
+            "Hello",
             env={"GEMINI_API_KEY": None, "GOOGLE_GEMINI_BASE_URL": server.url + "/genai"},
         )
     assert (result.status, result.out, result.err) == (0, "You said: Hello\n", "")
@@ -204,10 +231,15 @@ ENDINGS = {
     "server error": (Answer.failure(500, "oops"), 1, "", "500 INTERNAL: oops"),
     "HTML of a proxy": (
         Answer(status=502, body=b"<html><h1>Bad\nGateway</h1>\x1b[2J</html>", content_type="text/html"),
-        1, "", "502: Bad Gateway \u241b[2J",
+        1,
+        "",
+        "502: Bad Gateway \u241b[2J",
     ),
     "error in the stream": (
-        Answer(chunks=["some "], stream_error=(400, "INVALID_ARGUMENT", "no\u2028more")), 1, "some \n", "no more",
+        Answer(chunks=["some "], stream_error=(400, "INVALID_ARGUMENT", "no\u2028more")),
+        1,
+        "some \n",
+        "no more",
     ),
     "no answer at all": (Answer.nothing("drop"), 1, "", "no answer from"),
     "garbage": (Answer.garbage(), 1, "", ""),
@@ -246,7 +278,8 @@ def test_exit_status_of_the_process(server):
     server.answer_with(lambda request: by_model[request.model][0])
     with ExitStack() as stack:
         processes = {
-            model: stack.enter_context(started("stream", "-m", model, "Hello", server=server)) for model in by_model
+            model: stack.enter_context(started("stream", "-m", model, "Hello", server=server))
+            for model in by_model
         }
         usage = stack.enter_context(started("stream"))
         assert {model: rest_of(process).status for model, process in processes.items()} == {
@@ -325,25 +358,63 @@ def test_a_key_in_clear_text_is_told_in_one_line(here):
     assert [("clear text" in line) for line in result.notes] == [True, False]
 
 
-_BAD = ["", " ", "nan", "inf", "-1", "9" * 400, "\ud800", "\udc80", "a\0b", "http://[", "gone", ".", "bin", "deep", "list"]
+_BAD = [
+    "",
+    " ",
+    "nan",
+    "inf",
+    "-1",
+    "9" * 400,
+    "\ud800",
+    "\udc80",
+    "a\0b",
+    "http://[",
+    "gone",
+    ".",
+    "bin",
+    "deep",
+    "list",
+]
 _OPTIONS = [
-    "--model", "--system", "--temperature", "--top-p", "--max-tokens", "--schema", "--deadline",
-    "--base-url", "--api-version", "--auth", "--upload-protocol", "--timeout", "--retries",
+    "--model",
+    "--system",
+    "--temperature",
+    "--top-p",
+    "--max-tokens",
+    "--schema",
+    "--deadline",
+    "--base-url",
+    "--api-version",
+    "--auth",
+    "--upload-protocol",
+    "--timeout",
+    "--retries",
 ]
 
 
-@pytest.mark.parametrize("command, options", [
-    (["stream", "Hi"], ["--file", "--mime-type", "--alt", "--save-media", *_OPTIONS]),
-    (["chat"], ["--load", "--save-media"]),
-    (["batch", "prompts", "-o", "results"], ["--output", "--workers", "--alt", *_OPTIONS]),
-    (["files", "get", "x"], _OPTIONS[7:]),
-    (["stream"], None), (["batch", "-o", "results"], None),
-    (["files", "upload"], None), (["files", "get"], None), (["files", "delete"], None),
-])
+@pytest.mark.parametrize(
+    "command, options",
+    [
+        (["stream", "Hi"], ["--file", "--mime-type", "--alt", "--save-media", *_OPTIONS]),
+        (["chat"], ["--load", "--save-media"]),
+        (["batch", "prompts", "-o", "results"], ["--output", "--workers", "--alt", *_OPTIONS]),
+        (["files", "get", "x"], _OPTIONS[7:]),
+        (["stream"], None),
+        (["batch", "-o", "results"], None),
+        (["files", "upload"], None),
+        (["files", "get"], None),
+        (["files", "delete"], None),
+    ],
+)
 def test_bad_values_are_no_bugs(here, server, tmp_path, monkeypatch, command, options):
     """Each option with each of them, or as an argument; some may even work."""
     monkeypatch.chdir(tmp_path)
-    for name, data in {"bin": bytes(range(256)), "deep": b"[" * 10**5, "list": b"[1]", "prompts": b'"x"\n'}.items():
+    for name, data in {
+        "bin": bytes(range(256)),
+        "deep": b"[" * 10**5,
+        "list": b"[1]",
+        "prompts": b'"x"\n',
+    }.items():
         (tmp_path / name).write_bytes(data)
     for value in _BAD:
         for option in options or ["--"]:
@@ -353,7 +424,9 @@ def test_bad_values_are_no_bugs(here, server, tmp_path, monkeypatch, command, op
             assert result.status in (0, 1, 2), args
 
 
-@pytest.mark.parametrize("line", ["/save {}", "/load {}", "/file {}", "/system {}", "/undo {}", "/nosuch{}", "{}"])
+@pytest.mark.parametrize(
+    "line", ["/save {}", "/load {}", "/file {}", "/system {}", "/undo {}", "/nosuch{}", "{}"]
+)
 def test_bad_values_in_a_chat_are_no_bugs(here, server, tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
     for value in _BAD:
@@ -417,12 +490,15 @@ def test_a_full_disk_is_an_error(server):
 
 # -- what is printed -------------------------------------------------------------
 
-ODD = "line\u2028end\x85\u2029 \x0b\x0c \u00e9\U0001f600 \x1b[31m \ud83d \"q\" \\"
+ODD = 'line\u2028end\x85\u2029 \x0b\x0c \u00e9\U0001f600 \x1b[31m \ud83d "q" \\'
 
 
 def test_json_lines_are_the_chunks(server):
     texts = ["one\n", "two", ODD, "\u4f60\u597d"]
-    chunks = [{"candidates": [{"content": {"parts": [{"text": text, "newField": {"a": [None]}}]}}]} for text in texts]
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": text, "newField": {"a": [None]}}]}}]}
+        for text in texts
+    ]
     chunks[-1]["candidates"][0]["finishReason"] = "STOP"
     server.queue(Answer(chunks=chunks))
     result = run("stream", "--json", "--usage", "Hello", server=server, env={"PYTHONIOENCODING": "latin-1"})
@@ -439,8 +515,7 @@ def test_json_line_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "encoding, printed",
-    [("utf-8", "na\u00efve \u4f60 \\ud83d\n"), ("ascii", "na\\xefve \\u4f60 \\ud83d\n")],
+    "encoding, printed", [("utf-8", "na\u00efve \u4f60 \\ud83d\n"), ("ascii", "na\\xefve \\u4f60 \\ud83d\n")]
 )
 def test_text_that_the_encoding_cannot_show(server, encoding, printed):
     server.queue(Answer.text("na\u00efve \u4f60 \ud83d"))
@@ -457,7 +532,8 @@ def test_schema(here, server, tmp_path):
     result = here("stream", "--schema", path, "How many?", server=server)
     assert (result.status, json.loads(result.out)) == (0, {"name": "name", "count": 1})
     assert server.requests[0].json["generationConfig"] == {
-        "responseMimeType": "application/json", "responseJsonSchema": SCHEMA,
+        "responseMimeType": "application/json",
+        "responseJsonSchema": SCHEMA,
     }
     # Half a JSON text is no answer.
     result = here("stream", "--schema", path, "--max-tokens", "1", "How many?", server=server)
@@ -476,13 +552,25 @@ def test_a_schema_that_is_none(here, server, tmp_path, text, words):
 
 def media(*blobs):
     parts = [
-        {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}} for mime_type, data in blobs
+        {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(data).decode()}}
+        for mime_type, data in blobs
     ]
-    return [{"candidates": [{"content": {"parts": [{"text": "Here: "}, *parts, {"text": "end"}]}, "finishReason": "STOP"}]}]
+    return [
+        {
+            "candidates": [
+                {"content": {"parts": [{"text": "Here: "}, *parts, {"text": "end"}]}, "finishReason": "STOP"}
+            ]
+        }
+    ]
 
 
 def test_save_media(here, server, tmp_path):
-    blobs = [("image/png", b"PNG"), ("image/png", b"PNG2"), ("audio/L16;rate=24000", b"PCM"), ("../../x/../y", b"?")]
+    blobs = [
+        ("image/png", b"PNG"),
+        ("image/png", b"PNG2"),
+        ("audio/L16;rate=24000", b"PCM"),
+        ("../../x/../y", b"?"),
+    ]
     into = tmp_path / "new" / "media"
     server.queue(Answer(chunks=media(*blobs)), Answer(chunks=media(*blobs[:1])))
     result = here("stream", "--save-media", into, "Draw", server=server)
@@ -555,7 +643,10 @@ def test_usage_of_an_answer_over_several_requests(here):
 
 
 def test_a_long_answer_is_not_kept():
-    piece = {"candidates": [{"content": {"parts": [{"text": "x" * 10000}]}}], "usageMetadata": {"totalTokenCount": 1}}
+    piece = {
+        "candidates": [{"content": {"parts": [{"text": "x" * 10000}]}}],
+        "usageMetadata": {"totalTokenCount": 1},
+    }
     chunks = (GenerateContentResponse.from_dict(json.loads(json.dumps(piece))) for _ in range(1000))
     answer = Shown(usage=True)
     answer.show(next(chunks))  # makes what is kept for all chunks
@@ -579,10 +670,17 @@ def test_what_is_no_text_is_mentioned(here, server):
 @needs_pty
 def test_thoughts_are_dimmed_on_a_terminal(server):
     thought = {"candidates": [{"content": {"parts": [{"text": "Hm", "thought": True}]}}]}
-    server.queue(Answer(chunks=[thought, thought, "Yes"]), Answer(chunks=[thought, "Yes"]), Answer(chunks=[thought, "Yes"]))
+    server.queue(
+        Answer(chunks=[thought, thought, "Yes"]),
+        Answer(chunks=[thought, "Yes"]),
+        Answer(chunks=[thought, "Yes"]),
+    )
     with on_terminal("stream", "--thoughts", "Hello", server=server) as (process, read):
         assert read() == "\x1b[2mHm\x1b[22m\x1b[2mHm\x1b[22m\n\nYes\n"
-    with on_terminal("stream", "--thoughts", "Hello", server=server, env={"NO_COLOR": "1"}) as (process, read):
+    with on_terminal("stream", "--thoughts", "Hello", server=server, env={"NO_COLOR": "1"}) as (
+        process,
+        read,
+    ):
         assert read() == "Hm\n\nYes\n"
     with on_terminal("stream", "Hello", server=server) as (process, read):
         assert read() == "Yes\n"
@@ -600,7 +698,9 @@ def test_a_person_is_told_that_it_tries_again(server):
     server.queue(Answer.failure(503, retry_info="0.01s"), Answer.text("better"))
     with on_terminal("stream", "--retries", "1", "Hello", server=server) as (process, read):
         text = read()
-    assert text.startswith("geministream: attempt 1 of 2 failed with ServerError 503") and text.endswith("better\n")
+    assert text.startswith("geministream: attempt 1 of 2 failed with ServerError 503") and text.endswith(
+        "better\n"
+    )
 
 
 @needs_pty
@@ -608,9 +708,7 @@ def test_a_person_is_told_that_it_resumed():
     words = "one two three four five six seven eight nine ten"
     with LocalServer(api_key=KEY, checkpoint_every=1, faults=[Answer(stop_after=-20)]) as server:
         with on_terminal("stream", words, "--retries", "1", server=server) as (process, read):
-            assert read() == (
-                f"You said: {words}\ngeministream: the answer had broken off and was resumed\n"
-            )
+            assert read() == (f"You said: {words}\ngeministream: the answer had broken off and was resumed\n")
 
 
 # -- serve -----------------------------------------------------------------------
@@ -622,7 +720,10 @@ def test_serve():
         first = process.stdout.readline().decode()
         example = process.stdout.readline().decode()
         url = first.split(" listens at ")[1].split(";")[0]
-        assert "no model" in first and f"GOOGLE_API_KEY=local-key geministream stream --base-url {url}" in example
+        assert (
+            "no model" in first
+            and f"GOOGLE_API_KEY=local-key geministream stream --base-url {url}" in example
+        )
         result = run("stream", "--base-url", url, "Hello", env={"GOOGLE_API_KEY": "local-key"})
         assert (result.status, result.out) == (0, "You said: Hello\n")
         line = process.stdout.readline().decode()
@@ -657,10 +758,24 @@ def test_serve_is_not_steered_by_a_path(stdout_is_terminal):
     assert not set(line) & set("\x1b\x07\x9b\x7f\r\u202e")
 
 
-@pytest.mark.parametrize("option, value", [
-    ("port", "-1"), ("port", "99999"), ("port", "9" * 99), ("port", "x"), ("host", "a\0b"), ("host", "\ud800"), ("host", ""),
-    ("host", "a b"), ("piece-delay", "nan"), ("piece-delay", "inf"), ("piece-delay", "-1"), ("profile", "x"), ("api-key", ""),
-])
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("port", "-1"),
+        ("port", "99999"),
+        ("port", "9" * 99),
+        ("port", "x"),
+        ("host", "a\0b"),
+        ("host", "\ud800"),
+        ("host", ""),
+        ("host", "a b"),
+        ("piece-delay", "nan"),
+        ("piece-delay", "inf"),
+        ("piece-delay", "-1"),
+        ("profile", "x"),
+        ("api-key", ""),
+    ],
+)
 def test_bad_values_for_serve(here, option, value):
     result = here("serve", f"--{option}={value}")
     assert result.status == 2 and len(result.notes) == 1 and "bug" not in result.notes[0]

@@ -54,7 +54,19 @@ def check_all_right(output, count=12):
 
 
 def test_all_good(here, server, prompts, output):
-    result = here("batch", prompts, "-o", output, "-m", "gemini-x", "--temperature", "0.5", "-s", "Be brief", server=server)
+    result = here(
+        "batch",
+        prompts,
+        "-o",
+        output,
+        "-m",
+        "gemini-x",
+        "--temperature",
+        "0.5",
+        "-s",
+        "Be brief",
+        server=server,
+    )
     assert (result.status, result.out) == (0, "")
     (summary,) = result.notes
     assert summary.startswith("12 of 12 done, 0 failed, ") and " tokens, in 0:0" in summary
@@ -78,14 +90,16 @@ def test_every_kind_of_line(here, server, tmp_path, output):
         b'"\xff"\n'
         b'{"id": 5, "prompt": "x"}\n'
         b'{"contents": "x", "colour": "red", "id": [6]}\n'
-        b"7\n"
-        + b"[" * 100000 + b"\n"
-        + '"\u00e9\u2028"'.encode()
+        b"7\n" + b"[" * 100000 + b"\n" + '"\u00e9\u2028"'.encode()
     )
     result = here("batch", prompts, "-o", output, server=server)
     lines = results(output)
     assert result.status == 1
-    assert [lines[index].get("text") for index in (0, 1, 9)] == ["You said: one", "You said: two", "You said: \u00e9\u2028"]
+    assert [lines[index].get("text") for index in (0, 1, 9)] == [
+        "You said: one",
+        "You said: two",
+        "You said: \u00e9\u2028",
+    ]
     assert [lines[index].get("id") for index in (1, 5, 6)] == ["second", 5, [6]]
     bad = {3: "no JSON", 4: "UTF-8", 5: "contents", 6: "colour", 7: "neither", 8: "no JSON"}
     assert sorted(lines) == [0, 1, 3, 4, 5, 6, 7, 8, 9]
@@ -110,8 +124,11 @@ def test_failures_are_results(here, server, prompts, output):
     lines = results(output)
     assert result.status == 1 and "12 of 12 done, 4 failed" in result.notes[-1]
     assert lines[1]["error"] == {
-        "type": "BadRequestError", "message": "400 INVALID_ARGUMENT: The key *** is of no use",
-        "code": 400, "status": "INVALID_ARGUMENT", "details": [],
+        "type": "BadRequestError",
+        "message": "400 INVALID_ARGUMENT: The key *** is of no use",
+        "code": 400,
+        "status": "INVALID_ARGUMENT",
+        "details": [],
     }
     assert lines[2]["error"]["reason"] == "SAFETY" and lines[2]["response"]["promptFeedback"]
     assert lines[3]["error"]["type"] == "IncompleteStreamError"
@@ -136,7 +153,12 @@ def test_many_failures_are_not_all_told(here, server, tmp_path, output):
 
 
 def test_offline(here, prompts, output):
-    assert here("batch", prompts, "-o", output, "--offline", "--workers", "12", env={"GEMINI_API_KEY": None}).status == 0
+    assert (
+        here(
+            "batch", prompts, "-o", output, "--offline", "--workers", "12", env={"GEMINI_API_KEY": None}
+        ).status
+        == 0
+    )
     check_all_right(output)
 
 
@@ -286,7 +308,9 @@ def nested(depth):
 
 def test_what_is_nested_too_deeply_fails_alone(here, server, tmp_path, output, monkeypatch):
     prompts = tmp_path / "prompts.jsonl"
-    ids = [f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in (300, *range(850, 1000), 10**5)]
+    ids = [
+        f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in (300, *range(850, 1000), 10**5)
+    ]
     prompts.write_text("\n".join(['"prompt 0"', '"deep 1"', *ids, '"prompt"']))
     deep = Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "t"}]}, "finishReason": "STOP"}]}])
     server.answer_with(lambda request: deep if b"deep" in request.body else None)
@@ -337,7 +361,11 @@ def test_retry_failed_keeps_what_the_file_is(here, server, prompts, tmp_path):
     assert output.is_symlink() and after.st_ino != before.st_ino
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     check_all_right(output)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere.jsonl", "prompts.jsonl", "results.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere.jsonl",
+        "prompts.jsonl",
+        "results.jsonl",
+    ]
 
 
 @needs_posix
@@ -384,7 +412,16 @@ def test_a_torn_line_is_redone(here, server, prompts, output):
     whole = output.read_bytes()
     last = whole.rindex(b"\n", 0, -1) + 1
     rng = random.Random(1)
-    for cut in [0, 1, 5, last, last + 1, last + 9, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(5))]:
+    for cut in [
+        0,
+        1,
+        5,
+        last,
+        last + 1,
+        last + 9,
+        len(whole) - 1,
+        *(rng.randrange(len(whole)) for _ in range(5)),
+    ]:
         output.write_bytes(whole[:cut])
         before = server.request_count
         assert here("batch", prompts, "-o", output, server=server).status == 0
@@ -398,7 +435,15 @@ def test_a_torn_line_is_redone(here, server, prompts, output):
 
 
 @pytest.mark.parametrize(
-    "content", [b"my thesis", b"my thesis\n", b'{"index":"x"}\n', b'{"index":1}\n', b"{}\n", b'{"index":0,"in\n{"index":1,"inp']
+    "content",
+    [
+        b"my thesis",
+        b"my thesis\n",
+        b'{"index":"x"}\n',
+        b'{"index":1}\n',
+        b"{}\n",
+        b'{"index":0,"in\n{"index":1,"inp',
+    ],
 )
 def test_another_file_is_not_touched(here, server, prompts, output, content):
     output.write_bytes(content)
@@ -456,7 +501,9 @@ def test_ctrl_c(server, prompts, output):
     gate = threading.Event()
     server.answer_with(lambda request: Answer(wait=gate) if server.request_count > 6 else None)
     with started("batch", prompts, "-o", output, "--workers", "3", server=server) as process:
-        server.wait_until(lambda: server.request_count == 9 and sum(r.finished.is_set() for r in server.requests) == 6)
+        server.wait_until(
+            lambda: server.request_count == 9 and sum(r.finished.is_set() for r in server.requests) == 6
+        )
         process.send_signal(signal.SIGINT)
         result = rest_of(process)
     gate.set()

@@ -20,7 +20,10 @@ here, server = program.here, program.server
 
 def texts(request):
     """What a request says: the role and the texts of each content."""
-    return [(content["role"], *(part.get("text") for part in content["parts"])) for content in request.json["contents"]]
+    return [
+        (content["role"], *(part.get("text") for part in content["parts"]))
+        for content in request.json["contents"]
+    ]
 
 
 # -- piped lines -----------------------------------------------------------------
@@ -32,7 +35,11 @@ def test_a_conversation(here, server):
     assert (result.status, result.out) == (0, "Hi!\nTwo.\nThree.\n")
     assert result.notes == ["1 prompt + 1 answer = 2 tokens, STOP, scripted"] * 3
     assert texts(server.requests[2]) == [
-        ("user", "Hello"), ("model", "Hi!"), ("user", "1+1?"), ("model", "Two."), ("user", "and 1+2?"),
+        ("user", "Hello"),
+        ("model", "Hi!"),
+        ("user", "1+1?"),
+        ("model", "Two."),
+        ("user", "and 1+2?"),
     ]
     assert server.requests[2].json["systemInstruction"] == {"parts": [{"text": "Be brief"}]}
     assert server.connections == 1
@@ -77,7 +84,10 @@ def test_retry_and_undo(here, server):
     assert said == [["one"], ["one", "two"], ["one", "two"], ["one"], ["one", "three"]]
     assert texts(server.requests[4])[1] == ("model", "again 1")
     assert result.notes == [
-        "taken back: two", "taken back: three", "taken back: one", "there is nothing to take back",
+        "taken back: two",
+        "taken back: three",
+        "taken back: one",
+        "there is nothing to take back",
     ]
     assert result.status == 2  # of the last
 
@@ -88,7 +98,10 @@ def test_a_retry_that_fails_keeps_the_old_answer(server, tmp_path):
     server.queue("1", Answer.blocked(), "2")
     with on_terminal("chat", server=server) as (process, read):
         for line, answer in (
-            ("one", "1\n"), ("/retry", "blocked"), (f"/save {path}", "saved 2 contents"), ("/retry", "2\n"),
+            ("one", "1\n"),
+            ("/retry", "blocked"),
+            (f"/save {path}", "saved 2 contents"),
+            ("/retry", "2\n"),
         ):
             read("> ")
             type_line(process, line)
@@ -141,7 +154,11 @@ def test_a_save_keeps_what_the_file_is(here, server, tmp_path):
     finally:
         os.umask(umask)
     assert path.is_symlink() and dangling.is_symlink()
-    assert len(json.loads(real.read_text())["contents"]) == len(json.loads(dangling.read_text())["contents"]) == 2
+    assert (
+        len(json.loads(real.read_text())["contents"])
+        == len(json.loads(dangling.read_text())["contents"])
+        == 2
+    )
     assert [stat.S_IMODE(each.stat().st_mode) for each in (real, dangling)] == [0o600, 0o640]
     assert sorted(os.listdir(str(tmp_path))) == ["new.json", "other.json", "real.json", "talk.json"]
 
@@ -178,9 +195,24 @@ def test_what_replaces_a_file_is_whole(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        "{", "[1]", '{"contents": 5}', None, '"' + "[" * 100000, "\xff", "5", "null", "[[]]", "[{}]", '[{"colour": "red"}]',
-        '[{"parts": 5}]', '[{"parts": "x"}]', '[{"parts": [5]}]', '[{"parts": [{"text": 5}]}]', '[{"role": 5, "parts": []}]',
-        '{"contents": [], "systemInstruction": "x"}', '{"contents": [], "systemInstruction": {"parts": "x"}}',
+        "{",
+        "[1]",
+        '{"contents": 5}',
+        None,
+        '"' + "[" * 100000,
+        "\xff",
+        "5",
+        "null",
+        "[[]]",
+        "[{}]",
+        '[{"colour": "red"}]',
+        '[{"parts": 5}]',
+        '[{"parts": "x"}]',
+        '[{"parts": [5]}]',
+        '[{"parts": [{"text": 5}]}]',
+        '[{"role": 5, "parts": []}]',
+        '{"contents": [], "systemInstruction": "x"}',
+        '{"contents": [], "systemInstruction": {"parts": "x"}}',
         '{"contents": [], "systemInstruction": {"parts": [5]}}',
         '{"contents": [], "systemInstruction": {"parts": [{"text": 5}]}}',
     ],
@@ -203,13 +235,22 @@ def test_files(here, server, tmp_path):
     assert result.status == 0
     assert server.requests[2].json["contents"][-1]["parts"] == [{"text": "And?"}]
     assert [next(iter(part)) for part in server.requests[0].json["contents"][0]["parts"]] == [
-        "inlineData", "fileData", "text",
+        "inlineData",
+        "fileData",
+        "text",
     ]
     assert server.requests[1].json["contents"][-1]["parts"] == [{"text": "And?"}]
 
 
 def test_media_of_an_answer(here, server, tmp_path):
-    chunk = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "UE5H"}}]}, "finishReason": "STOP"}]}
+    chunk = {
+        "candidates": [
+            {
+                "content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "UE5H"}}]},
+                "finishReason": "STOP",
+            }
+        ]
+    }
     server.queue(Answer(chunks=[chunk]))
     result = here("chat", "--save-media", tmp_path / "new", server=server, stdin=b"Draw\n")
     assert (result.status, result.out) == (0, f"{tmp_path / 'new' / 'image-1.png'}\n")
@@ -227,8 +268,14 @@ def test_usage(here, server):
 
 @pytest.mark.parametrize(
     "line, words",
-    [("/nope", "/help"), ("/file", "path"), ("/file no/such.png", "No such file"), ("/save", "path"), ("/load", "path"),
-     ("/retry", "no message")],
+    [
+        ("/nope", "/help"),
+        ("/file", "path"),
+        ("/file no/such.png", "No such file"),
+        ("/save", "path"),
+        ("/load", "path"),
+        ("/retry", "no message"),
+    ],
 )
 def test_wrong_commands(here, server, line, words):
     result = here("chat", server=server, stdin=f"{line}\nnever sent\n".encode())
@@ -309,7 +356,9 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(server):
         read()
     gate.set()
     assert [texts(request) for request in server.requests] == [
-        [("user", "Hello")], [("user", "Hello")], [("user", "Hello"), ("model", "whole"), ("user", "More")],
+        [("user", "Hello")],
+        [("user", "Hello")],
+        [("user", "Hello"), ("model", "whole"), ("user", "More")],
     ]
 
 
@@ -331,7 +380,12 @@ def test_lines_can_be_edited_and_called_back(server):
 def test_a_failure_does_not_end_it(server):
     server.queue(Answer.failure(500, "oops"), Answer.blocked(), "fine")
     with on_terminal("chat", "--thoughts", server=server) as (process, read):
-        for line, answer in (("one", "500 INTERNAL: oops"), ("/nope", "no command"), ("two", "was blocked"), ("three", "fine")):
+        for line, answer in (
+            ("one", "500 INTERNAL: oops"),
+            ("/nope", "no command"),
+            ("two", "was blocked"),
+            ("three", "fine"),
+        ):
             read("> ")
             type_line(process, line)
             read(answer)

@@ -30,7 +30,8 @@ def test_upload_list_get_delete(here, server, film, tmp_path):
     lines = [line.split(None, 4) for line in result.out.splitlines()]
     names = [line[0] for line in lines]
     assert [line[1:] for line in lines] == [
-        ["ACTIVE", "video/mp4", str(2**20), "the film.mp4"], ["ACTIVE", "text/plain", "2", "Notes"],
+        ["ACTIVE", "video/mp4", str(2**20), "the film.mp4"],
+        ["ACTIVE", "text/plain", "2", "Notes"],
     ]
     assert sorted(names) == sorted(server.files)
 
@@ -156,6 +157,17 @@ def test_rate(monkeypatch):
 
 def test_sizes_and_durations():
     assert [size(count) for count in (0, 999, 1500, 999_960, 2**30, 5e13)] == [
-        "0 B", "999 B", "1.5 kB", "1.0 MB", "1.1 GB", "50000.0 GB",
+        "0 B",
+        "999 B",
+        "1.5 kB",
+        "1.0 MB",
+        "1.1 GB",
+        "50000.0 GB",
     ]
-    assert [duration(seconds) for seconds in (0, 8.4, 59.6, 754, 3723)] == ["0:00", "0:08", "1:00", "12:34", "1:02:03"]
+    assert [duration(seconds) for seconds in (0, 8.4, 59.6, 754, 3723)] == [
+        "0:00",
+        "0:08",
+        "1:00",
+        "12:34",
+        "1:02:03",
+    ]

@@ -8,7 +8,8 @@ import time
 
 import pytest
 import requests
-from dialects import A, B, C, THREE, chunk as said, sse
+from dialects import THREE, A, B, C, sse
+from dialects import chunk as said
 from raw_server import RawServer, answering, chunk, head
 from urllib3.util.wait import wait_for_read
 
@@ -127,8 +128,12 @@ def test_a_cut_head_is_a_broken_connection(cut, interim):
     """An orderly end of the connection ends no head: an empty list and a deleted file would be guesses."""
     with RawServer(answering(interim + HEAD[:cut])) as raw:
         endpoint = bare(raw.url)
-        for ask in (lambda: texts_from(endpoint), lambda: list(list_files(endpoint=endpoint)),
-                    lambda: delete_file("files/x", endpoint=endpoint), lambda: upload_file(b"x", mime_type="a/b", endpoint=endpoint)):
+        for ask in (
+            lambda: texts_from(endpoint),
+            lambda: list(list_files(endpoint=endpoint)),
+            lambda: delete_file("files/x", endpoint=endpoint),
+            lambda: upload_file(b"x", mime_type="a/b", endpoint=endpoint),
+        ):
             with pytest.raises(TransportError, match="no answer from") as caught:
                 ask()
             assert caught.value.retryable
@@ -293,7 +298,9 @@ def test_a_server_that_leaves_while_the_request_goes_out(early, tls_or_none):
         assert caught.value.retryable
 
 
-@pytest.mark.parametrize("options, expected", [({"deadline": 1}, StreamTimeoutError), ({"cancel": Cancel()}, StreamCancelled)])
+@pytest.mark.parametrize(
+    "options, expected", [({"deadline": 1}, StreamTimeoutError), ({"cancel": Cancel()}, StreamCancelled)]
+)
 def test_a_request_that_is_not_read_ends_with_the_call(options, expected, tls_or_none):
     if "cancel" in options:
         options = {"cancel": Cancel()}
@@ -314,7 +321,9 @@ def test_a_request_that_is_not_read_ends_with_the_call(options, expected, tls_or
 # A server's fault is not the caller's -----------------------------------------------------
 
 
-@pytest.mark.parametrize("headers", [b"Content-Length: 5\r\nContent-Length: 7\r\n", b"Content-Length: 5, 7\r\n"])
+@pytest.mark.parametrize(
+    "headers", [b"Content-Length: 5\r\nContent-Length: 7\r\n", b"Content-Length: 5, 7\r\n"]
+)
 def test_two_lengths_that_differ(headers):
     with RawServer(answering(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n" + WHOLE)) as raw:
         with pytest.raises(GeministreamError) as caught:
@@ -327,7 +336,9 @@ def test_gzip_that_is_not():
     for body in (WHOLE, b"[" + sse(A)[6:-4] + b"," + sse(C)[6:-4] + b"]"):
         with RawServer(answering(head(content_encoding="gzip") + body)) as raw:
             assert texts_from(bare(raw.url))[-1] == "three"
-    with RawServer(answering(head("400 No", content_encoding="gzip") + b'{"error": {"message": "plain"}}')) as raw:
+    with RawServer(
+        answering(head("400 No", content_encoding="gzip") + b'{"error": {"message": "plain"}}')
+    ) as raw:
         with pytest.raises(BadRequestError, match="plain"):
             texts_from(bare(raw.url))
 
@@ -336,7 +347,9 @@ def test_gzip_that_is_not():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
+@pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+)  # that is what is tested
 @pytest.mark.parametrize("how", ["close", "break", "error", "cancel"])
 @pytest.mark.parametrize("transfer", ["length", "chunked"])
 def test_what_a_forked_child_closes_stays_open_for_its_parent(how, transfer, tls_or_none):
@@ -402,8 +415,10 @@ def never_shakes_hands(connection):
     connection.pause(60)
 
 
-@pytest.mark.parametrize("through, script", [
-    (True, trickling_proxy), (True, silent_proxy), (True, opens_and_is_silent), (False, never_shakes_hands)])
+@pytest.mark.parametrize(
+    "through, script",
+    [(True, trickling_proxy), (True, silent_proxy), (True, opens_and_is_silent), (False, never_shakes_hands)],
+)
 @pytest.mark.parametrize("how", ["deadline", "cancel"])
 @pytest.mark.parametrize("own", [False, True], ids=["library's session", "own session"])
 def test_connecting_ends_with_the_call(through, script, how, own, monkeypatch):
@@ -469,7 +484,12 @@ def test_where_requests_go_is_checked_at_the_end():
 def test_no_url_of_our_own_leads_elsewhere(auth):
     with RawServer(answering(head() + WHOLE)) as raw:
         with Call(Endpoint("http://127.0.0.1:1", auth=auth, api_key="secret-key", retry=None)) as call:
-            for url in (raw.url, f"http://127.0.0.1:1@{raw.netloc}/x", "https://127.0.0.1:1/x", raw.url.replace("127.0.0.1", "localhost")):
+            for url in (
+                raw.url,
+                f"http://127.0.0.1:1@{raw.netloc}/x",
+                "https://127.0.0.1:1/x",
+                raw.url.replace("127.0.0.1", "localhost"),
+            ):
                 with pytest.raises(GeministreamError, match="refused to send"):
                     call.send("POST", url, body=b"x")
         assert raw.connections == 0

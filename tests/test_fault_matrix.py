@@ -58,11 +58,14 @@ class Cell:
     def run(self, body, **fault):
         """The texts that came, and the name of the exception, or None."""
         packed = self.transfer == "gzip"
-        self._server.queue(Answer(
-            body=body, transfer="chunked" if packed else self.transfer, gzip=packed, **fault))
+        self._server.queue(
+            Answer(body=body, transfer="chunked" if packed else self.transfer, gzip=packed, **fault)
+        )
         texts = []
         try:
-            for each in stream_generate("m", "x", endpoint=self._endpoint, alt="sse" if self.framing == "SSE" else "json"):
+            for each in stream_generate(
+                "m", "x", endpoint=self._endpoint, alt="sse" if self.framing == "SSE" else "json"
+            ):
                 texts.append(each.text)
         except GeministreamError as error:
             assert str(error)
@@ -149,14 +152,21 @@ def test_reset_after_what_was_read(cell):
         seen = threading.Event()
         chunks = [json.loads(each) for each in CHUNKS]
         packed = cell.transfer == "gzip"
-        cell._server.queue(Answer(
-            chunks=[*chunks[:whole], seen, b" ", *chunks[whole:], threading.Event()],
-            stop_how="reset", transfer="chunked" if packed else cell.transfer, gzip=packed,
-            # One byte more than the chunks: sent when they have been seen, and the reset right behind it.
-            stop_after=len(framed(cell, chunks[:whole])) + 1))
+        cell._server.queue(
+            Answer(
+                chunks=[*chunks[:whole], seen, b" ", *chunks[whole:], threading.Event()],
+                stop_how="reset",
+                transfer="chunked" if packed else cell.transfer,
+                gzip=packed,
+                # One byte more than the chunks: sent when they have been seen, and the reset right behind it.
+                stop_after=len(framed(cell, chunks[:whole])) + 1,
+            )
+        )
         texts = []
         with pytest.raises(GeministreamError) as caught:
-            for each in stream_generate("m", "x", endpoint=cell._endpoint, alt="sse" if cell.framing == "SSE" else "json"):
+            for each in stream_generate(
+                "m", "x", endpoint=cell._endpoint, alt="sse" if cell.framing == "SSE" else "json"
+            ):
                 texts.append(each.text)
                 if len(texts) == whole:
                     seen.set()
@@ -168,7 +178,13 @@ def framed(cell, chunks):
     """These chunks as LocalServer sends them: with a sync flush after each where it packs them."""
     from geministream.testing.answers import _framed, _gzipped
 
-    items = _framed(Answer(chunks=[*chunks, b"stop"]), "sse" if cell.framing == "SSE" else "json", b"\r\n", False, lambda _: None)
+    items = _framed(
+        Answer(chunks=[*chunks, b"stop"]),
+        "sse" if cell.framing == "SSE" else "json",
+        b"\r\n",
+        False,
+        lambda _: None,
+    )
     pieces = []
     for item in items:
         if item == b"stop":
@@ -187,7 +203,9 @@ def test_stalled(matrix_server):
         with LocalServer() as server:
             cell = Cell(server, framing, transfer, timeout=(10, 2))
             came = cell.run(BODIES[framing], stop_after=cut, stop_how="stall")
-            assert came == (cell.whole_of(BODIES[framing], cut)[0], "StreamTimeoutError"), f"stalled after {cut} bytes"
+            assert came == (cell.whole_of(BODIES[framing], cut)[0], "StreamTimeoutError"), (
+                f"stalled after {cut} bytes"
+            )
             return cell
 
     cases = []
@@ -231,8 +249,13 @@ def test_error_in_the_stream(cell):
 
 
 GARBAGE = {
-    "a page": b"<html>\r\n\r\n", "bad UTF-8": b'data: {"a": "\xff"}\r\n\r\n', "bad JSON": b"data: {'a'}\r\n\r\n",
-    "zeros": b"\0\0\0\r\n\r\n", "a string": b'data: "x"\r\n\r\n', "a number": b"data: 7\r\n\r\n", "a cut value": b"data: {\r\n\r\n",
+    "a page": b"<html>\r\n\r\n",
+    "bad UTF-8": b'data: {"a": "\xff"}\r\n\r\n',
+    "bad JSON": b"data: {'a'}\r\n\r\n",
+    "zeros": b"\0\0\0\r\n\r\n",
+    "a string": b'data: "x"\r\n\r\n',
+    "a number": b"data: 7\r\n\r\n",
+    "a cut value": b"data: {\r\n\r\n",
 }
 
 
@@ -242,7 +265,11 @@ def test_garbage(cell):
             garbage = tail if cell.framing == "SSE" else tail.replace(b"data: ", b"").strip() or b"<"
             came = cell.run(broken_off(cell.framing, whole, garbage))
             # Half an event and nothing behind it is what a gateway makes of an upstream that was cut.
-            error = "IncompleteStreamError" if kind == "a cut value" and cell.framing == "SSE" else "StreamDecodeError"
+            error = (
+                "IncompleteStreamError"
+                if kind == "a cut value" and cell.framing == "SSE"
+                else "StreamDecodeError"
+            )
             assert came == (TEXTS[:whole], error), f"{kind} after {whole} chunks"
             cell.count(f"garbage, {kind}")
 
@@ -273,6 +300,8 @@ def test_all_cells_were_there(figures, matrix_server):
             there = {fault.split(",")[0] for f, t, fault in cells if (f, t) == (framing, transfer)}
             assert there >= {"whole", "cut", "reset", "stalled", "error", "garbage"}
             for how in ("end", "drop"):
-                assert cells[framing, transfer, f"cut, {how}"] == len(Cell(matrix_server, framing, transfer).cuts(BODIES[framing]))
+                assert cells[framing, transfer, f"cut, {how}"] == len(
+                    Cell(matrix_server, framing, transfer).cuts(BODIES[framing])
+                )
     figures["cells of the fault matrix"] = sum(cells.values())
     print(sum(cells.values()), "cells")

@@ -184,8 +184,12 @@ def test_every_source_arrives_whole(either, make, tmp_path):
     source = make(tmp_path)
     progress = []
     file = upload_file(
-        source, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP,
-        progress=lambda sent, total: progress.append((sent, total)))
+        source,
+        mime_type="audio/mpeg",
+        endpoint=either.endpoint,
+        chunk_bytes=STEP,
+        progress=lambda sent, total: progress.append((sent, total)),
+    )
     assert isinstance(file, File) and file.state == "ACTIVE"
     assert file.size_bytes == len(CONTENT)
     assert (stored(either).sha256, stored(either).size) == (sha256(CONTENT), len(CONTENT))
@@ -202,15 +206,20 @@ def test_every_source_arrives_whole(either, make, tmp_path):
 def test_every_length_around_a_piece(either, size, once):
     data = some_bytes(size)
     file = upload_file(
-        Once(data) if once else data, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP)
+        Once(data) if once else data, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP
+    )
     assert (file.size_bytes, stored(either).sha256) == (size, sha256(data))
 
 
 def test_total_is_none_until_the_end_was_seen(server):
     progress = []
     upload_file(
-        Once(CONTENT), mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP,
-        progress=lambda *numbers: progress.append(numbers))
+        Once(CONTENT),
+        mime_type="audio/mpeg",
+        endpoint=server.endpoint,
+        chunk_bytes=STEP,
+        progress=lambda *numbers: progress.append(numbers),
+    )
     assert progress[:3] == [(STEP, None), (2 * STEP, None), (3 * STEP, None)]
     assert "x-goog-upload-header-content-length" not in server.requests[0].headers
 
@@ -224,13 +233,19 @@ def test_a_source_is_read_as_it_is_sent(server):
     source = Once(CONTENT)
     given = []
     upload_file(
-        source, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP,
-        progress=lambda sent, total: given.append(source.given))
+        source,
+        mime_type="audio/mpeg",
+        endpoint=server.endpoint,
+        chunk_bytes=STEP,
+        progress=lambda sent, total: given.append(source.given),
+    )
     assert given[0] < 2 * STEP
 
 
 def test_the_wire_of_an_upload_in_pieces(server):
-    upload_file(CONTENT, mime_type="audio/mpeg", display_name="Talk", endpoint=server.endpoint, chunk_bytes=STEP)
+    upload_file(
+        CONTENT, mime_type="audio/mpeg", display_name="Talk", endpoint=server.endpoint, chunk_bytes=STEP
+    )
     start = server.requests[0]
     assert (start.method, start.path) == ("POST", "/upload/v1beta/files")
     assert start.headers["x-goog-upload-protocol"] == "resumable"
@@ -249,11 +264,14 @@ def test_the_wire_of_an_upload_in_pieces(server):
 
 def test_the_wire_of_a_form():
     with LocalServer(profile="bifrost") as server:
-        upload_file(b"hello there", mime_type="text/plain", display_name="greeting.txt", endpoint=server.endpoint)
+        upload_file(
+            b"hello there", mime_type="text/plain", display_name="greeting.txt", endpoint=server.endpoint
+        )
     (request,) = server.requests
     assert (request.method, request.path) == ("POST", "/genai/upload/v1beta/files")
     message = email.message_from_bytes(
-        b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.body)
+        b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.body
+    )
     metadata, file = message.get_payload()
     assert metadata.get_param("name", header="content-disposition") == "metadata"
     assert metadata.get_content_type() == "application/json"
@@ -267,7 +285,9 @@ def test_the_wire_of_a_form():
 
 
 @pytest.mark.parametrize(
-    "chunk_bytes, pieces", [(1, STEP), (STEP, STEP), (STEP + 1, STEP), (2 * STEP - 1, STEP), (2 * STEP, 2 * STEP)])
+    "chunk_bytes, pieces",
+    [(1, STEP), (STEP, STEP), (STEP + 1, STEP), (2 * STEP - 1, STEP), (2 * STEP, 2 * STEP)],
+)
 def test_pieces_are_multiples_of_the_granularity(server, chunk_bytes, pieces):
     upload_file(CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=chunk_bytes)
     assert sent_pieces(server)[0] == ("upload", 0, pieces)
@@ -279,10 +299,15 @@ def test_the_mime_type_is_told_by_the_name(server, tmp_path):
     assert upload_file(path, endpoint=server.endpoint).mime_type == "video/mp4"
     with path.open("rb") as file:
         assert upload_file(file, endpoint=server.endpoint).mime_type == "video/mp4"
-    assert upload_file(path, mime_type="video/quicktime", endpoint=server.endpoint).mime_type == "video/quicktime"
+    assert (
+        upload_file(path, mime_type="video/quicktime", endpoint=server.endpoint).mime_type
+        == "video/quicktime"
+    )
 
 
-@pytest.mark.parametrize("name", ["שיעור ראשון.mp3", "講演 №1.mp3", "🎧.mp3", 'a "b" \\c;.mp3', "naïve talk.mp3"])
+@pytest.mark.parametrize(
+    "name", ["שיעור ראשון.mp3", "講演 №1.mp3", "🎧.mp3", 'a "b" \\c;.mp3', "naïve talk.mp3"]
+)
 def test_names_of_any_script(either, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"ID3")
@@ -290,8 +315,10 @@ def test_names_of_any_script(either, tmp_path, name):
     assert file.display_name == name
     assert file.mime_type == "audio/mpeg"
     for request in either.requests:
-        assert all(value.isascii() if hasattr(value, "isascii") else value.encode("ascii") is not None
-                   for value in request.headers.values())
+        assert all(
+            value.isascii() if hasattr(value, "isascii") else value.encode("ascii") is not None
+            for value in request.headers.values()
+        )
     assert name.encode("utf-8") not in either.requests[0].body  # in the JSON, and there as \u…
 
 
@@ -356,24 +383,27 @@ class _NonBlocking:
         return None if size else b""
 
 
-@pytest.mark.parametrize("make, says", [
-    (lambda t: t / "nowhere.mp3", "nowhere.mp3 cannot be read"),
-    (lambda t: str(t / "nowhere.mp3"), "nowhere.mp3 cannot be read"),
-    (lambda t: t, "is a directory"),
-    (lambda t: "a\0b.mp3", "is no path"),
-    (_empty_file, "is empty"),
-    (lambda t: b"", "the source is empty"),
-    (lambda t: io.BytesIO(), "the source is empty"),
-    (lambda t: Once(b""), "the source is empty"),
-    (_at_its_end, "call its seek"),
-    (_closed, "closed file"),
-    (_write_only, "cannot be read"),
-    (lambda t: _NonBlocking(), "nothing to read now"),
-    (lambda t: io.StringIO("text"), "mode 'rb'"),
-    (lambda t: 42, "not 42"),
-    (lambda t: None, "not None"),
-    (lambda t: ["a.mp3"], "not \\["),
-])
+@pytest.mark.parametrize(
+    "make, says",
+    [
+        (lambda t: t / "nowhere.mp3", "nowhere.mp3 cannot be read"),
+        (lambda t: str(t / "nowhere.mp3"), "nowhere.mp3 cannot be read"),
+        (lambda t: t, "is a directory"),
+        (lambda t: "a\0b.mp3", "is no path"),
+        (_empty_file, "is empty"),
+        (lambda t: b"", "the source is empty"),
+        (lambda t: io.BytesIO(), "the source is empty"),
+        (lambda t: Once(b""), "the source is empty"),
+        (_at_its_end, "call its seek"),
+        (_closed, "closed file"),
+        (_write_only, "cannot be read"),
+        (lambda t: _NonBlocking(), "nothing to read now"),
+        (lambda t: io.StringIO("text"), "mode 'rb'"),
+        (lambda t: 42, "not 42"),
+        (lambda t: None, "not None"),
+        (lambda t: ["a.mp3"], "not \\["),
+    ],
+)
 def test_what_is_no_source(either, tmp_path, make, says):
     source = make(tmp_path)
     with pytest.raises(ConfigurationError, match=says):
@@ -383,22 +413,25 @@ def test_what_is_no_source(either, tmp_path, make, says):
         source.close()
 
 
-@pytest.mark.parametrize("arguments, says", [
-    (dict(mime_type=None), "no name that tells its MIME type"),
-    (dict(mime_type="mp3"), "not 'mp3'"),
-    (dict(mime_type="a/b\r\nX-Evil: 1"), "a MIME type is"),
-    (dict(mime_type="אודיו/mp3"), "a MIME type is"),
-    (dict(mime_type=7), "a MIME type is"),
-    (dict(display_name=b"x"), "display_name="),
-    (dict(name="a/b"), "names no file"),
-    (dict(name=""), "names no file"),
-    (dict(name=5), "name="),
-    (dict(chunk_bytes=0), "chunk_bytes="),
-    (dict(chunk_bytes=1.5), "chunk_bytes="),
-    (dict(chunk_bytes=True), "chunk_bytes="),
-    (dict(progress=1), "progress="),
-    (dict(cancel=threading.Event()), "cancel="),
-])
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (dict(mime_type=None), "no name that tells its MIME type"),
+        (dict(mime_type="mp3"), "not 'mp3'"),
+        (dict(mime_type="a/b\r\nX-Evil: 1"), "a MIME type is"),
+        (dict(mime_type="אודיו/mp3"), "a MIME type is"),
+        (dict(mime_type=7), "a MIME type is"),
+        (dict(display_name=b"x"), "display_name="),
+        (dict(name="a/b"), "names no file"),
+        (dict(name=""), "names no file"),
+        (dict(name=5), "name="),
+        (dict(chunk_bytes=0), "chunk_bytes="),
+        (dict(chunk_bytes=1.5), "chunk_bytes="),
+        (dict(chunk_bytes=True), "chunk_bytes="),
+        (dict(progress=1), "progress="),
+        (dict(cancel=threading.Event()), "cancel="),
+    ],
+)
 def test_impossible_arguments(server, arguments, says):
     with pytest.raises(ConfigurationError, match=says):
         upload_file(b"x", **{"mime_type": "audio/mpeg", "endpoint": server.endpoint, **arguments})
@@ -420,9 +453,13 @@ def test_without_a_key(monkeypatch):
 
 def test_vertex_has_no_files():
     endpoint = Endpoint.vertex("project", "global", "token")
-    for call in (lambda: upload_file(b"x", mime_type="text/plain", endpoint=endpoint),
-                 lambda: list_files(endpoint=endpoint), lambda: get_file("x", endpoint=endpoint),
-                 lambda: delete_file("x", endpoint=endpoint), lambda: wait_for_file("x", endpoint=endpoint)):
+    for call in (
+        lambda: upload_file(b"x", mime_type="text/plain", endpoint=endpoint),
+        lambda: list_files(endpoint=endpoint),
+        lambda: get_file("x", endpoint=endpoint),
+        lambda: delete_file("x", endpoint=endpoint),
+        lambda: wait_for_file("x", endpoint=endpoint),
+    ):
         with pytest.raises(ConfigurationError, match="Cloud Storage"):
             call()
 
@@ -440,10 +477,13 @@ def test_a_source_that_cannot_be_read_any_more(either):
     assert either.request_count <= 2  # it is not tried again
 
 
-@pytest.mark.parametrize("change, says", [
-    (lambda file: file.truncate(2 * STEP + 5), "fewer"),
-    (lambda file: (file.seek(0, io.SEEK_END), file.write(b"more")), "more"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda file: file.truncate(2 * STEP + 5), "fewer"),
+        (lambda file: (file.seek(0, io.SEEK_END), file.write(b"more")), "more"),
+    ],
+)
 def test_a_file_that_changes_its_size_under_way(either, tmp_path, change, says):
     path = tmp_path / "log.txt"
     path.write_bytes(CONTENT)
@@ -476,7 +516,8 @@ def test_a_piece_that_fails_is_gone_on_from_where_it_broke(server, how, piece, o
     after = {"drop_answer": 0}.get(how, 5001)  # no multiple of anything
     server.fail_upload(how, piece=piece, after_bytes=after)
     file = upload_file(
-        Once(CONTENT) if once else CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP)
+        Once(CONTENT) if once else CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP
+    )
     assert (file.size_bytes, stored(server).sha256) == (len(CONTENT), sha256(CONTENT))
     commands = sent_pieces(server)
     (asked,) = [k for k, command in enumerate(commands) if command[0] == "query"]
@@ -524,8 +565,12 @@ def test_the_last_answer_is_lost(server):
     server.fail_upload("drop_answer", at=len(CONTENT))
     progress = []
     file = upload_file(
-        CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP,
-        progress=lambda *numbers: progress.append(numbers))
+        CONTENT,
+        mime_type="audio/mpeg",
+        endpoint=server.endpoint,
+        chunk_bytes=STEP,
+        progress=lambda *numbers: progress.append(numbers),
+    )
     assert file.name == stored(server).name
     assert len(server.files) == 1
     assert progress[-1] == (len(CONTENT), len(CONTENT))
@@ -545,7 +590,9 @@ def test_attempts_are_bounded_while_nothing_arrives(server, how, error):
         server.fail_upload(how, piece=piece)
     with pytest.raises(error):
         upload_file(CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP)
-    assert [command for command, _, _ in sent_pieces(server)] == ["upload"] + ["upload", "query"] * 3 + ["upload"]
+    assert [command for command, _, _ in sent_pieces(server)] == ["upload"] + ["upload", "query"] * 3 + [
+        "upload"
+    ]
 
 
 def test_bytes_that_arrive_start_the_count_again(server):
@@ -570,7 +617,8 @@ def test_without_retry_the_first_failure_is_raised(server):
     server.fail_upload(503, piece=1)
     with pytest.raises(ServerError):
         upload_file(
-            CONTENT, mime_type="audio/mpeg", endpoint=replace(server.endpoint, retry=None), chunk_bytes=STEP)
+            CONTENT, mime_type="audio/mpeg", endpoint=replace(server.endpoint, retry=None), chunk_bytes=STEP
+        )
     assert server.request_count == 3
 
 
@@ -581,8 +629,12 @@ def test_an_upload_that_is_gone_starts_over(server, where):
     server.fail_upload("gone", piece=where)
     progress = []
     upload_file(
-        CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP,
-        progress=lambda sent, total: progress.append(sent))
+        CONTENT,
+        mime_type="audio/mpeg",
+        endpoint=server.endpoint,
+        chunk_bytes=STEP,
+        progress=lambda sent, total: progress.append(sent),
+    )
     assert stored(server).sha256 == sha256(CONTENT)
     assert [r.headers["x-goog-upload-command"] for r in server.requests].count("start") == 2
     assert progress[-4:] == [STEP, 2 * STEP, 3 * STEP, len(CONTENT)]
@@ -665,8 +717,11 @@ def test_memory_stays_flat(either, run_python, tmp_path, kind):
     with path.open("wb") as file:
         file.truncate(size)
     endpoint = either.endpoint
-    done = run_python(MEMORY.format(
-        size=size, path=str(path), kind=kind, url=endpoint.base_url, protocol=endpoint.upload_protocol))
+    done = run_python(
+        MEMORY.format(
+            size=size, path=str(path), kind=kind, url=endpoint.base_url, protocol=endpoint.upload_protocol
+        )
+    )
     assert done.returncode == 0, done.stderr
     assert stored(either).size == size
     # PyPy collects garbage later, but never holds the whole file.
@@ -723,8 +778,7 @@ def test_forms_are_bounded(bifrost):
 
 def test_a_form_whose_answer_never_comes(bifrost):
     bifrost.fail_upload("stall", piece="form")
-    upload_file(
-        CONTENT, mime_type="audio/mpeg", endpoint=replace(bifrost.endpoint, timeout=(5, 0.6)))
+    upload_file(CONTENT, mime_type="audio/mpeg", endpoint=replace(bifrost.endpoint, timeout=(5, 0.6)))
     assert stored(bifrost).sha256 == sha256(CONTENT)
 
 
@@ -733,8 +787,12 @@ def test_a_fresh_token_gets_the_whole_body_again(either):
     tokens = iter(["stale-token", "local-key"])
     endpoint = replace(either.endpoint, api_key=None, auth=lambda: next(tokens), retry=None)
     if endpoint.upload_protocol == "resumable":
-        either.profile = replace(either.profile, check_key=lambda head, key: (
-            None if head.headers.get("authorization") == "Bearer " + key else Answer.failure(401, "stale")))
+        either.profile = replace(
+            either.profile,
+            check_key=lambda head, key: (
+                None if head.headers.get("authorization") == "Bearer " + key else Answer.failure(401, "stale")
+            ),
+        )
     upload_file(CONTENT, mime_type="audio/mpeg", endpoint=endpoint)
     assert stored(either).sha256 == sha256(CONTENT)
 
@@ -753,7 +811,8 @@ def test_what_progress_raises_comes_out(either):
         before = either.request_count
         with pytest.raises(kind, match="enough"):
             upload_file(
-                CONTENT, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP, progress=progress)
+                CONTENT, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP, progress=progress
+            )
         assert either.request_count - before <= 2
     assert not either.files
 
@@ -762,8 +821,13 @@ def test_cancel_between_pieces(either):
     cancel = Cancel()
     with pytest.raises(StreamCancelled):
         upload_file(
-            CONTENT, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=STEP, cancel=cancel,
-            progress=lambda sent, total: cancel.cancel())
+            CONTENT,
+            mime_type="audio/mpeg",
+            endpoint=either.endpoint,
+            chunk_bytes=STEP,
+            cancel=cancel,
+            progress=lambda sent, total: cancel.cancel(),
+        )
     assert not either.files
     either.wait_for_connections(0)
 
@@ -779,7 +843,8 @@ def test_cancel_while_an_answer_is_waited_for(either):
     threading.Thread(target=cancel_it).start()
     with pytest.raises(StreamCancelled):
         upload_file(
-            CONTENT, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=2 * STEP, cancel=cancel)
+            CONTENT, mime_type="audio/mpeg", endpoint=either.endpoint, chunk_bytes=2 * STEP, cancel=cancel
+        )
     either.wait_for_connections(0)
 
 
@@ -851,9 +916,15 @@ def failure(code, **headers):
 
 
 def raw_endpoint(server, prefix="", **fields):
-    return Endpoint(**{
-        "base_url": server.url + prefix, "api_key": "secret-key", "timeout": 10,
-        "retry": Retry(initial_delay=0.001), **fields})
+    return Endpoint(
+        **{
+            "base_url": server.url + prefix,
+            "api_key": "secret-key",
+            "timeout": 10,
+            "retry": Retry(initial_delay=0.001),
+            **fields,
+        }
+    )
 
 
 class Talk:
@@ -870,16 +941,22 @@ class Talk:
                 connection.pause(0)  # ends it with the test
             connection.read_request()
             self.headers.append(connection.headers)
-            self.requests.append((
-                connection.headers.get("x-goog-upload-command"), connection.headers.get("x-goog-upload-offset"),
-                connection.target, connection.body))
+            self.requests.append(
+                (
+                    connection.headers.get("x-goog-upload-command"),
+                    connection.headers.get("x-goog-upload-offset"),
+                    connection.target,
+                    connection.body,
+                )
+            )
             connection.send(self._answers.pop(0))
 
     def upload(self, data, prefix="", **arguments):
         fields = arguments.pop("fields", {})
         with RawServer(self) as server:
             return upload_file(
-                data, mime_type="audio/mpeg", endpoint=raw_endpoint(server, prefix, **fields), **arguments)
+                data, mime_type="audio/mpeg", endpoint=raw_endpoint(server, prefix, **fields), **arguments
+            )
 
     @property
     def commands(self):
@@ -911,14 +988,29 @@ def test_a_granularity_that_has_no_room_in_memory(granularity):
     assert talk.upload(bytes(5), chunk_bytes=granularity).name == "files/x"
 
 
-@pytest.mark.parametrize("url, prefix, target", [
-    ("https://upstream.invalid/upload/v1beta/files?upload_id=a%2Fb&x=1", "", "/upload/v1beta/files?upload_id=a%2Fb&x=1"),
-    ("https://upstream.invalid/upload/v1beta/files?upload_id=1", "/g/e", "/g/e/upload/v1beta/files?upload_id=1"),
-    ("https://upstream.invalid/g/e/upload/v1beta/files?upload_id=1", "/g/e", "/g/e/upload/v1beta/files?upload_id=1"),
-    ("/g/e/resumable/77", "/g/e", "/g/e/resumable/77"),
-    ("/resumable/77", "/g/e", "/resumable/77"),
-    ("https://user:pw@upstream.invalid:1/u#f", "", "/u"),
-])
+@pytest.mark.parametrize(
+    "url, prefix, target",
+    [
+        (
+            "https://upstream.invalid/upload/v1beta/files?upload_id=a%2Fb&x=1",
+            "",
+            "/upload/v1beta/files?upload_id=a%2Fb&x=1",
+        ),
+        (
+            "https://upstream.invalid/upload/v1beta/files?upload_id=1",
+            "/g/e",
+            "/g/e/upload/v1beta/files?upload_id=1",
+        ),
+        (
+            "https://upstream.invalid/g/e/upload/v1beta/files?upload_id=1",
+            "/g/e",
+            "/g/e/upload/v1beta/files?upload_id=1",
+        ),
+        ("/g/e/resumable/77", "/g/e", "/g/e/resumable/77"),
+        ("/resumable/77", "/g/e", "/resumable/77"),
+        ("https://user:pw@upstream.invalid:1/u#f", "", "/u"),
+    ],
+)
 def test_the_upload_stays_on_its_own_origin(url, prefix, target):
     talk = Talk(begun(url), final())
     talk.upload(b"x", prefix)
@@ -926,10 +1018,27 @@ def test_the_upload_stays_on_its_own_origin(url, prefix, target):
     assert talk.requests[1][2] == target
 
 
-@pytest.mark.parametrize("url", [
-    "x:@{evil}/steal", "x:.evil.example/steal", "x::{port}/p", "mailto:a@{evil}", "x:\\@{evil}/steal", "data:,@{evil}",
-    "//{evil}/steal", "http:@{evil}/steal", "http://@{evil}/steal", "https://{evil}", "http://{evil}//{evil}/x",
-    "http:///@{evil}/steal", "/\\{evil}/steal", "@{evil}/steal", "?@{evil}/steal", "http://x\\@{evil}/steal"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "x:@{evil}/steal",
+        "x:.evil.example/steal",
+        "x::{port}/p",
+        "mailto:a@{evil}",
+        "x:\\@{evil}/steal",
+        "data:,@{evil}",
+        "//{evil}/steal",
+        "http:@{evil}/steal",
+        "http://@{evil}/steal",
+        "https://{evil}",
+        "http://{evil}//{evil}/x",
+        "http:///@{evil}/steal",
+        "/\\{evil}/steal",
+        "@{evil}/steal",
+        "?@{evil}/steal",
+        "http://x\\@{evil}/steal",
+    ],
+)
 @pytest.mark.parametrize("prefix", ["", "/g/e"])
 def test_no_upload_url_leads_to_another_server(url, prefix):
     """Whatever the server names, the key and the file stay with the server of the base URL."""
@@ -1128,8 +1237,16 @@ def test_no_credential_comes_out():
 
 def test_get(server):
     file = upload_file(b"hello", mime_type="text/plain", name="my-file", endpoint=server.endpoint)
-    for name in ("files/my-file", "my-file", " my-file\n", file, file.uri, File(uri=file.uri),
-                 file.uri + ":download?alt=media", "https://elsewhere.example/v1/files/my-file"):
+    for name in (
+        "files/my-file",
+        "my-file",
+        " my-file\n",
+        file,
+        file.uri,
+        File(uri=file.uri),
+        file.uri + ":download?alt=media",
+        "https://elsewhere.example/v1/files/my-file",
+    ):
         assert get_file(name, endpoint=server.endpoint) == file
         assert server.requests[-1].path == "/v1beta/files/my-file"
 
@@ -1143,11 +1260,34 @@ def test_get_at_a_gateway():
         assert not server.files
 
 
-@pytest.mark.parametrize("name", [
-    "", "files/", " ", "a/b", "files/a/b", "../models", "..", ".", "a b", "a?b", "a#b", "a\\b", "a\x00b",
-    None, 5, b"abc",
-    File(), File(name=""), "gs://bucket/object", "https://example.com/other/abc", "https://example.com/v1/files/",
-    "https://example.com/v1/files/a/b", "http://[::1/v1/models/x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "files/",
+        " ",
+        "a/b",
+        "files/a/b",
+        "../models",
+        "..",
+        ".",
+        "a b",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "a\x00b",
+        None,
+        5,
+        b"abc",
+        File(),
+        File(name=""),
+        "gs://bucket/object",
+        "https://example.com/other/abc",
+        "https://example.com/v1/files/",
+        "https://example.com/v1/files/a/b",
+        "http://[::1/v1/models/x",
+    ],
+)
 def test_what_names_no_file(server, name):
     for call in (get_file, delete_file, wait_for_file):
         with pytest.raises(ConfigurationError, match="names no file"):
@@ -1231,6 +1371,7 @@ def test_delete(server):
 
 def test_delete_whose_answer_is_lost():
     """The file is gone at the second attempt because the first deleted it."""
+
     class Losing(Talk):
         def __call__(self, connection):
             if connection.number == 0:
@@ -1293,7 +1434,11 @@ def test_wait_for_what_failed():
         with pytest.raises(FileProcessingError, match=says) as caught:
             wait_for_file(file, interval=0.01, endpoint=server.endpoint)
         failed = caught.value.file
-        assert (failed.name, failed.state, failed.error.message) == (file.name, "FAILED", "The video has no frames.")
+        assert (failed.name, failed.state, failed.error.message) == (
+            file.name,
+            "FAILED",
+            "The video has no frames.",
+        )
         before = server.request_count
         with pytest.raises(FileProcessingError):
             wait_for_file(failed, endpoint=server.endpoint)  # known, and not asked again
@@ -1358,11 +1503,26 @@ def test_cancel_a_wait():
             wait_for_file(file, interval=1000, timeout=None, endpoint=server.endpoint, cancel=cancel)
 
 
-@pytest.mark.parametrize("arguments", [
-    dict(timeout=0), dict(timeout=-1), dict(timeout="1"), dict(timeout=True), dict(timeout=float("nan")),
-    dict(timeout=float("inf")), dict(timeout=10**400),
-    dict(interval=0), dict(interval=None), dict(interval="x"), dict(interval=True), dict(interval=-1),
-    dict(interval=float("inf")), dict(interval=float("nan")), dict(interval=10**400)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(timeout=0),
+        dict(timeout=-1),
+        dict(timeout="1"),
+        dict(timeout=True),
+        dict(timeout=float("nan")),
+        dict(timeout=float("inf")),
+        dict(timeout=10**400),
+        dict(interval=0),
+        dict(interval=None),
+        dict(interval="x"),
+        dict(interval=True),
+        dict(interval=-1),
+        dict(interval=float("inf")),
+        dict(interval=float("nan")),
+        dict(interval=10**400),
+    ],
+)
 def test_impossible_waits(server, arguments):
     with pytest.raises(ConfigurationError, match=f"{list(arguments)[0]}= must be seconds"):
         wait_for_file("x", endpoint=server.endpoint, **arguments)
@@ -1373,7 +1533,9 @@ def test_impossible_waits(server, arguments):
 
 def test_a_file_goes_into_contents(server):
     file = upload_file(CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint)
-    answer = collect(stream_generate("gemini-flash-latest", ["Describe this", file], endpoint=server.endpoint))
+    answer = collect(
+        stream_generate("gemini-flash-latest", ["Describe this", file], endpoint=server.endpoint)
+    )
     assert str(len(CONTENT)) in answer.text and sha256(CONTENT)[:8] in answer.text
     part = server.requests[-1].json["contents"][0]["parts"][1]
     assert part == {"fileData": {"fileUri": file.uri, "mimeType": "audio/mpeg"}}
@@ -1384,7 +1546,9 @@ def test_a_file_that_is_not_ready_raises_before_the_request():
         file = upload_file(b"moov", mime_type="video/mp4", endpoint=server.endpoint)
         before = server.request_count
         with pytest.raises(ConfigurationError, match="wait_for_file"):
-            stream_generate("gemini-flash-latest", ["Describe this video clip", file], endpoint=server.endpoint)
+            stream_generate(
+                "gemini-flash-latest", ["Describe this video clip", file], endpoint=server.endpoint
+            )
         assert server.request_count == before
 
 

@@ -11,7 +11,7 @@ import time
 from typing import Any, Dict
 
 import pytest
-from dialects import A, B, C, QUOTA, STREAMS, array, chunk, data_lines, dumps, ndjson, pretty, sse
+from dialects import QUOTA, STREAMS, A, B, C, array, chunk, data_lines, dumps, ndjson, pretty, sse
 from long_form import sample
 from memory import TracedMemory
 
@@ -105,13 +105,16 @@ def test_small_pieces_give_the_same(body):
         assert outcome(pieces) == expected
 
 
-@pytest.mark.parametrize("body", [
-    pytest.param(sse(A, B, C), id="SSE"),
-    pytest.param(sse(A, B, C, end=b"\n"), id="SSE, LF"),
-    pytest.param(sse(A, B, C, end=b"\r"), id="SSE, CR"),
-    pytest.param(array(A, B, C), id="array"),
-    pytest.param(ndjson(A, B, C), id="lines"),
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(sse(A, B, C), id="SSE"),
+        pytest.param(sse(A, B, C, end=b"\n"), id="SSE, LF"),
+        pytest.param(sse(A, B, C, end=b"\r"), id="SSE, CR"),
+        pytest.param(array(A, B, C), id="array"),
+        pytest.param(ndjson(A, B, C), id="lines"),
+    ],
+)
 def test_a_value_comes_with_its_last_byte(body):
     """Not a byte later: the caller may wait a minute for the next one."""
     framing = Framing()
@@ -132,10 +135,10 @@ def test_a_value_comes_with_its_last_byte(body):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_an_object_does_not_go_on_in_the_next_line(end):
     """Line ends are white space to JSON: without its data: the next line is no part of the event."""
-    body = b'data: {"a":' + end + b' 1}' + end + end
+    body = b'data: {"a":' + end + b" 1}" + end + end
     whole = values_of([body])
     assert whole[0] == [] and whole[1] is StreamDecodeError, whole
-    assert values_of([body[i:i + 1] for i in range(len(body))])[:2] == whole[:2]
+    assert values_of([body[i : i + 1] for i in range(len(body))])[:2] == whole[:2]
 
 
 def test_a_bare_cr_whose_lf_comes_with_the_next_piece():
@@ -149,13 +152,15 @@ def test_a_bare_cr_whose_lf_comes_with_the_next_piece():
 def test_values_are_the_json_values():
     values = [
         {"int": 12345678901234567890123, "float": 1.5e300, "tiny": 5e-324, "zero": -0.0},
-        {"escapes": "\u0000\u001f\u2028\U0001f600", "key \"\\": None, "": [[], {}, True, False]},
+        {"escapes": "\u0000\u001f\u2028\U0001f600", 'key "\\': None, "": [[], {}, True, False]},
     ]
     for body in (sse(*values), array(*values), ndjson(*values)):
         framing = Framing()
         assert [*framing.feed(body), *framing.close()] == values
     assert values_of([b'data: {"a": [NaN, Infinity, -Infinity, 1e999]}\n\n']) == (
-        ["{'a': [nan, inf, -inf, inf]}"], None)
+        ["{'a': [nan, inf, -inf, inf]}"],
+        None,
+    )
 
 
 def test_done_ends_an_event_and_no_more():
@@ -167,28 +172,38 @@ def test_done_ends_an_event_and_no_more():
     assert values_of([b"data: [DONE}\n\n"]) == ([], StreamDecodeError)
 
 
-@pytest.mark.parametrize("text, said", [
-    (b"500 upstream connect error", "500 upstream connect error"),
-    (b"null pointer in upstream", "null pointer in upstream"),
-    (b'"quoted" is not all of it', '"quoted" is not all of it'),
-    (b"true\ndata: story", "true\n story"),
-    (b"[DONE] is not done", "[DONE] is not done"),
-    (b'{"error": {"code": 4', '{"error": {"code": 4'),
-    (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),
-    (b"500", 500),
-    (b'"all of it"', "all of it"),
-    (b"null", "an error event that says nothing"),
-    (b"", "an error event that says nothing"),
-    (b'[{"code": 503}]', {"code": 503}),
-    (b'[{"error": {"code": 503}}]', {"code": 503}),
-    (b'[{"code": 503}, 2]', [{"code": 503}, 2]),
-    (b'{"code": 503}', {"code": 503}),
-    (b'{"error": {"code": 503}} [DONE]', {"code": 503}),
-])
-@pytest.mark.parametrize("event", [
-    b"event: error\ndata: %b\n\n", b"data: %b\nevent: error\n\n", b"data: %b\nid: 7\n:\nevent: error\n:\n\n",
-    b"event: x\ndata: %b\r\nevent:error", b"data: %b\revent: error\r",
-], ids=["first", "last", "in the middle", "twice", "CR"])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (b"500 upstream connect error", "500 upstream connect error"),
+        (b"null pointer in upstream", "null pointer in upstream"),
+        (b'"quoted" is not all of it', '"quoted" is not all of it'),
+        (b"true\ndata: story", "true\n story"),
+        (b"[DONE] is not done", "[DONE] is not done"),
+        (b'{"error": {"code": 4', '{"error": {"code": 4'),
+        (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),
+        (b"500", 500),
+        (b'"all of it"', "all of it"),
+        (b"null", "an error event that says nothing"),
+        (b"", "an error event that says nothing"),
+        (b'[{"code": 503}]', {"code": 503}),
+        (b'[{"error": {"code": 503}}]', {"code": 503}),
+        (b'[{"code": 503}, 2]', [{"code": 503}, 2]),
+        (b'{"code": 503}', {"code": 503}),
+        (b'{"error": {"code": 503}} [DONE]', {"code": 503}),
+    ],
+)
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"event: error\ndata: %b\n\n",
+        b"data: %b\nevent: error\n\n",
+        b"data: %b\nid: 7\n:\nevent: error\n:\n\n",
+        b"event: x\ndata: %b\r\nevent:error",
+        b"data: %b\revent: error\r",
+    ],
+    ids=["first", "last", "in the middle", "twice", "CR"],
+)
 def test_an_error_event_says_what_its_data_says(event, text, said):
     """Wherever its name stands, and JSON only where all of it is JSON."""
     body = event % text
@@ -238,11 +253,38 @@ def test_every_beginning_of_a_value_is_an_early_end(end):
             assert values_of([b"data: " + WHOLE_JSON[:cut] + b"\n\n" + behind]) == ([], StreamDecodeError)
 
 
-@pytest.mark.parametrize("bad", [
-    b"{a", b'{"a" "', b'{"a": tru3', b'{"a": trueish', b'{"a": 1 2', b'{"a": 1,, ', b"[1, 2}", b'{"a": "\\x', b'{"a": "\\u00g',
-    b'{"a": 01', b'{"a": 1.5.', b'{"a": .5', b'{"a": -x', b'{"a": +', b'{"a": "x"y', b'{"a": \'', b'{"a": "\tx', b"{]", b'{"a": [1,]',
-    b"tru, 1", b"-, 1", b"{,", b'{"a",', b'{"a": ,', b"{1", b'{"a": nul1', b'{"a": 1e+-',
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{a",
+        b'{"a" "',
+        b'{"a": tru3',
+        b'{"a": trueish',
+        b'{"a": 1 2',
+        b'{"a": 1,, ',
+        b"[1, 2}",
+        b'{"a": "\\x',
+        b'{"a": "\\u00g',
+        b'{"a": 01',
+        b'{"a": 1.5.',
+        b'{"a": .5',
+        b'{"a": -x',
+        b'{"a": +',
+        b'{"a": "x"y',
+        b'{"a": \'',
+        b'{"a": "\tx',
+        b"{]",
+        b'{"a": [1,]',
+        b"tru, 1",
+        b"-, 1",
+        b"{,",
+        b'{"a",',
+        b'{"a": ,',
+        b"{1",
+        b'{"a": nul1',
+        b'{"a": 1e+-',
+    ],
+)
 def test_what_is_no_beginning_is_bad_json(bad):
     for body in (b"data: " + bad, b"data: " + bad + b"\n\n", b"[" + bad, b"[1," + bad):
         assert values_of([body])[1] is StreamDecodeError, body
@@ -262,14 +304,16 @@ def test_a_huge_number_is_a_value_or_an_error_of_the_tree():
         assert (len(values), error) in ((1, None), (0, StreamDecodeError))
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"[1,2.5e3 , true,null, \"a]b\" ,[1]]", b"[ 1\n]", b"[\"\\\\\"]"])
+@pytest.mark.parametrize("body", [b"[1]", b'[1,2.5e3 , true,null, "a]b" ,[1]]', b"[ 1\n]", b'["\\\\"]'])
 def test_scalars_in_arrays(body):
     expected = [repr(value) for value in json.loads(body)]
     assert values_of([body]) == (expected, None)
     assert values_of(in_pieces(body, 1)) == (expected, None)
 
 
-@pytest.mark.parametrize("body", [b"[1:2]", b"[tru:2]", b'["a":2]', b"[1\x0b,2]", b"[1 2]", b"[1{}]", b"[nul,1]", b"[1}"])
+@pytest.mark.parametrize(
+    "body", [b"[1:2]", b"[tru:2]", b'["a":2]', b"[1\x0b,2]", b"[1 2]", b"[1{}]", b"[nul,1]", b"[1}"]
+)
 def test_bad_scalars_in_arrays(body):
     assert values_of([body])[1] is StreamDecodeError
     assert outcome(in_pieces(body, 1)) == outcome([body])
@@ -298,7 +342,9 @@ def text_event(size):
     return {"a": "x" * (size - len('{"a": ""}'))}
 
 
-@pytest.mark.parametrize("frame", [sse, array, ndjson, lambda value: dumps(value)], ids=["SSE", "array", "lines", "object"])
+@pytest.mark.parametrize(
+    "frame", [sse, array, ndjson, lambda value: dumps(value)], ids=["SSE", "array", "lines", "object"]
+)
 @pytest.mark.parametrize("piece", [7, 2**20], ids=["small pieces", "one piece"])
 def test_the_largest_event(frame, piece):
     limit = 1000
@@ -335,7 +381,10 @@ LIMITED = [
     ("a field behind an object that waits", sse(NO_CHUNK)[:-2] + b"x" * 398 + b":\n"),
     ("bare JSON on a line", sse(A) + dumps(text_event(400)) + b"\n" + sse(A)),
     ("bare JSON over lines", sse(A) + pretty({"error": ["x" * 20] * 13}) + b"\r\n" + sse(A)),
-    ("bare JSON over lines, CRLF", sse(A) + pretty({"error": ["x" * 20] * 13}).replace(b"\n", b"\r\n") + b"\r\n"),
+    (
+        "bare JSON over lines, CRLF",
+        sse(A) + pretty({"error": ["x" * 20] * 13}).replace(b"\n", b"\r\n") + b"\r\n",
+    ),
     ("array", array(*FOUR)),
     ("array without white space", dumps(FOUR)),
     ("array of strings", dumps(["x" * 398] * 3)),
@@ -365,11 +414,29 @@ def test_a_limit_does_not_depend_on_the_split(body):
     assert any("larger than" in said for _, said in outcomes) and len(outcomes) > 1
 
 
-@pytest.mark.parametrize("frame", [
-    sse, array, ndjson, lambda *values: dumps([*values]), lambda *values: sse(*values, space=b""),
-    lambda *values: sse(*values, end=b"\n"), lambda *values: sse(A) + ndjson(*values),
-    lambda *values: b"".join(b"data: " + dumps(value) + b"\nevent: x\n\n" for value in values),
-], ids=["SSE", "array", "lines", "array on one line", "SSE without space", "SSE with LF", "bare JSON", "named event"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        sse,
+        array,
+        ndjson,
+        lambda *values: dumps([*values]),
+        lambda *values: sse(*values, space=b""),
+        lambda *values: sse(*values, end=b"\n"),
+        lambda *values: sse(A) + ndjson(*values),
+        lambda *values: b"".join(b"data: " + dumps(value) + b"\nevent: x\n\n" for value in values),
+    ],
+    ids=[
+        "SSE",
+        "array",
+        "lines",
+        "array on one line",
+        "SSE without space",
+        "SSE with LF",
+        "bare JSON",
+        "named event",
+    ],
+)
 @pytest.mark.parametrize("piece", [7, 2**20], ids=["small pieces", "one piece"])
 def test_the_limit_is_exact_and_counts_one_value(frame, piece):
     """Four events of 400 characters are no event of 1,600."""
@@ -381,18 +448,21 @@ def test_the_limit_is_exact_and_counts_one_value(frame, piece):
     assert error is StreamDecodeError and repr(value) not in values
 
 
-@pytest.mark.parametrize("body", [
-    pytest.param(b"data: " + b"x" * 10**6, id="a line without end"),
-    pytest.param(b"data: " + b"1\ndata: " * 10**5, id="data lines without end"),
-    pytest.param(b": " + b"x" * 10**6, id="a comment without end"),
-    pytest.param(b"field" * 10**5, id="a field name without end"),
-    pytest.param(b"data: 1\n\n{" + b"\n" * 10**6, id="raw JSON without end"),
-    pytest.param(b"[" + b"9" * 10**6, id="a number without end"),
-    pytest.param(b'["' + b"x" * 10**6, id="a string without end"),
-    pytest.param(b'["' + b"\\" * 10**6, id="backslashes without end"),
-    pytest.param(b"[" * 10**6, id="brackets without end"),
-    pytest.param(b"{" * 10**6, id="braces without end"),
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"data: " + b"x" * 10**6, id="a line without end"),
+        pytest.param(b"data: " + b"1\ndata: " * 10**5, id="data lines without end"),
+        pytest.param(b": " + b"x" * 10**6, id="a comment without end"),
+        pytest.param(b"field" * 10**5, id="a field name without end"),
+        pytest.param(b"data: 1\n\n{" + b"\n" * 10**6, id="raw JSON without end"),
+        pytest.param(b"[" + b"9" * 10**6, id="a number without end"),
+        pytest.param(b'["' + b"x" * 10**6, id="a string without end"),
+        pytest.param(b'["' + b"\\" * 10**6, id="backslashes without end"),
+        pytest.param(b"[" * 10**6, id="brackets without end"),
+        pytest.param(b"{" * 10**6, id="braces without end"),
+    ],
+)
 def test_nothing_grows_past_the_limit(body):
     """Refused when the limit is passed, not at the end of the body."""
     limit = 50000
@@ -448,7 +518,13 @@ def test_memory_does_not_grow_with_the_stream(frame):
     assert memory.current < 20000
 
 
-NESTS = [(b"[", b"", b"]"), (b'{"":', b"{}", b"}"), (b'{"":', b"1", b"}"), (b'[{"a":', b"1", b"}]"), (b'{ "[[]]\\"]" : ', b"1", b" }")]
+NESTS = [
+    (b"[", b"", b"]"),
+    (b'{"":', b"{}", b"}"),
+    (b'{"":', b"1", b"}"),
+    (b'[{"a":', b"1", b"}]"),
+    (b'{ "[[]]\\"]" : ', b"1", b" }"),
+]
 
 
 def nested(nest, depth):
@@ -459,7 +535,15 @@ def nested(nest, depth):
     return b"[" * rest + opening * times + inmost + closing * times + b"]" * rest
 
 
-FRAMES = [b"data: %b\n\n", b"data: %b\r\n\r\n", b"event: x\ndata: %b\n\n", b"data: 1\ndata: %b\n\n", b"[%b]", b"[1, %b ]", b"%b\n"]
+FRAMES = [
+    b"data: %b\n\n",
+    b"data: %b\r\n\r\n",
+    b"event: x\ndata: %b\n\n",
+    b"data: 1\ndata: %b\n\n",
+    b"[%b]",
+    b"[1, %b ]",
+    b"%b\n",
+]
 
 
 @pytest.mark.parametrize("nest", NESTS)
@@ -486,7 +570,14 @@ def test_the_bound_is_exact_for_the_shortest_value_so_deep(nest):
 
 
 def test_brackets_in_strings_and_side_by_side_are_no_depth():
-    for value in ({"a": "[{" * 5000}, {"a": "\\\"[" * 500}, {"a": "\n[" * 500}, {"a": [[]] * 500}, {"a": [{}] * 5000}, {"a" * 300: ['"[' * 201]}):
+    for value in (
+        {"a": "[{" * 5000},
+        {"a": '\\"[' * 500},
+        {"a": "\n[" * 500},
+        {"a": [[]] * 500},
+        {"a": [{}] * 5000},
+        {"a" * 300: ['"[' * 201]},
+    ):
         for frame in (sse, array, ndjson):
             assert values_of([frame(value)]) == ([repr(value)], None)
 
@@ -505,14 +596,19 @@ def test_the_deepest_value_can_be_used_in_every_way():
         assert json.loads(json.dumps(chunk.to_dict(), indent=1)) == chunk.to_dict() == value
         assert len(str(dataclasses.asdict(chunk))) > DEEPEST
         answer = collect([chunk, chunk])
-        assert answer.function_calls[1].args == value["candidates"][0]["content"]["parts"][0]["functionCall"]["args"]
+        assert (
+            answer.function_calls[1].args
+            == value["candidates"][0]["content"]["parts"][0]["functionCall"]["args"]
+        )
         RequestBody([answer.candidates[0].content, "go on"])
         (item,) = iter_items([json.dumps([value])], Dict[str, Any])
         assert item == value == parse(json.dumps(value), Dict[str, Any])
 
     for nest in NESTS[:3]:
-        body = b'data: {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": %b}}]}}]}\n\n' % (
-            nested(nest, DEEPEST - 7))
+        body = (
+            b'data: {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": %b}}]}}]}\n\n'
+            % (nested(nest, DEEPEST - 7))
+        )
         below(300, use)
 
 

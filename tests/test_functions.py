@@ -11,7 +11,19 @@ import types
 import typing
 from dataclasses import InitVar, dataclass, field
 from typing import (
-    Any, Dict, Iterable, List, Literal, Mapping, NamedTuple, NewType, Optional, Sequence, Tuple, TypedDict, Union,
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Literal,
+    Mapping,
+    NamedTuple,
+    NewType,
+    Optional,
+    Sequence,
+    Tuple,
+    TypedDict,
+    Union,
 )
 
 import pytest
@@ -27,8 +39,29 @@ STRING, INTEGER, NUMBER, NULL = ({"type": name} for name in ("string", "integer"
 
 # The keywords that Gemini's subset of JSON Schema has, from the API reference.
 KEYWORDS = set(
-    "$id $defs $ref $anchor type format title description enum items prefixItems minItems maxItems "
-    "minimum maximum anyOf oneOf properties additionalProperties required propertyOrdering".split()
+    [
+        "$id",
+        "$defs",
+        "$ref",
+        "$anchor",
+        "type",
+        "format",
+        "title",
+        "description",
+        "enum",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "anyOf",
+        "oneOf",
+        "properties",
+        "additionalProperties",
+        "required",
+        "propertyOrdering",
+    ]
 )
 
 
@@ -109,75 +142,98 @@ def keywords(schema):
 
 # What is declared --------------------------------------------------------------
 
-TODAY = [] if sys.version_info < (3, 10) else [
-    (list[int], {"type": "array", "items": INTEGER}),
-    (dict[str, int], {"type": "object", "additionalProperties": INTEGER}),
-    (tuple[int, str], {"type": "array", "prefixItems": [INTEGER, STRING], "minItems": 2, "maxItems": 2}),
-    (int | None, {"anyOf": [INTEGER, NULL]}),
-    (collections.abc.Sequence[str], {"type": "array", "items": STRING}),
-    (list["int | None"], {"type": "array", "items": {"anyOf": [INTEGER, NULL]}}),
-]
+TODAY = (
+    []
+    if sys.version_info < (3, 10)
+    else [
+        (list[int], {"type": "array", "items": INTEGER}),
+        (dict[str, int], {"type": "object", "additionalProperties": INTEGER}),
+        (tuple[int, str], {"type": "array", "prefixItems": [INTEGER, STRING], "minItems": 2, "maxItems": 2}),
+        (int | None, {"anyOf": [INTEGER, NULL]}),
+        (collections.abc.Sequence[str], {"type": "array", "items": STRING}),
+        (list["int | None"], {"type": "array", "items": {"anyOf": [INTEGER, NULL]}}),
+    ]
+)
 
 
-@pytest.mark.parametrize("annotation, schema", [
-    (str, STRING),
-    (int, INTEGER),
-    (float, NUMBER),
-    (bool, {"type": "boolean"}),
-    (None, NULL),
-    (type(None), NULL),
-    (Any, {}),
-    (UserId, INTEGER),
-    (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
-    (Literal[1, 2], {"type": "integer", "enum": [1, 2]}),
-    (Literal["auto", 1, None],
-     {"anyOf": [{"type": "string", "enum": ["auto"]}, {"type": "integer", "enum": [1]}, NULL]}),
-    (Literal[True], {"type": "boolean"}),
-    (Literal[Unit.CELSIUS], {"type": "string", "enum": ["celsius"]}),
-    (Unit, {"type": "string", "enum": ["celsius", "fahrenheit"]}),
-    (Size, {"type": "integer", "enum": [1, 2]}),
-    (Mode, {"type": "string", "enum": ["fast"]}),
-    (Optional[int], {"anyOf": [INTEGER, NULL]}),
-    (Union[int, str], {"anyOf": [INTEGER, STRING]}),
-    (List[int], {"type": "array", "items": INTEGER}),
-    (List, {"type": "array"}),
-    (list, {"type": "array"}),
-    (List[Any], {"type": "array"}),
-    (Sequence[int], {"type": "array", "items": INTEGER}),
-    (Iterable[int], {"type": "array", "items": INTEGER}),
-    (List["int"], {"type": "array", "items": INTEGER}),
-    (Tuple[int, ...], {"type": "array", "items": INTEGER}),
-    (Tuple[int, str], {"type": "array", "prefixItems": [INTEGER, STRING], "minItems": 2, "maxItems": 2}),
-    (tuple, {"type": "array"}),
-    (Dict[str, List[int]], {"type": "object", "additionalProperties": {"type": "array", "items": INTEGER}}),
-    (Mapping[str, Any], {"type": "object"}),
-    (dict, {"type": "object"}),
-    (Place, {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "description": "what it is called"},
-            "height": {"type": "number", "description": "(default: 0.0)"},
-        },
-        "required": ["name"],
-        "description": "Somewhere.",
-    }),
-    (Maybe, {
-        "type": "object",
-        "properties": {"unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}, "days": INTEGER},
-        # Python 3.8 does not tell which keys of an inherited TypedDict are required.
-        **({} if sys.version_info < (3, 9) else {"required": ["unit"]}),
-    }),
-    # In texts (`from __future__ import annotations`) the spellings of today work on each Python.
-    ("int", INTEGER),
-    ("list[int]", {"type": "array", "items": INTEGER}),
-    ("dict[str, int | None]", {"type": "object", "additionalProperties": {"anyOf": [INTEGER, NULL]}}),
-    ("tuple[int, ...] | None", {"anyOf": [{"type": "array", "items": INTEGER}, NULL]}),
-    ("Optional[Literal['a | b']]", {"anyOf": [{"type": "string", "enum": ["a | b"]}, NULL]}),
-    (List["int | None"], {"type": "array", "items": {"anyOf": [INTEGER, NULL]}}),
-    ("typing.List[typing.Dict[str, float]]",
-     {"type": "array", "items": {"type": "object", "additionalProperties": NUMBER}}),
-    *TODAY,
-])
+@pytest.mark.parametrize(
+    "annotation, schema",
+    [
+        (str, STRING),
+        (int, INTEGER),
+        (float, NUMBER),
+        (bool, {"type": "boolean"}),
+        (None, NULL),
+        (type(None), NULL),
+        (Any, {}),
+        (UserId, INTEGER),
+        (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
+        (Literal[1, 2], {"type": "integer", "enum": [1, 2]}),
+        (
+            Literal["auto", 1, None],
+            {"anyOf": [{"type": "string", "enum": ["auto"]}, {"type": "integer", "enum": [1]}, NULL]},
+        ),
+        (Literal[True], {"type": "boolean"}),
+        (Literal[Unit.CELSIUS], {"type": "string", "enum": ["celsius"]}),
+        (Unit, {"type": "string", "enum": ["celsius", "fahrenheit"]}),
+        (Size, {"type": "integer", "enum": [1, 2]}),
+        (Mode, {"type": "string", "enum": ["fast"]}),
+        (Optional[int], {"anyOf": [INTEGER, NULL]}),
+        (Union[int, str], {"anyOf": [INTEGER, STRING]}),
+        (List[int], {"type": "array", "items": INTEGER}),
+        (List, {"type": "array"}),
+        (list, {"type": "array"}),
+        (List[Any], {"type": "array"}),
+        (Sequence[int], {"type": "array", "items": INTEGER}),
+        (Iterable[int], {"type": "array", "items": INTEGER}),
+        (List["int"], {"type": "array", "items": INTEGER}),
+        (Tuple[int, ...], {"type": "array", "items": INTEGER}),
+        (Tuple[int, str], {"type": "array", "prefixItems": [INTEGER, STRING], "minItems": 2, "maxItems": 2}),
+        (tuple, {"type": "array"}),
+        (
+            Dict[str, List[int]],
+            {"type": "object", "additionalProperties": {"type": "array", "items": INTEGER}},
+        ),
+        (Mapping[str, Any], {"type": "object"}),
+        (dict, {"type": "object"}),
+        (
+            Place,
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "description": "what it is called"},
+                    "height": {"type": "number", "description": "(default: 0.0)"},
+                },
+                "required": ["name"],
+                "description": "Somewhere.",
+            },
+        ),
+        (
+            Maybe,
+            {
+                "type": "object",
+                "properties": {
+                    "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+                    "days": INTEGER,
+                },
+                # Python 3.8 does not tell which keys of an inherited TypedDict are required.
+                **({} if sys.version_info < (3, 9) else {"required": ["unit"]}),
+            },
+        ),
+        # In texts (`from __future__ import annotations`) the spellings of today work on each Python.
+        ("int", INTEGER),
+        ("list[int]", {"type": "array", "items": INTEGER}),
+        ("dict[str, int | None]", {"type": "object", "additionalProperties": {"anyOf": [INTEGER, NULL]}}),
+        ("tuple[int, ...] | None", {"anyOf": [{"type": "array", "items": INTEGER}, NULL]}),
+        ("Optional[Literal['a | b']]", {"anyOf": [{"type": "string", "enum": ["a | b"]}, NULL]}),
+        (List["int | None"], {"type": "array", "items": {"anyOf": [INTEGER, NULL]}}),
+        (
+            "typing.List[typing.Dict[str, float]]",
+            {"type": "array", "items": {"type": "object", "additionalProperties": NUMBER}},
+        ),
+        *TODAY,
+    ],
+)
 def test_an_annotation_is_declared(annotation, schema):
     made = declared(annotation)
     assert made == schema
@@ -263,6 +319,7 @@ def test_a_default_that_cannot_be_shown_is_not():
     endless = []
     endless.append(endless)
     for default in (Unreadable(), endless, [Unset()], {"a": Raising()}, 10**5000, float("nan")):
+
         def function(x: int = default):
             """Do it."""
 
@@ -271,7 +328,10 @@ def test_a_default_that_cannot_be_shown_is_not():
 
 def test_annotated_descriptions():
     annotated = getattr(typing, "Annotated", None) or pytest.importorskip("typing_extensions").Annotated
-    assert declared(annotated[int, 5, "in metres", "ignored"]) == {"type": "integer", "description": "in metres"}
+    assert declared(annotated[int, 5, "in metres", "ignored"]) == {
+        "type": "integer",
+        "description": "in metres",
+    }
     tagged = List[annotated[str, "a tag"]]  # noqa: F722
     assert declared(tagged)["items"] == {"type": "string", "description": "a tag"}
     assert declared(annotated[int, 5]) == INTEGER
@@ -280,14 +340,21 @@ def test_annotated_descriptions():
 
 def test_marks_of_typed_dicts():
     extensions = typing if sys.version_info >= (3, 11) else pytest.importorskip("typing_extensions")
-    names = {"TypedDict": extensions.TypedDict, "Required": extensions.Required, "NotRequired": extensions.NotRequired}
+    names = {
+        "TypedDict": extensions.TypedDict,
+        "Required": extensions.Required,
+        "NotRequired": extensions.NotRequired,
+    }
     module = types.ModuleType("marks")
     vars(module).update(names)
     # Python itself does not see a mark inside a text.
-    exec("from __future__ import annotations\n"
-         "class A(TypedDict):\n    a: int\n    b: NotRequired[str]\n"
-         "class B(TypedDict, total=False):\n    a: Required[int]\n    b: str\n"
-         "class C(A):\n    c: list[int]\n", vars(module))
+    exec(
+        "from __future__ import annotations\n"
+        "class A(TypedDict):\n    a: int\n    b: NotRequired[str]\n"
+        "class B(TypedDict, total=False):\n    a: Required[int]\n    b: str\n"
+        "class C(A):\n    c: list[int]\n",
+        vars(module),
+    )
     sys.modules["marks"] = module
     try:
         assert declared(module.A)["required"] == ["a"]
@@ -308,7 +375,8 @@ def test_names_of_another_module_are_found_there(tmp_path, monkeypatch):
         "Local = int\n"
         "@dataclass\nclass Base:\n    a: Local\n"
         "class Keys(TypedDict):\n    k: Local\n"
-        "def function(base: Base, more: list[Local] | None = None): pass\n")
+        "def function(base: Base, more: list[Local] | None = None): pass\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     import far_away
 
@@ -388,19 +456,25 @@ def test_a_type_that_contains_itself():
     schema = function_declaration(plant).parameters_json_schema
     reference = {"$ref": "#/$defs/Node"}
     # Beside $ref nothing may stand.
-    assert schema["properties"] == {"tree": {"anyOf": [reference], "description": "the first"}, "other": reference}
-    assert schema["$defs"] == {"Node": {
-        "type": "object",
-        "properties": {
-            "value": INTEGER,
-            "children": {"type": "array", "items": reference},
-            "left": {"anyOf": [reference, NULL]},
-        },
-        "required": ["value"],
-    }}
+    assert schema["properties"] == {
+        "tree": {"anyOf": [reference], "description": "the first"},
+        "other": reference,
+    }
+    assert schema["$defs"] == {
+        "Node": {
+            "type": "object",
+            "properties": {
+                "value": INTEGER,
+                "children": {"type": "array", "items": reference},
+                "left": {"anyOf": [reference, NULL]},
+            },
+            "required": ["value"],
+        }
+    }
     assert keywords(schema) <= KEYWORDS
-    tree = Function(plant).arguments({
-        "tree": {"value": 1, "children": [{"value": 2, "left": {"value": 3}}]}, "other": {"value": 4}})["tree"]
+    tree = Function(plant).arguments(
+        {"tree": {"value": 1, "children": [{"value": 2, "left": {"value": 3}}]}, "other": {"value": 4}}
+    )["tree"]
     assert tree == Node(1, [Node(2, [], Node(3))])
 
 
@@ -423,7 +497,9 @@ def test_types_of_one_name_that_contain_themselves_are_numbered():
 
     schema = function_declaration(function).parameters_json_schema
     assert list(schema["$defs"]) == ["Link", "Link2", "Link3", "Link4"]
-    assert [each["$ref"] for each in schema["properties"].values()] == [f"#/$defs/{name}" for name in schema["$defs"]]
+    assert [each["$ref"] for each in schema["properties"].values()] == [
+        f"#/$defs/{name}" for name in schema["$defs"]
+    ]
     for name, definition in schema["$defs"].items():
         assert definition["properties"]["again"] == {"anyOf": [{"$ref": f"#/$defs/{name}"}, NULL]}
 
@@ -488,36 +564,42 @@ class Empty(enum.Enum):
     pass
 
 
-@pytest.mark.parametrize("annotation, said", [
-    (bytes, "bytes cannot be described in JSON Schema; take a str with base64"),
-    (object, "object"),
-    (set, "set"),
-    (typing.Set[int], "Set|set"),
-    (complex, "complex"),
-    (Dict[int, str], "names that are not str"),
-    (typing.Callable[[int], str], "Callable"),
-    (typing.TypeVar("T"), "T"),
-    (Point, "Point"),
-    (Odd, "PAIR"),
-    (Empty, "Empty"),
-    (Literal[b"x"], "b'x'"),
-    (List[bytes], "bytes"),
-    (Optional[bytes], "bytes"),
-    ("nowhere.Thing", "nowhere.Thing.*define what it names at the top level"),
-    ("int |", "cannot be read"),
-    ("List[", "cannot be read"),
-    (3, "3"),
-])
+@pytest.mark.parametrize(
+    "annotation, said",
+    [
+        (bytes, "bytes cannot be described in JSON Schema; take a str with base64"),
+        (object, "object"),
+        (set, "set"),
+        (typing.Set[int], "Set|set"),
+        (complex, "complex"),
+        (Dict[int, str], "names that are not str"),
+        (typing.Callable[[int], str], "Callable"),
+        (typing.TypeVar("T"), "T"),
+        (Point, "Point"),
+        (Odd, "PAIR"),
+        (Empty, "Empty"),
+        (Literal[b"x"], "b'x'"),
+        (List[bytes], "bytes"),
+        (Optional[bytes], "bytes"),
+        ("nowhere.Thing", "nowhere.Thing.*define what it names at the top level"),
+        ("int |", "cannot be read"),
+        ("List[", "cannot be read"),
+        (3, "3"),
+    ],
+)
 def test_what_cannot_be_declared_is_refused_with_the_arguments_name(annotation, said):
     with pytest.raises(ConfigurationError, match=r"argument 'x' of function\(\)") as caught:
         declared(annotation)
     assert caught.match(said)
 
 
-@pytest.mark.parametrize("annotation, said", [
-    (WithBytes, r"WithBytes\.data: bytes"),
-    (WithInitVar, "WithInitVar cannot be made of its fields: it wants 'b' too"),
-])
+@pytest.mark.parametrize(
+    "annotation, said",
+    [
+        (WithBytes, r"WithBytes\.data: bytes"),
+        (WithInitVar, "WithInitVar cannot be made of its fields: it wants 'b' too"),
+    ],
+)
 def test_what_cannot_be_declared_inside_a_class_is_refused_with_the_fields_name(annotation, said):
     with pytest.raises(ConfigurationError, match=said):
         declared(annotation)
@@ -565,25 +647,28 @@ class Unreadable:
     __hash__ = object.__hash__
 
 
-@pytest.mark.parametrize("function, said", [
-    (no_annotation, r"the argument 'x' of no_annotation\(\) has no type annotation"),
-    (many, r"the argument 'rest' of many\(\) cannot be declared"),
-    (named, r"the argument 'rest' of named\(\) cannot be declared"),
-    (globals()["positional"], r"the argument 'x' of positional\(\) cannot be declared"),
-    (later, r"later\(\) is asynchronous"),
-    (lambda: 0, "'<lambda>' cannot be declared"),
-    ("text", "a str cannot be declared"),
-    (functools.partial, "partial"),
-    (dict.fromkeys, "fromkeys"),
-    # PyPy's built-in functions take arguments by name.
-    (str.upper, r"the argument 'self' of upper\(\) (cannot be declared|has no type annotation)"),
-    (int.__add__, r"the argument 'self' of __add__\(\) (cannot be declared|has no type annotation)"),
-    ("abc".replace, r"of replace\(\) (cannot be|has no type annotation)"),
-    (functools.partial(later, 1), r"later\(\) is asynchronous"),
-    (Async().method, r"method\(\) is asynchronous"),
-    (Async(), r"named\(\) is asynchronous"),
-    (Unreadable(), "a Unreadable cannot be declared"),
-])
+@pytest.mark.parametrize(
+    "function, said",
+    [
+        (no_annotation, r"the argument 'x' of no_annotation\(\) has no type annotation"),
+        (many, r"the argument 'rest' of many\(\) cannot be declared"),
+        (named, r"the argument 'rest' of named\(\) cannot be declared"),
+        (globals()["positional"], r"the argument 'x' of positional\(\) cannot be declared"),
+        (later, r"later\(\) is asynchronous"),
+        (lambda: 0, "'<lambda>' cannot be declared"),
+        ("text", "a str cannot be declared"),
+        (functools.partial, "partial"),
+        (dict.fromkeys, "fromkeys"),
+        # PyPy's built-in functions take arguments by name.
+        (str.upper, r"the argument 'self' of upper\(\) (cannot be declared|has no type annotation)"),
+        (int.__add__, r"the argument 'self' of __add__\(\) (cannot be declared|has no type annotation)"),
+        ("abc".replace, r"of replace\(\) (cannot be|has no type annotation)"),
+        (functools.partial(later, 1), r"later\(\) is asynchronous"),
+        (Async().method, r"method\(\) is asynchronous"),
+        (Async(), r"named\(\) is asynchronous"),
+        (Unreadable(), "a Unreadable cannot be declared"),
+    ],
+)
 def test_functions_that_cannot_be_declared(function, said):
     with pytest.raises(ConfigurationError, match=said):
         function_declaration(function)
@@ -611,10 +696,13 @@ def test_a_name_that_google_refuses():
 # Docstrings ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("doc, text, found", [
-    (None, "", {}),
-    ("Do it.", "Do it.", {}),
-    ("""Do it.
+@pytest.mark.parametrize(
+    "doc, text, found",
+    [
+        (None, "", {}),
+        ("Do it.", "Do it.", {}),
+        (
+            """Do it.
 
      :param a: one,
          and more
@@ -622,8 +710,12 @@ def test_a_name_that_google_refuses():
      :type b: int
      :param Optional[Dict[str, int]] c: three
      :returns: nothing
-     """, "Do it.\n\n:returns: nothing", {"a": "one, and more", "b": "two", "c": "three"}),
-    ("""Do it.
+     """,
+            "Do it.\n\n:returns: nothing",
+            {"a": "one, and more", "b": "two", "c": "three"},
+        ),
+        (
+            """Do it.
 
      Args:
          a: one
@@ -639,9 +731,17 @@ def test_a_name_that_google_refuses():
          ValueError: never
 
      More.
-     """, "Do it.\n\nRaises:\n    ValueError: never\n\nMore.",
-     {"a": "one and more: much more even after a blank line", "b": "two", "rest": "three", "c": "four"}),
-    ("""Do it.
+     """,
+            "Do it.\n\nRaises:\n    ValueError: never\n\nMore.",
+            {
+                "a": "one and more: much more even after a blank line",
+                "b": "two",
+                "rest": "three",
+                "c": "four",
+            },
+        ),
+        (
+            """Do it.
 
      Parameters
      ----------
@@ -658,8 +758,12 @@ def test_a_name_that_google_refuses():
      -------
      int
          five
-     """, "Do it.\n\nReturns\n-------\nint\n    five", {"a": "one and more", "b": "two", "c": "two", "d": "four"}),
-    ("""Do it.
+     """,
+            "Do it.\n\nReturns\n-------\nint\n    five",
+            {"a": "one and more", "b": "two", "c": "two", "d": "four"},
+        ),
+        (
+            """Do it.
 
      Parameters
      ----------
@@ -667,11 +771,15 @@ def test_a_name_that_google_refuses():
          one
 
      And this is prose.
-     """, "Do it.\n\nAnd this is prose.", {"a": "one"}),
-    ("Do it.\n:param a: one\n\nMore.", "Do it.\n\nMore.", {"a": "one"}),
-    ("Arguments:\nare not always a section", "Arguments:\nare not always a section", {}),
-    ("Attributes:\n\n    a: one\n", "", {"a": "one"}),
-])
+     """,
+            "Do it.\n\nAnd this is prose.",
+            {"a": "one"},
+        ),
+        ("Do it.\n:param a: one\n\nMore.", "Do it.\n\nMore.", {"a": "one"}),
+        ("Arguments:\nare not always a section", "Arguments:\nare not always a section", {}),
+        ("Attributes:\n\n    a: one\n", "", {"a": "one"}),
+    ],
+)
 def test_docstrings(doc, text, found):
     assert read_docstring(doc) == (text, found)
 
@@ -708,38 +816,41 @@ class Picky:
             raise ValueError("below 0")
 
 
-@pytest.mark.parametrize("annotation, value, expected", [
-    (int, 3, 3),
-    (int, 3.0, 3),
-    (int, 10**30, 10**30),
-    (float, 3, 3.0),
-    (float, 2.5, 2.5),
-    (bool, True, True),
-    (str, "", ""),
-    (None, None, None),
-    (Any, {"a": [1, None]}, {"a": [1, None]}),
-    (Unit, "celsius", Unit.CELSIUS),
-    (Size, 2.0, Size.LARGE),
-    (Mode, "fast", Mode.FAST),
-    (Literal[1, "a"], 1, 1),
-    (Literal[1, "a"], 1.0, 1),
-    (Literal[Unit.CELSIUS], "celsius", Unit.CELSIUS),
-    (Optional[int], None, None),
-    (Union[int, float], 3, 3),
-    (Union[int, float], 3.0, 3.0),
-    (Union[float, int], 3, 3),
-    (Optional[float], 3, 3.0),
-    (Union[List[int], List[float]], [1, 2.5], [1.0, 2.5]),
-    (Union[str, Literal["auto"]], "auto", "auto"),
-    (Union[int, Place], {"name": "Ulm"}, Place("Ulm")),
-    (List[Place], [{"name": "Ulm", "height": 478}], [Place("Ulm", 478.0)]),
-    (Sequence[int], [1, 2.0], [1, 2]),
-    (Tuple[int, str], [1, "a"], (1, "a")),
-    (Tuple[int, ...], [1, 2], (1, 2)),
-    (Dict[str, Unit], {"a": "celsius"}, {"a": Unit.CELSIUS}),
-    (Maybe, {"unit": "celsius", "days": 3.0}, {"unit": Unit.CELSIUS, "days": 3}),
-    (dict, {"a": 1}, {"a": 1}),
-])
+@pytest.mark.parametrize(
+    "annotation, value, expected",
+    [
+        (int, 3, 3),
+        (int, 3.0, 3),
+        (int, 10**30, 10**30),
+        (float, 3, 3.0),
+        (float, 2.5, 2.5),
+        (bool, True, True),
+        (str, "", ""),
+        (None, None, None),
+        (Any, {"a": [1, None]}, {"a": [1, None]}),
+        (Unit, "celsius", Unit.CELSIUS),
+        (Size, 2.0, Size.LARGE),
+        (Mode, "fast", Mode.FAST),
+        (Literal[1, "a"], 1, 1),
+        (Literal[1, "a"], 1.0, 1),
+        (Literal[Unit.CELSIUS], "celsius", Unit.CELSIUS),
+        (Optional[int], None, None),
+        (Union[int, float], 3, 3),
+        (Union[int, float], 3.0, 3.0),
+        (Union[float, int], 3, 3),
+        (Optional[float], 3, 3.0),
+        (Union[List[int], List[float]], [1, 2.5], [1.0, 2.5]),
+        (Union[str, Literal["auto"]], "auto", "auto"),
+        (Union[int, Place], {"name": "Ulm"}, Place("Ulm")),
+        (List[Place], [{"name": "Ulm", "height": 478}], [Place("Ulm", 478.0)]),
+        (Sequence[int], [1, 2.0], [1, 2]),
+        (Tuple[int, str], [1, "a"], (1, "a")),
+        (Tuple[int, ...], [1, 2], (1, 2)),
+        (Dict[str, Unit], {"a": "celsius"}, {"a": Unit.CELSIUS}),
+        (Maybe, {"unit": "celsius", "days": 3.0}, {"unit": Unit.CELSIUS, "days": 3}),
+        (dict, {"a": 1}, {"a": 1}),
+    ],
+)
 def test_arguments_are_converted(annotation, value, expected):
     got = read(annotation, value)
     assert got == expected
@@ -748,39 +859,42 @@ def test_arguments_are_converted(annotation, value, expected):
         assert [type(each) for each in got] == [type(each) for each in expected]
 
 
-@pytest.mark.parametrize("annotation, value, said", [
-    (int, "3", r'\$\.x: expected a whole number, got "3"'),
-    (int, 3.5, r"\$\.x: expected a whole number, got 3.5"),
-    (int, True, "got true"),
-    (int, float("inf"), "Infinity"),
-    (float, "3", "a finite number"),
-    (float, True, "got true"),
-    (float, float("nan"), "NaN"),
-    (float, 10**400, "a finite number"),
-    (bool, 1, "expected true or false, got 1"),
-    (bool, "true", 'got "true"'),
-    (str, 3, "expected a text, got 3"),
-    (str, None, "expected a text, got null"),
-    (None, 0, "expected null"),
-    (Unit, "kelvin", 'expected one of "celsius", "fahrenheit", got "kelvin"'),
-    (Unit, "CELSIUS", "one of"),
-    (Size, True, "one of 1, 2"),
-    (Literal[2, 1], True, "one of 2, 1"),
-    (Optional[int], "3", 'expected a whole number or null, got "3"'),
-    (List[int], 3, "expected a list, got 3"),
-    (List[int], "3", "expected a list"),
-    (List[int], [1, "2"], r"\$\.x\[1\]: expected a whole number"),
-    (Tuple[int, str], [1], "expected a list of 2"),
-    (Dict[str, int], {"a b": "c"}, r"\$\.x\['a b'\]: expected"),
-    (Dict[str, int], [1], "expected an object"),
-    (Place, {"height": 1}, r"\$\.x\.name: it is missing"),
-    (Place, {"name": "Ulm", "size": 1}, r"\$\.x\.size: there is no such name in Place"),
-    (Optional[Place], {"name": "Ulm", "height": "1"}, r"\$\.x\.height: expected a finite number"),
-    (Place, "Ulm", r"expected an object \(Place\)"),
-    (Maybe, {"days": 1.5, "unit": "celsius"}, r"\$\.x\.days"),
-    (Picky, {"a": -1}, r"\$\.x: Picky refuses it: ValueError: below 0"),
-    (Union[str, Unit], "celsius", "it can be read as a text and as one of"),
-])
+@pytest.mark.parametrize(
+    "annotation, value, said",
+    [
+        (int, "3", r'\$\.x: expected a whole number, got "3"'),
+        (int, 3.5, r"\$\.x: expected a whole number, got 3.5"),
+        (int, True, "got true"),
+        (int, float("inf"), "Infinity"),
+        (float, "3", "a finite number"),
+        (float, True, "got true"),
+        (float, float("nan"), "NaN"),
+        (float, 10**400, "a finite number"),
+        (bool, 1, "expected true or false, got 1"),
+        (bool, "true", 'got "true"'),
+        (str, 3, "expected a text, got 3"),
+        (str, None, "expected a text, got null"),
+        (None, 0, "expected null"),
+        (Unit, "kelvin", 'expected one of "celsius", "fahrenheit", got "kelvin"'),
+        (Unit, "CELSIUS", "one of"),
+        (Size, True, "one of 1, 2"),
+        (Literal[2, 1], True, "one of 2, 1"),
+        (Optional[int], "3", 'expected a whole number or null, got "3"'),
+        (List[int], 3, "expected a list, got 3"),
+        (List[int], "3", "expected a list"),
+        (List[int], [1, "2"], r"\$\.x\[1\]: expected a whole number"),
+        (Tuple[int, str], [1], "expected a list of 2"),
+        (Dict[str, int], {"a b": "c"}, r"\$\.x\['a b'\]: expected"),
+        (Dict[str, int], [1], "expected an object"),
+        (Place, {"height": 1}, r"\$\.x\.name: it is missing"),
+        (Place, {"name": "Ulm", "size": 1}, r"\$\.x\.size: there is no such name in Place"),
+        (Optional[Place], {"name": "Ulm", "height": "1"}, r"\$\.x\.height: expected a finite number"),
+        (Place, "Ulm", r"expected an object \(Place\)"),
+        (Maybe, {"days": 1.5, "unit": "celsius"}, r"\$\.x\.days"),
+        (Picky, {"a": -1}, r"\$\.x: Picky refuses it: ValueError: below 0"),
+        (Union[str, Unit], "celsius", "it can be read as a text and as one of"),
+    ],
+)
 def test_arguments_that_do_not_fit(annotation, value, said):
     with pytest.raises(Mismatch, match=said):
         read(annotation, value)
@@ -791,11 +905,14 @@ def test_a_union_inside_a_union_is_exact_where_the_outer_is():
     assert type(read(Union[List[Union[int, str]], List[float]], [3.0])[0]) is float
 
 
-@pytest.mark.parametrize("annotation, value, place", [
-    (Union[List[float], str], [3, "x"], r"\$\.x\[1\]"),  # 3 is a problem only of the exact reading
-    (Union[str, Place], {"name": 3}, r"\$\.x\.name"),
-    (Tuple[int, str], [1, "a", 2], r"\$\.x: expected a list of 2"),
-])
+@pytest.mark.parametrize(
+    "annotation, value, place",
+    [
+        (Union[List[float], str], [3, "x"], r"\$\.x\[1\]"),  # 3 is a problem only of the exact reading
+        (Union[str, Place], {"name": 3}, r"\$\.x\.name"),
+        (Tuple[int, str], [1, "a", 2], r"\$\.x: expected a list of 2"),
+    ],
+)
 def test_the_place_of_a_mismatch(annotation, value, place):
     with pytest.raises(Mismatch, match=place):
         read(annotation, value)
@@ -837,24 +954,29 @@ def gives(value):
     return Function(function).run({})
 
 
-@pytest.mark.parametrize("value, response", [
-    ({"a": 1}, {"a": 1}),
-    ({Unit.CELSIUS: {1, }, 5: (None,)}, {"celsius": [1], "5": [None]}),
-    (types.MappingProxyType({"a": Place("Ulm")}), {"a": {"name": "Ulm", "height": 0.0}}),
-    (None, {"result": None}),
-    ("text", {"result": "text"}),
-    (True, {"result": True}),
-    (2.5, {"result": 2.5}),
-    ([Size.LARGE, Mode.FAST], {"result": [2, "fast"]}),
-    (Place("Ulm"), {"result": {"name": "Ulm", "height": 0.0}}),
-    (FunctionDeclaration(name="x"), {"result": {"name": "x"}}),
-    (ValueError("no such city"), {"error": "ValueError: no such city"}),
-    (ValueError("half \ud83d"), {"error": "ValueError: half ?"}),
-    (float("nan"), {"error": "the function's result is no JSON: $: JSON has no nan"}),
-    ({"a": [b"x"]}, {"error": "the function's result is no JSON: $.a[0]: a bytes has no JSON form"}),
-    ({"a": {(1, 2): 3}},
-     {"error": "the function's result is no JSON: $.a: a name in an object is a text, not [1, 2]"}),
-])
+@pytest.mark.parametrize(
+    "value, response",
+    [
+        ({"a": 1}, {"a": 1}),
+        ({Unit.CELSIUS: {1}, 5: (None,)}, {"celsius": [1], "5": [None]}),
+        (types.MappingProxyType({"a": Place("Ulm")}), {"a": {"name": "Ulm", "height": 0.0}}),
+        (None, {"result": None}),
+        ("text", {"result": "text"}),
+        (True, {"result": True}),
+        (2.5, {"result": 2.5}),
+        ([Size.LARGE, Mode.FAST], {"result": [2, "fast"]}),
+        (Place("Ulm"), {"result": {"name": "Ulm", "height": 0.0}}),
+        (FunctionDeclaration(name="x"), {"result": {"name": "x"}}),
+        (ValueError("no such city"), {"error": "ValueError: no such city"}),
+        (ValueError("half \ud83d"), {"error": "ValueError: half ?"}),
+        (float("nan"), {"error": "the function's result is no JSON: $: JSON has no nan"}),
+        ({"a": [b"x"]}, {"error": "the function's result is no JSON: $.a[0]: a bytes has no JSON form"}),
+        (
+            {"a": {(1, 2): 3}},
+            {"error": "the function's result is no JSON: $.a: a name in an object is a text, not [1, 2]"},
+        ),
+    ],
+)
 def test_results(value, response):
     made = gives(value)
     assert made == response
@@ -932,28 +1054,62 @@ def circular():
     return value
 
 
-@pytest.mark.parametrize("make, error", [
-    (lambda: Unset(), "AttributeError"), (lambda: [Raising()], "LookupError"), (lambda: Raising(), "LookupError"),
-    (lambda: Mute(), "Mute"), (lambda: Unreadable(), "a Unreadable has no JSON form"), (lambda: Shy(), "LookupError"),
-    (lambda: Property(), "Mute"), (lambda: {Unreadable(): 1}, "a name in an object"), (lambda: {b"a": 1}, "a name in an object"),
-    (lambda: {None: 1}, "a name in an object"), (lambda: {1.5: 1}, "a name in an object"), (lambda: {True: 1}, "a name in an object"),
-    (lambda: {1: "a", "1": "b"}, "two names"), (lambda: {Unit.CELSIUS: 1, "celsius": 2}, "two names"),
-    (lambda: nested(91), "more than 90 levels"), (lambda: nested(10**5), "more than 90 levels"), (circular, "more than 90 levels"),
-    (generator, "a generator has no JSON form"), (lambda: iter([1]), "has no JSON form"), (lambda: object(), "has no JSON form"),
-    (lambda: b"x", "has no JSON form"), (lambda: 1j, "has no JSON form"), (lambda: Place, "a type has no JSON form"),
-    (lambda: [float("inf")], "JSON has no inf"), (lambda: {"a": float("-inf")}, "JSON has no -inf"), (lambda: {"a": ["\udc00"]}, "half a character"),
-    (lambda: FunctionCall(name="f", args={"x": float("nan")}), "JSON has no nan"), (lambda: FunctionCall(name="\ud800"), "half a character"),
-    (lambda: FunctionCall(name="f", args={"x": object()}), "has no JSON form"), (lambda: StopIteration(3), "StopIteration: 3"),
-    (lambda: RecursionError(), "RecursionError"), (lambda: MemoryError("m"), "MemoryError: m"), (lambda: KeyError("\ud800"), "KeyError"),
-])
+@pytest.mark.parametrize(
+    "make, error",
+    [
+        (lambda: Unset(), "AttributeError"),
+        (lambda: [Raising()], "LookupError"),
+        (lambda: Raising(), "LookupError"),
+        (lambda: Mute(), "Mute"),
+        (lambda: Unreadable(), "a Unreadable has no JSON form"),
+        (lambda: Shy(), "LookupError"),
+        (lambda: Property(), "Mute"),
+        (lambda: {Unreadable(): 1}, "a name in an object"),
+        (lambda: {b"a": 1}, "a name in an object"),
+        (lambda: {None: 1}, "a name in an object"),
+        (lambda: {1.5: 1}, "a name in an object"),
+        (lambda: {True: 1}, "a name in an object"),
+        (lambda: {1: "a", "1": "b"}, "two names"),
+        (lambda: {Unit.CELSIUS: 1, "celsius": 2}, "two names"),
+        (lambda: nested(91), "more than 90 levels"),
+        (lambda: nested(10**5), "more than 90 levels"),
+        (circular, "more than 90 levels"),
+        (generator, "a generator has no JSON form"),
+        (lambda: iter([1]), "has no JSON form"),
+        (lambda: object(), "has no JSON form"),
+        (lambda: b"x", "has no JSON form"),
+        (lambda: 1j, "has no JSON form"),
+        (lambda: Place, "a type has no JSON form"),
+        (lambda: [float("inf")], "JSON has no inf"),
+        (lambda: {"a": float("-inf")}, "JSON has no -inf"),
+        (lambda: {"a": ["\udc00"]}, "half a character"),
+        (lambda: FunctionCall(name="f", args={"x": float("nan")}), "JSON has no nan"),
+        (lambda: FunctionCall(name="\ud800"), "half a character"),
+        (lambda: FunctionCall(name="f", args={"x": object()}), "has no JSON form"),
+        (lambda: StopIteration(3), "StopIteration: 3"),
+        (lambda: RecursionError(), "RecursionError"),
+        (lambda: MemoryError("m"), "MemoryError: m"),
+        (lambda: KeyError("\ud800"), "KeyError"),
+    ],
+)
 def test_what_cannot_be_looked_at_is_an_error_for_the_model(make, error):
     response = gives(make())
     assert list(response) == ["error"] and error in response["error"]
     json.dumps(response, ensure_ascii=False, allow_nan=False).encode()
 
 
-@pytest.mark.parametrize("make", [lambda: 10**5000, lambda: {10**5000: 1}, lambda: [{"a": -(10**5000)}], lambda: nested(90), lambda: {1, 2},
-                                  lambda: FunctionCall(name="f", args={"x": 10**5000}), lambda: {"a": 10**4000, "b": True}])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: 10**5000,
+        lambda: {10**5000: 1},
+        lambda: [{"a": -(10**5000)}],
+        lambda: nested(90),
+        lambda: {1, 2},
+        lambda: FunctionCall(name="f", args={"x": 10**5000}),
+        lambda: {"a": 10**4000, "b": True},
+    ],
+)
 def test_whatever_a_function_returns_can_be_sent(make):
     """What fits differs: some Pythons write numbers of any length."""
     response = gives(make())
@@ -982,14 +1138,29 @@ def test_arguments_whose_types_raise_are_mismatches():
     deep = {"children": []}
     for _ in range(5000):
         deep = {"children": [deep]}
-    for annotation, value, said in ((Tree, deep, "RecursionError"), (Union[Tree, Optional[Tree]], {}, r"\$: Mute"),
-                                    (Refusing, {"x": 1}, r"\$.x: Refusing refuses it: Mute")):
+    for annotation, value, said in (
+        (Tree, deep, "RecursionError"),
+        (Union[Tree, Optional[Tree]], {}, r"\$: Mute"),
+        (Refusing, {"x": 1}, r"\$.x: Refusing refuses it: Mute"),
+    ):
         with pytest.raises(Mismatch, match=said):
             read(annotation, value)
 
 
 def test_a_turn_goes_on_whatever_a_function_does():
-    outcomes = [10**5000, Unset(), Raising(), Mute(), Unreadable(), Shy(), circular(), nested(90), nested(91), {"\ud800": 1}, float("nan")]
+    outcomes = [
+        10**5000,
+        Unset(),
+        Raising(),
+        Mute(),
+        Unreadable(),
+        Shy(),
+        circular(),
+        nested(90),
+        nested(91),
+        {"\ud800": 1},
+        float("nan"),
+    ]
 
     def strange(number: int):
         """Give something strange."""
@@ -998,10 +1169,16 @@ def test_a_turn_goes_on_whatever_a_function_does():
         return outcomes[number]
 
     with LocalServer() as server:
-        server.queue(Answer.calls(*(("strange", {"number": number}) for number in range(len(outcomes)))), "done")
+        server.queue(
+            Answer.calls(*(("strange", {"number": number}) for number in range(len(outcomes)))), "done"
+        )
         assert collect(Chat("m", endpoint=server.endpoint, tools=[strange]).send("Go")).text == "done"
-        responses = [part["functionResponse"]["response"] for part in server.requests[1].json["contents"][-1]["parts"]]
-    assert [("error" in response) for response in responses] == [hasattr(sys, "set_int_max_str_digits")] + [True] * 6 + [False] + [True] * 3
+        responses = [
+            part["functionResponse"]["response"] for part in server.requests[1].json["contents"][-1]["parts"]
+        ]
+    assert [("error" in response) for response in responses] == [hasattr(sys, "set_int_max_str_digits")] + [
+        True
+    ] * 6 + [False] + [True] * 3
 
 
 def test_a_failing_function_is_logged_without_content(caplog):
@@ -1027,21 +1204,29 @@ def test_an_exit_is_not_swallowed():
 
 def test_a_toolbox_knows_what_it_can_run():
     declaration = FunctionDeclaration(name="by_hand")
-    toolbox = Toolbox([weather, declaration, {"function_declarations": [{"name": "mapped"}]}, Tool(google_search={})])
+    toolbox = Toolbox(
+        [weather, declaration, {"function_declarations": [{"name": "mapped"}]}, Tool(google_search={})]
+    )
     assert set(toolbox.functions) == {"weather"}
     assert toolbox.others == {"by_hand", "mapped"}
     assert toolbox.declared == [
-        function_declaration(weather), declaration,
-        Tool(function_declarations=[FunctionDeclaration(name="mapped")]), Tool(google_search={})]
+        function_declaration(weather),
+        declaration,
+        Tool(function_declarations=[FunctionDeclaration(name="mapped")]),
+        Tool(google_search={}),
+    ]
     assert Toolbox(None).declared == []
     assert set(Toolbox(weather).functions) == {"weather"}
 
 
-@pytest.mark.parametrize("tools", [
-    [weather, weather],
-    [weather, FunctionDeclaration(name="weather")],
-    [{"functionDeclarations": [{"name": "a"}, {"name": "a"}]}],
-])
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [weather, weather],
+        [weather, FunctionDeclaration(name="weather")],
+        [{"functionDeclarations": [{"name": "a"}, {"name": "a"}]}],
+    ],
+)
 def test_a_name_is_declared_once(tools):
     with pytest.raises(ConfigurationError, match="two functions with the name"):
         Toolbox(tools)

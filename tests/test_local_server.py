@@ -30,7 +30,7 @@ HELLO = {"contents": [{"role": "user", "parts": [{"text": "Hello there, how <are
 STREAM = "/v1beta/models/gemini-x:streamGenerateContent"
 
 
-@pytest.fixture()
+@pytest.fixture
 def server():
     with LocalServer() as server:
         yield server
@@ -44,14 +44,18 @@ def ask(server, body=HELLO, *, alt="sse", path=STREAM, headers=PLAIN, stream=Fal
 def sse(data):
     """The events of a body, read as plainly as can be."""
     events = data.replace(b"\r\n", b"\n").split(b"\n\n")
-    return [json.loads(each[len(b"data: "):]) for each in events if each.startswith(b"data: {")]
+    return [json.loads(each[len(b"data: ") :]) for each in events if each.startswith(b"data: {")]
 
 
 def text_of(chunks, index=0, thought=False):
     return "".join(
         part.get("text", "")
-        for chunk in chunks for candidate in chunk.get("candidates", ()) if candidate["index"] == index
-        for part in candidate.get("content", {}).get("parts", ()) if bool(part.get("thought")) == thought)
+        for chunk in chunks
+        for candidate in chunk.get("candidates", ())
+        if candidate["index"] == index
+        for part in candidate.get("content", {}).get("parts", ())
+        if bool(part.get("thought")) == thought
+    )
 
 
 def prompt(text, **fields):
@@ -72,8 +76,10 @@ def raw(server, data):
 
 def post_bytes(body=None, path=STREAM + "?alt=sse", extra="Connection: close\r\n"):
     body = json.dumps(HELLO if body is None else body).encode()
-    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nx-goog-api-key: local-key\r\n{extra}"
-            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nx-goog-api-key: local-key\r\n{extra}"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
 
 
 # -- framing, as Google sends it ----------------------------------------------------
@@ -87,7 +93,11 @@ def test_sse_bytes_are_googles(server):
     assert response.content.startswith(first)
     assert response.content.endswith(b"}\r\n\r\n")
     assert b"\\u003care\\u003e" in response.content
-    assert text_of(sse(response.content)) == expected_text(HELLO) == "You said: Hello there, how <are> you today?"
+    assert (
+        text_of(sse(response.content))
+        == expected_text(HELLO)
+        == "You said: Hello there, how <are> you today?"
+    )
 
 
 def test_array_bytes_are_googles(server):
@@ -106,8 +116,8 @@ def test_each_event_is_one_http_chunk(server, alt, first, last):
     pieces = []
     while body:
         size, _, body = body.partition(b"\r\n")
-        pieces.append(body[:int(size, 16)])
-        body = body[int(size, 16) + 2:]
+        pieces.append(body[: int(size, 16)])
+        body = body[int(size, 16) + 2 :]
     assert pieces[-1] == b""  # the chunk that ends the body
     assert pieces[0].startswith(first) and pieces[-2].endswith(last)
     assert len(pieces) - 1 == (3 if alt else 4)
@@ -156,10 +166,14 @@ def test_text_is_the_rule_for_all_kinds_of_parts(server):
         "contents": [
             {"role": "user", "parts": [{"text": "Before"}]},
             {"role": "model", "parts": [{"text": "Yes"}]},
-            {"role": "user", "parts": [
-                {"text": "  Two\n\nlines \u2028 and ünï→ "},
-                {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(b"abc").decode()}},
-                {"fileData": {"fileUri": "gs://bucket/x.pdf", "mimeType": "application/pdf"}}]},
+            {
+                "role": "user",
+                "parts": [
+                    {"text": "  Two\n\nlines \u2028 and ünï→ "},
+                    {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(b"abc").decode()}},
+                    {"fileData": {"fileUri": "gs://bucket/x.pdf", "mimeType": "application/pdf"}},
+                ],
+            },
         ],
     }
     text = text_of(sse(ask(server, request).content))
@@ -171,16 +185,25 @@ def test_text_is_the_rule_for_all_kinds_of_parts(server):
 
 
 def test_snake_case_and_single_messages_are_taken(server):
-    request = {"contents": {"parts": {"text": "hi"}}, "system_instruction": {"parts": {"text": "S"}},
-               "generation_config": {"max_output_tokens": 3}}
+    request = {
+        "contents": {"parts": {"text": "hi"}},
+        "system_instruction": {"parts": {"text": "S"}},
+        "generation_config": {"max_output_tokens": 3},
+    }
     chunks = sse(ask(server, request).content)
     assert text_of(chunks) == expected_text(request) == "System instruction: S\n"
     assert chunks[-1]["candidates"][0]["finishReason"] == "MAX_TOKENS"
 
 
 def test_limits_stops_candidates_and_thoughts(server):
-    request = prompt("a b c d e f", generationConfig={
-        "stopSequences": ["e"], "candidateCount": 2, "thinkingConfig": {"includeThoughts": True}})
+    request = prompt(
+        "a b c d e f",
+        generationConfig={
+            "stopSequences": ["e"],
+            "candidateCount": 2,
+            "thinkingConfig": {"includeThoughts": True},
+        },
+    )
     chunks = sse(ask(server, request).content)
     assert text_of(chunks, 0) == expected_text(request) == "You said: a b c d "
     assert text_of(chunks, 1) == expected_text(request, 1) == "(2) You said: a b c d "
@@ -198,22 +221,48 @@ def test_usage_is_cumulative_and_adds_up(server):
     assert totals == sorted(totals)
     last = usages[-1]
     assert last["totalTokenCount"] == (
-        last["promptTokenCount"] + last["candidatesTokenCount"] + last["thoughtsTokenCount"])
+        last["promptTokenCount"] + last["candidatesTokenCount"] + last["thoughtsTokenCount"]
+    )
     assert last["promptTokensDetails"] == [
-        {"modality": "TEXT", "tokenCount": 3}, {"modality": "IMAGE", "tokenCount": 258}]
+        {"modality": "TEXT", "tokenCount": 3},
+        {"modality": "IMAGE", "tokenCount": 258},
+    ]
 
 
 def test_json_answers_are_instances_of_the_schema(server):
-    schema = {"type": "object", "properties": {
-        "name": {"type": "string"}, "count": {"type": "integer", "minimum": 5},
-        "kind": {"enum": ["x", "y"]}, "tags": {"type": "array", "items": {"type": "string"}, "minItems": 3},
-        "next": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "count": {"type": "integer", "minimum": 5},
+            "kind": {"enum": ["x", "y"]},
+            "tags": {"type": "array", "items": {"type": "string"}, "minItems": 3},
+            "next": {"anyOf": [{"type": "null"}, {"$ref": "#"}]},
+        },
+    }
     config = {"responseMimeType": "application/json", "responseJsonSchema": schema}
     made = json.loads(text_of(sse(ask(server, prompt("x", generationConfig=config)).content)))
-    assert made == {"name": "name", "count": 5, "kind": "x", "tags": ["tags", "tags 2", "tags 3"], "next": None}
+    assert made == {
+        "name": "name",
+        "count": 5,
+        "kind": "x",
+        "tags": ["tags", "tags 2", "tags 3"],
+        "next": None,
+    }
     assert instance_of({"type": "ARRAY", "items": {"type": "NUMBER"}}) == [1.0, 2.0]
-    recursive = {"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {
-        "v": {"type": "integer"}, "c": {"type": "array", "items": {"$ref": "#/$defs/n"}}}, "required": ["v"]}}}
+    recursive = {
+        "$ref": "#/$defs/n",
+        "$defs": {
+            "n": {
+                "type": "object",
+                "properties": {
+                    "v": {"type": "integer"},
+                    "c": {"type": "array", "items": {"$ref": "#/$defs/n"}},
+                },
+                "required": ["v"],
+            }
+        },
+    }
     json.dumps(instance_of(recursive))
 
 
@@ -224,19 +273,34 @@ def test_image_is_a_valid_png(server):
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", data[16:24])
     length = struct.unpack(">I", data[33:37])[0]
-    assert len(zlib.decompress(data[41:41 + length])) == height * (1 + 3 * width)
+    assert len(zlib.decompress(data[41 : 41 + length])) == height * (1 + 3 * width)
     assert text_of(chunks) == expected_text(request)
-    assert text_of(sse(ask(server, prompt("d", generationConfig={"responseModalities": ["IMAGE"]})).content)) == ""
+    assert (
+        text_of(sse(ask(server, prompt("d", generationConfig={"responseModalities": ["IMAGE"]})).content))
+        == ""
+    )
 
 
 def test_functions_are_called_by_name(server):
-    tools = [{"functionDeclarations": [
-        {"name": "get_weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}}},
-        {"name": "get_time"}]}]
-    chunks = sse(ask(server, prompt('Please get_weather({"city": "Rome"}) and get_time', tools=tools)).content)
+    tools = [
+        {
+            "functionDeclarations": [
+                {
+                    "name": "get_weather",
+                    "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}},
+                },
+                {"name": "get_time"},
+            ]
+        }
+    ]
+    chunks = sse(
+        ask(server, prompt('Please get_weather({"city": "Rome"}) and get_time', tools=tools)).content
+    )
     parts = [chunk["candidates"][0]["content"]["parts"][0] for chunk in chunks]
     assert [(part["functionCall"]["name"], part["functionCall"]["args"]) for part in parts] == [
-        ("get_weather", {"city": "Rome"}), ("get_time", {})]
+        ("get_weather", {"city": "Rome"}),
+        ("get_time", {}),
+    ]
     assert ["thoughtSignature" in part for part in parts] == [True, False]
     forced = prompt("hi", tools=tools, toolConfig={"functionCallingConfig": {"mode": "ANY"}})
     part = sse(ask(server, forced).content)[0]["candidates"][0]["content"]["parts"][0]
@@ -258,7 +322,9 @@ def test_words_join_to_the_text():
 
 
 def test_models_and_count_tokens(server):
-    names = [each["name"] for each in requests.get(server.url + "/v1beta/models", headers=KEY).json()["models"]]
+    names = [
+        each["name"] for each in requests.get(server.url + "/v1beta/models", headers=KEY).json()["models"]
+    ]
     assert "models/gemini-flash-latest" in names
     info = requests.get(server.url + "/v1beta/models/gemini-9", headers=KEY).json()
     assert info["name"] == "models/gemini-9" and "test program" in info["displayName"]
@@ -286,43 +352,80 @@ def test_keys(server):
 def test_errors_stand_in_an_array_without_alt(server):
     assert ask(server, headers={}, alt="sse").json().keys() == {"error"}
     array = ask(server, headers={}, alt=None)
-    assert array.json()[0].keys() == {"error"} and array.content.startswith(b"[{") and array.content.endswith(b"}\n]")
-    assert ask(server, headers={}, alt=None, path="/v1beta/models/m:generateContent").json().keys() == {"error"}
+    assert (
+        array.json()[0].keys() == {"error"}
+        and array.content.startswith(b"[{")
+        and array.content.endswith(b"}\n]")
+    )
+    assert ask(server, headers={}, alt=None, path="/v1beta/models/m:generateContent").json().keys() == {
+        "error"
+    }
 
 
-@pytest.mark.parametrize("body, field", [
-    ({}, "contents"),
-    ({"contents": []}, "contents"),
-    ({"contents": [{}]}, "contents[0].parts"),
-    ({"contents": [{"parts": [{}]}]}, "contents[0].parts[0].data"),
-    ({"contents": [{"parts": [{"thought": True}]}]}, "contents[0].parts[0].data"),
-    ({"contents": [{"parts": [{"text": "a", "inlineData": {"mimeType": "a/b", "data": "AA=="}}]}]},
-     "contents[0].parts[0].data"),
-    ({"contents": [{"parts": [{"text": 3}]}]}, "contents[0].parts[0].text"),
-    ({"contents": ["hi"]}, "contents[0]"),
-    ({"contents": "hi"}, "contents"),
-    ({"contents": [None]}, "contents"),
-    ({"contents": [{"role": "system", "parts": [{"text": "x"}]}]}, "contents[0].role"),
-    ({"contents": [{"parts": [{"inline_data": {"mime_type": "a/b", "data": "?"}}]}]},
-     "contents[0].parts[0].inline_data.data"),
-    ({"contents": [{"parts": [{"inlineData": {"data": "AAAA"}}]}]}, "contents[0].parts[0].inline_data.mime_type"),
-    ({**HELLO, "generationConfig": {"temperature": 2.1}}, "generation_config.temperature"),
-    ({**HELLO, "generationConfig": {"temperature": "hot"}}, "generation_config.temperature"),
-    ({**HELLO, "generationConfig": {"topP": -0.1}}, "generation_config.top_p"),
-    ({**HELLO, "generationConfig": {"maxOutputTokens": 1.5}}, "generation_config.max_output_tokens"),
-    ({**HELLO, "generationConfig": {"candidateCount": 9}}, "generation_config.candidate_count"),
-    ({**HELLO, "generationConfig": {"stopSequences": "x"}}, "generation_config.stop_sequences"),
-    ({**HELLO, "generationConfig": []}, "generation_config"),
-    ({**HELLO, "systemInstruction": "be kind"}, "system_instruction"),
-    ({**HELLO, "colour": 1}, "colour"),
-    ({**HELLO, "tools": [{"functionDeclarations": [{"name": "not a name"}]}]},
-     "tools[0].function_declarations[0].name"),
-    ({**HELLO, "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"properties": {"a": {"items": 3}}}}]}]},
-     "tools[0].function_declarations[0].parameters_json_schema.properties.a.items"),
-    ({**HELLO, "generationConfig": {"responseSchema": {"anyOf": [{"type": "array", "minItems": 10**9}]}}},
-     "generation_config.response_schema.any_of[0].min_items"),
-    ({**HELLO, "generationConfig": {"responseJsonSchema": {"enum": "x"}}}, "generation_config.response_json_schema.enum"),
-])
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({}, "contents"),
+        ({"contents": []}, "contents"),
+        ({"contents": [{}]}, "contents[0].parts"),
+        ({"contents": [{"parts": [{}]}]}, "contents[0].parts[0].data"),
+        ({"contents": [{"parts": [{"thought": True}]}]}, "contents[0].parts[0].data"),
+        (
+            {"contents": [{"parts": [{"text": "a", "inlineData": {"mimeType": "a/b", "data": "AA=="}}]}]},
+            "contents[0].parts[0].data",
+        ),
+        ({"contents": [{"parts": [{"text": 3}]}]}, "contents[0].parts[0].text"),
+        ({"contents": ["hi"]}, "contents[0]"),
+        ({"contents": "hi"}, "contents"),
+        ({"contents": [None]}, "contents"),
+        ({"contents": [{"role": "system", "parts": [{"text": "x"}]}]}, "contents[0].role"),
+        (
+            {"contents": [{"parts": [{"inline_data": {"mime_type": "a/b", "data": "?"}}]}]},
+            "contents[0].parts[0].inline_data.data",
+        ),
+        (
+            {"contents": [{"parts": [{"inlineData": {"data": "AAAA"}}]}]},
+            "contents[0].parts[0].inline_data.mime_type",
+        ),
+        ({**HELLO, "generationConfig": {"temperature": 2.1}}, "generation_config.temperature"),
+        ({**HELLO, "generationConfig": {"temperature": "hot"}}, "generation_config.temperature"),
+        ({**HELLO, "generationConfig": {"topP": -0.1}}, "generation_config.top_p"),
+        ({**HELLO, "generationConfig": {"maxOutputTokens": 1.5}}, "generation_config.max_output_tokens"),
+        ({**HELLO, "generationConfig": {"candidateCount": 9}}, "generation_config.candidate_count"),
+        ({**HELLO, "generationConfig": {"stopSequences": "x"}}, "generation_config.stop_sequences"),
+        ({**HELLO, "generationConfig": []}, "generation_config"),
+        ({**HELLO, "systemInstruction": "be kind"}, "system_instruction"),
+        ({**HELLO, "colour": 1}, "colour"),
+        (
+            {**HELLO, "tools": [{"functionDeclarations": [{"name": "not a name"}]}]},
+            "tools[0].function_declarations[0].name",
+        ),
+        (
+            {
+                **HELLO,
+                "tools": [
+                    {
+                        "functionDeclarations": [
+                            {"name": "f", "parametersJsonSchema": {"properties": {"a": {"items": 3}}}}
+                        ]
+                    }
+                ],
+            },
+            "tools[0].function_declarations[0].parameters_json_schema.properties.a.items",
+        ),
+        (
+            {
+                **HELLO,
+                "generationConfig": {"responseSchema": {"anyOf": [{"type": "array", "minItems": 10**9}]}},
+            },
+            "generation_config.response_schema.any_of[0].min_items",
+        ),
+        (
+            {**HELLO, "generationConfig": {"responseJsonSchema": {"enum": "x"}}},
+            "generation_config.response_json_schema.enum",
+        ),
+    ],
+)
 def test_bad_requests_name_the_field(server, body, field):
     response = ask(server, body)
     error = response.json()["error"]
@@ -333,16 +436,33 @@ def test_bad_requests_name_the_field(server, body, field):
     assert violation["field"] == field and violation["description"]
 
 
-@pytest.mark.parametrize("body", [
-    b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"contents": ' * 50_000, b'{"seed": NaN}',
-    b'{"a": ' * 101 + b"1" + b"}" * 101])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"contents": ' * 50_000,
+        b'{"seed": NaN}',
+        b'{"a": ' * 101 + b"1" + b"}" * 101,
+    ],
+)
 def test_bad_json(server, body):
     response = requests.post(server.url + STREAM + "?alt=sse", data=body, headers=KEY)
     assert response.status_code == 400 and response.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
 def test_a_hundred_levels_are_read(server):
-    body = b'{"contents": [{"parts": [{"functionCall": {"name": "f", "args": ' + b'{"a":' * 94 + b"1" + b"}" * 94 + b"}}]}]}"
+    body = (
+        b'{"contents": [{"parts": [{"functionCall": {"name": "f", "args": '
+        + b'{"a":' * 94
+        + b"1"
+        + b"}" * 94
+        + b"}}]}]}"
+    )
     for more, status in ((b"1", 200), (b"[]", 400)):
         response = requests.post(server.url + STREAM + "?alt=sse", data=body.replace(b"1", more), headers=KEY)
         assert response.status_code == status
@@ -350,25 +470,41 @@ def test_a_hundred_levels_are_read(server):
 
 def test_whole_numbers_are_read_in_each_spelling(server):
     for two in (2, 2.0, "2", "2.0", "2e0"):
-        chunks = sse(ask(server, {**HELLO, "generationConfig": {"candidateCount": two, "maxOutputTokens": two}}).content)
+        chunks = sse(
+            ask(
+                server, {**HELLO, "generationConfig": {"candidateCount": two, "maxOutputTokens": two}}
+            ).content
+        )
         assert text_of(chunks) == "You said: " and text_of(chunks, 1) == "(2) You "
 
 
 def test_an_empty_stop_sequence_stops_nothing(server):
-    assert text_of(sse(ask(server, {**HELLO, "generationConfig": {"stopSequences": [""]}}).content)) == expected_text(HELLO)
+    assert text_of(
+        sse(ask(server, {**HELLO, "generationConfig": {"stopSequences": [""]}}).content)
+    ) == expected_text(HELLO)
 
 
 def test_nothing_to_count(server):
-    for body in ({}, {"contents": []}, {"generateContentRequest": {}}, {"generateContentRequest": {"contents": []}}):
+    for body in (
+        {},
+        {"contents": []},
+        {"generateContentRequest": {}},
+        {"generateContentRequest": {"contents": []}},
+    ):
         response = ask(server, body, alt=None, path="/v1beta/models/m:countTokens")
-        assert (response.status_code, response.json()["error"]["details"][0]["fieldViolations"][0]["field"]) == (400, "contents")
+        assert (
+            response.status_code,
+            response.json()["error"]["details"][0]["fieldViolations"][0]["field"],
+        ) == (400, "contents")
 
 
 def test_nulls_are_fields_not_set(server):
     request = {**HELLO, "tools": None, "generationConfig": {"temperature": None}, "systemInstruction": None}
     assert ask(server, request).status_code == 200
     system = {"parts": [{"text": None}, {"text": "Be kind."}]}
-    assert "System instruction:  Be kind." in text_of(sse(ask(server, {**HELLO, "systemInstruction": system}).content))
+    assert "System instruction:  Be kind." in text_of(
+        sse(ask(server, {**HELLO, "systemInstruction": system}).content)
+    )
 
 
 def test_unknown_paths_models_and_methods(server):
@@ -387,10 +523,18 @@ def test_too_large_a_request():
 
 
 def test_function_responses_must_match_the_calls(server):
-    call, answer = {"functionCall": {"name": "f", "args": {}}}, {"functionResponse": {"name": "f", "response": {}}}
-    contents = [{"role": "user", "parts": [{"text": "x"}]}, {"role": "model", "parts": [call, call]},
-                {"role": "user", "parts": [answer]}]
-    assert "number of function response parts" in ask(server, {"contents": contents}).json()["error"]["message"]
+    call, answer = (
+        {"functionCall": {"name": "f", "args": {}}},
+        {"functionResponse": {"name": "f", "response": {}}},
+    )
+    contents = [
+        {"role": "user", "parts": [{"text": "x"}]},
+        {"role": "model", "parts": [call, call]},
+        {"role": "user", "parts": [answer]},
+    ]
+    assert (
+        "number of function response parts" in ask(server, {"contents": contents}).json()["error"]["message"]
+    )
     contents[-1]["parts"].append(answer)
     assert ask(server, {"contents": contents}).status_code == 200
 
@@ -411,23 +555,34 @@ def test_keep_alive_and_connection_numbers(server):
 
 
 def test_records_what_came(server):
-    ask(server, path="/v1beta/models/openai/gpt-4o:streamGenerateContent", headers={**KEY, "X-Test": "ü".encode()})
+    ask(
+        server,
+        path="/v1beta/models/openai/gpt-4o:streamGenerateContent",
+        headers={**KEY, "X-Test": "ü".encode()},
+    )
     recorded = server.requests[0]
-    assert (recorded.method, recorded.model, recorded.verb) == ("POST", "openai/gpt-4o", "streamGenerateContent")
+    assert (recorded.method, recorded.model, recorded.verb) == (
+        "POST",
+        "openai/gpt-4o",
+        "streamGenerateContent",
+    )
     assert recorded.query == {"alt": "sse"} and recorded.json == HELLO
     assert recorded.headers["X-GOOG-API-KEY"] == "local-key" and "x-test" in recorded.headers
-    assert recorded.sha256 == hashlib.sha256(recorded.body).hexdigest() and recorded.size == len(recorded.body)
+    assert recorded.sha256 == hashlib.sha256(recorded.body).hexdigest() and recorded.size == len(
+        recorded.body
+    )
     assert recorded.finished.wait(5) and recorded.complete and recorded.fault is None
     assert not recorded.client_gone.is_set()
 
 
 def test_chunked_request_bodies_and_continue(server):
     body = json.dumps(HELLO).encode()
-    response = requests.post(
-        server.url + STREAM + "?alt=sse", data=iter([body[:10], body[10:]]), headers=KEY)
+    response = requests.post(server.url + STREAM + "?alt=sse", data=iter([body[:10], body[10:]]), headers=KEY)
     assert response.status_code == 200 and server.requests[0].json == HELLO
     with socket.create_connection((server.host, server.port), timeout=10) as sock:
-        head, _, sent = post_bytes(extra="Expect: 100-continue\r\nConnection: close\r\n").partition(b"\r\n\r\n")
+        head, _, sent = post_bytes(extra="Expect: 100-continue\r\nConnection: close\r\n").partition(
+            b"\r\n\r\n"
+        )
         sock.sendall(head + b"\r\n\r\n")
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(sent)
@@ -442,14 +597,22 @@ def test_old_clients_and_absolute_targets(server):
     assert proxied.startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("junk", [
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"hello\r\n\r\n", b"GET / HTTP/2\r\n\r\n",
-    b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET http://[ HTTP/1.1\r\n\r\n",
-    b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
-    b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 300 + b"\r\n",
-])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"GET / HTTP/2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+    ],
+)
 def test_rubbish_gets_an_error_and_the_door(server, junk):
     received = raw(server, junk)
     assert received.startswith(b"HTTP/1.1 ") and received[9:12] in (b"400", b"431", b"505")
@@ -502,7 +665,11 @@ def test_close_is_prompt_and_leaves_nothing_behind():
             client.close()
     """
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.stdout.split(), done.stderr) == (["True", "0", "0"], "")
 
 
@@ -523,9 +690,27 @@ def test_tls(tmp_path):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     try:
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
-            check=True, capture_output=True)
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+                str(key),
+                "-out",
+                str(cert),
+            ],
+            check=True,
+            capture_output=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no openssl to make a certificate with")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -578,15 +763,18 @@ def test_queued_answers_wait_for_a_good_request(server):
     assert text_of(sse(ask(server).content)) == "scripted"
 
 
-@pytest.mark.parametrize("answer, content_type, body", [
-    (Answer(["x"], framing="json", finish=None), "application/json; charset=UTF-8", None),
-    (Answer(["x"], framing="ndjson"), "application/x-ndjson", None),
-    (Answer(["x"], framing="object"), "application/json; charset=UTF-8", None),
-    (Answer(["x"], content_type="text/plain"), "text/plain", None),
-    (Answer(body=[b"ab", b"cd"], content_type="x/y"), "x/y", b"abcd"),
-    (Answer([], framing="json"), "application/json; charset=UTF-8", b"[]"),
-    (Answer([]), "text/event-stream", b""),
-])
+@pytest.mark.parametrize(
+    "answer, content_type, body",
+    [
+        (Answer(["x"], framing="json", finish=None), "application/json; charset=UTF-8", None),
+        (Answer(["x"], framing="ndjson"), "application/x-ndjson", None),
+        (Answer(["x"], framing="object"), "application/json; charset=UTF-8", None),
+        (Answer(["x"], content_type="text/plain"), "text/plain", None),
+        (Answer(body=[b"ab", b"cd"], content_type="x/y"), "x/y", b"abcd"),
+        (Answer([], framing="json"), "application/json; charset=UTF-8", b"[]"),
+        (Answer([]), "text/event-stream", b""),
+    ],
+)
 def test_framings(server, answer, content_type, body):
     server.queue(answer)
     response = ask(server)
@@ -606,10 +794,15 @@ def test_objects_with_to_dict_and_iterators(server):
     assert text_of(sse(ask(server).content)) == "zzz"
 
 
-@pytest.mark.parametrize("form, alt, found", [
-    (None, "sse", b'data: {"error": {"code": 429'), (None, None, b',\r\n{\n  "error": {\n    "code": 429'),
-    ("event", "sse", b'event: error\r\ndata: {"error"'), ("raw", "sse", b'\r\n\r\n{\n  "error": {\n'),
-])
+@pytest.mark.parametrize(
+    "form, alt, found",
+    [
+        (None, "sse", b'data: {"error": {"code": 429'),
+        (None, None, b',\r\n{\n  "error": {\n    "code": 429'),
+        ("event", "sse", b'event: error\r\ndata: {"error"'),
+        ("raw", "sse", b'\r\n\r\n{\n  "error": {\n'),
+    ],
+)
 def test_errors_in_the_stream(server, form, alt, found):
     server.queue(Answer(["x"], stream_error=(429, None, "slow down"), error_form=form))
     response = ask(server, alt=alt)
@@ -619,31 +812,52 @@ def test_errors_in_the_stream(server, form, alt, found):
 
 
 def test_http_errors(server):
-    server.queue(Answer.failure(503, "busy", retry_after=7, retry_info="1.5s"), Answer(status=429),
-                 Answer(error={"code": "400", "message": "m"}), Answer(status=502, body=b"<html>"))
+    server.queue(
+        Answer.failure(503, "busy", retry_after=7, retry_info="1.5s"),
+        Answer(status=429),
+        Answer(error={"code": "400", "message": "m"}),
+        Answer(status=502, body=b"<html>"),
+    )
     response = ask(server)
     assert response.status_code == 503 and response.headers["Retry-After"] == "7"
     assert response.json()["error"] == {
-        "code": 503, "message": "busy", "status": "UNAVAILABLE",
-        "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}]}
+        "code": 503,
+        "message": "busy",
+        "status": "UNAVAILABLE",
+        "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}],
+    }
     assert ask(server).json()["error"]["status"] == "RESOURCE_EXHAUSTED"
     response = ask(server)
     assert response.status_code == 400 and response.json() == {"error": {"code": "400", "message": "m"}}
     response = ask(server)
     assert (response.status_code, response.content) == (502, b"<html>")
-    assert [each.fault for each in server.requests] == ["status 503", "status 429", "status 400", "status 502"]
+    assert [each.fault for each in server.requests] == [
+        "status 503",
+        "status 429",
+        "status 400",
+        "status 502",
+    ]
 
 
 def test_calls_images_and_blocks(server):
-    server.queue(Answer.calls(("f", {"a": 1}), ("g", {}), signature="c2ln", ids=["1", "2"]), Answer.blocked("OTHER"))
+    server.queue(
+        Answer.calls(("f", {"a": 1}), ("g", {}), signature="c2ln", ids=["1", "2"]), Answer.blocked("OTHER")
+    )
     parts = [chunk["candidates"][0]["content"]["parts"][0] for chunk in sse(ask(server).content)]
-    assert parts == [{"functionCall": {"name": "f", "args": {"a": 1}, "id": "1"}, "thoughtSignature": "c2ln"},
-                     {"functionCall": {"name": "g", "args": {}, "id": "2"}}]
+    assert parts == [
+        {"functionCall": {"name": "f", "args": {"a": 1}, "id": "1"}, "thoughtSignature": "c2ln"},
+        {"functionCall": {"name": "g", "args": {}, "id": "2"}},
+    ]
     assert sse(ask(server).content)[0]["promptFeedback"] == {"blockReason": "OTHER"}
 
 
 def test_wrong_words_are_refused_at_once():
-    for wrong in ({"framing": "xml"}, {"stop_how": "explode"}, {"transfer": "pigeon"}, {"error_form": "song"}):
+    for wrong in (
+        {"framing": "xml"},
+        {"stop_how": "explode"},
+        {"transfer": "pigeon"},
+        {"error_form": "song"},
+    ):
         with pytest.raises(ValueError):
             Answer(**wrong)
 
@@ -696,8 +910,8 @@ def test_stop_ends_drops_and_resets(server, transfer, stop):
             plain = b""
             while body and not body.startswith(b"0\r\n"):
                 size, _, body = body.partition(b"\r\n")
-                plain += body[:int(size, 16)]
-                body = body[int(size, 16) + 2:]
+                plain += body[: int(size, 16)]
+                body = body[int(size, 16) + 2 :]
             body = plain
         assert body == expected
         assert server.requests[-1].fault == f"{how} after {stop} bytes"
@@ -801,16 +1015,27 @@ def test_random_faults_are_the_same_for_the_same_seed():
 def start_upload(server, size=None, mime_type="image/png", headers=KEY, **file):
     told = {} if size is None else {"X-Goog-Upload-Header-Content-Length": str(size)}
     response = requests.post(
-        server.url + "/upload/v1beta/files", json={"file": file},
-        headers={**headers, "X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start",
-                 "X-Goog-Upload-Header-Content-Type": mime_type, **told})
+        server.url + "/upload/v1beta/files",
+        json={"file": file},
+        headers={
+            **headers,
+            "X-Goog-Upload-Protocol": "resumable",
+            "X-Goog-Upload-Command": "start",
+            "X-Goog-Upload-Header-Content-Type": mime_type,
+            **told,
+        },
+    )
     assert response.headers.get("X-Goog-Upload-Status") == "active" or response.status_code != 200
     return response
 
 
 def send(url, data, offset, command="upload"):
     return requests.post(
-        url, data=data, headers={"X-Goog-Upload-Command": command, "X-Goog-Upload-Offset": str(offset)}, timeout=10)
+        url,
+        data=data,
+        headers={"X-Goog-Upload-Command": command, "X-Goog-Upload-Offset": str(offset)},
+        timeout=10,
+    )
 
 
 def received(url):
@@ -830,8 +1055,8 @@ def test_upload_in_pieces(server):
     url = start.headers["X-Goog-Upload-URL"]
     first = send(url, data[:GRANULARITY], 0)
     assert first.headers["X-Goog-Upload-Status"] == "active" and received(url) == (GRANULARITY, "active")
-    send(url, data[GRANULARITY:2 * GRANULARITY], GRANULARITY)
-    last = send(url, data[2 * GRANULARITY:], 2 * GRANULARITY, "upload, finalize")
+    send(url, data[GRANULARITY : 2 * GRANULARITY], GRANULARITY)
+    last = send(url, data[2 * GRANULARITY :], 2 * GRANULARITY, "upload, finalize")
     assert last.headers["X-Goog-Upload-Status"] == "final"
     file = last.json()["file"]
     digest = hashlib.sha256(data).hexdigest()
@@ -870,13 +1095,13 @@ def test_upload_breaks_and_goes_on_from_what_was_received(server, how):
     send(url, data[:GRANULARITY], 0)
     headers = {"X-Goog-Upload-Command": "upload", "X-Goog-Upload-Offset": str(GRANULARITY)}
     try:
-        response = requests.post(url, data=data[GRANULARITY:3 * GRANULARITY], headers=headers, timeout=1)
+        response = requests.post(url, data=data[GRANULARITY : 3 * GRANULARITY], headers=headers, timeout=1)
         assert response.status_code == int(how)
     except requests.RequestException:
         assert how in ("reset", "drop", "stall")
     assert received(url) == (GRANULARITY + 70_000, "active")
     assert f"{how} at piece 1" in server.requests[2].fault
-    rest = send(url, data[GRANULARITY + 70_000:], GRANULARITY + 70_000, "upload, finalize")
+    rest = send(url, data[GRANULARITY + 70_000 :], GRANULARITY + 70_000, "upload, finalize")
     assert server.files[rest.json()["file"]["name"]].sha256 == hashlib.sha256(data).hexdigest()
 
 
@@ -886,7 +1111,9 @@ def test_upload_whose_answer_is_lost(server):
     with pytest.raises(requests.ConnectionError):
         send(url, b"0123456789", 0, "upload, finalize")
     response = requests.post(url, headers={"X-Goog-Upload-Command": "query"})
-    assert response.headers["X-Goog-Upload-Status"] == "final" and response.json()["file"]["sizeBytes"] == "10"
+    assert (
+        response.headers["X-Goog-Upload-Status"] == "final" and response.json()["file"]["sizeBytes"] == "10"
+    )
 
 
 def test_upload_that_is_gone_and_faults_elsewhere(server):
@@ -988,33 +1215,48 @@ def test_files_that_are_not_there_cannot_be_used(server):
 def test_multipart_upload():
     data = bytes(range(256)) * 5000
     with LocalServer(profile="bifrost") as server:
-        form = {"metadata": (None, json.dumps({"file": {"displayName": "ü"}}), "application/json"),
-                "file": ("f.bin", data, "audio/mpeg")}
+        form = {
+            "metadata": (None, json.dumps({"file": {"displayName": "ü"}}), "application/json"),
+            "file": ("f.bin", data, "audio/mpeg"),
+        }
         response = requests.post(server.url + "/genai/upload/v1beta/files", files=form)
         file = response.json()["file"]
-        assert (file["displayName"], file["mimeType"], file["sizeBytes"]) == ("ü", "audio/mpeg", str(len(data)))
+        assert (file["displayName"], file["mimeType"], file["sizeBytes"]) == (
+            "ü",
+            "audio/mpeg",
+            str(len(data)),
+        )
         assert server.files[file["name"]].sha256 == hashlib.sha256(data).hexdigest()
         assert file["uri"] == f"{server.url}/genai/v1beta/{file['name']}"
         assert requests.get(file["uri"]).json()["name"] == file["name"]
         no_file = requests.post(server.url + "/genai/upload/v1beta/files", files={"metadata": (None, "{}")})
         assert no_file.status_code == 400
-        assert requests.post(server.url + "/genai/upload/v1beta/files", json={}, headers={
-            "X-Goog-Upload-Command": "start"}).status_code == 400  # not resumable here
+        assert (
+            requests.post(
+                server.url + "/genai/upload/v1beta/files", json={}, headers={"X-Goog-Upload-Command": "start"}
+            ).status_code
+            == 400
+        )  # not resumable here
 
 
 def test_forms_are_read_at_any_split():
     data = b"\r\n--\r\n-B\r\n--A\r\n\r\n--"
-    body = (b"preamble\r\n--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n"
-            b"\r\n--B\r\nX: y\r\n\r\n" + data + b"\r\n--B\r\n\r\nlast\r\n--B--\r\nepilogue")
+    body = (
+        b'preamble\r\n--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
+        b"\r\n--B\r\nX: y\r\n\r\n" + data + b"\r\n--B\r\n\r\nlast\r\n--B--\r\nepilogue"
+    )
     for size in range(1, len(body) + 1):
         parts = []
-        for headers, piece in form_parts((body[k:k + size] for k in range(0, len(body), size)), b"B"):
+        for headers, piece in form_parts((body[k : k + size] for k in range(0, len(body), size)), b"B"):
             if not parts or parts[-1][0] is not headers:
                 parts.append((headers, []))
             parts[-1][1].append(piece)
         found = [(headers, b"".join(pieces)) for headers, pieces in parts if pieces[0] == b""]
         assert found[-3:] == [
-            ({"content-disposition": 'form-data; name="a"'}, b""), ({"x": "y"}, data), ({}, b"last")]
+            ({"content-disposition": 'form-data; name="a"'}, b""),
+            ({"x": "y"}, data),
+            ({}, b"last"),
+        ]
 
 
 # -- long decode ----------------------------------------------------------------------------
@@ -1033,7 +1275,9 @@ def hops(server, body):
 
 
 def test_long_answers_take_many_requests():
-    body = prompt(" ".join(f"w{k}" for k in range(40)), generationConfig={"thinkingConfig": {"includeThoughts": True}})
+    body = prompt(
+        " ".join(f"w{k}" for k in range(40)), generationConfig={"thinkingConfig": {"includeThoughts": True}}
+    )
     with LocalServer(tokens_per_request=10, thinking_hops={2}) as server:
         found = hops(server, body)
         assert len(found) == 6  # 42 words, and one hop that only thinks
@@ -1053,7 +1297,10 @@ def test_checkpoints_and_tokens_are_checked():
         assert [bool(token) for token in tokens[:6]] == [False, True] * 3 and not tokens[-1]
         rest = text_of(sse(ask(server, {**body, "continuationToken": tokens[3]}).content))
         assert text_of(chunks[:4]) + rest == expected_text(body)
-        for other in ({**body, "continuationToken": "made up"}, {**prompt("else"), "continuationToken": tokens[3]}):
+        for other in (
+            {**body, "continuationToken": "made up"},
+            {**prompt("else"), "continuationToken": tokens[3]},
+        ):
             error = ask(server, other).json()["error"]
             assert error["code"] == 400 and "continuation_token" in error["message"]
     with LocalServer() as server:
@@ -1066,7 +1313,11 @@ def test_a_spent_budget_can_be_raised():
         found = hops(server, body)
         last = found[-1][-1]["candidates"][0]
         assert last["finishReason"] == "MAX_TOKENS"
-        more = {**body, "generationConfig": {"maxOutputTokens": 100}, "continuationToken": last["continuationToken"]}
+        more = {
+            **body,
+            "generationConfig": {"maxOutputTokens": 100},
+            "continuationToken": last["continuationToken"],
+        }
         rest = []
         while True:
             chunks = sse(ask(server, more).content)
@@ -1095,7 +1346,10 @@ def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
     body = prompt(" ".join(f"w{k}" for k in range(60)))
     decide = random.Random(seed + 1)
     with LocalServer(
-        tokens_per_request=13, checkpoint_every=lambda k: decide.random() < 0.5, thinking_hops={1, 3}, reword=True,
+        tokens_per_request=13,
+        checkpoint_every=lambda k: decide.random() < 0.5,
+        thinking_hops={1, 3},
+        reword=True,
         faults=RandomFaults(seed, 0.6, kinds=("end", "drop", "reset"), body_bytes=3000, limit=30),
     ) as server:
         token, told, after = None, "", ""
@@ -1104,8 +1358,13 @@ def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
             server.gzip = rng.random() < 0.5
             received = b""
             try:
-                response = ask(server, {**body, **({"continuationToken": token} if token else {})}, alt=alt,
-                               stream=True, headers=KEY)
+                response = ask(
+                    server,
+                    {**body, **({"continuationToken": token} if token else {})},
+                    alt=alt,
+                    stream=True,
+                    headers=KEY,
+                )
                 for piece in response.iter_content(1):
                     received += piece
             except requests.RequestException:
@@ -1129,7 +1388,7 @@ def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
 def whole_chunks(data):
     """The chunks that came whole, from either framing."""
     if not data.startswith(b"["):
-        return sse(data[:data.rfind(b"\r\n\r\n") + 4])
+        return sse(data[: data.rfind(b"\r\n\r\n") + 4])
     chunks, decoder, text = [], json.JSONDecoder(), data.decode("utf-8", "ignore")
     at = 1
     while True:
@@ -1154,9 +1413,14 @@ def test_scripted_tokens_are_checked_too(server):
 
 def played(server):
     """A turn with two parallel calls, as the server asked for them, and their answers."""
-    parts = [part for chunk in sse(ask(server).content) for part in chunk["candidates"][0]["content"]["parts"]]
-    answers = [{"functionResponse": {"name": part["functionCall"]["name"], "response": {"result": 1}}}
-               for part in parts if "functionCall" in part]
+    parts = [
+        part for chunk in sse(ask(server).content) for part in chunk["candidates"][0]["content"]["parts"]
+    ]
+    answers = [
+        {"functionResponse": {"name": part["functionCall"]["name"], "response": {"result": 1}}}
+        for part in parts
+        if "functionCall" in part
+    ]
     return [*HELLO["contents"], {"role": "model", "parts": parts}, {"role": "user", "parts": answers}]
 
 
@@ -1169,18 +1433,33 @@ def test_signatures_are_checked():
         signed, plain = contents[1]["parts"]
         bare = {key: value for key, value in signed.items() if key != "thoughtSignature"}
         moved = {**plain, "thoughtSignature": signed["thoughtSignature"]}
-        for parts in ([bare, plain], [bare, moved], [signed, moved], [{**signed, "thoughtSignature": "AAAA"}, plain]):
+        for parts in (
+            [bare, plain],
+            [bare, moved],
+            [signed, moved],
+            [{**signed, "thoughtSignature": "AAAA"}, plain],
+        ):
             wrong = [contents[0], {"role": "model", "parts": parts}, contents[2]]
             error = ask(server, {"contents": wrong}).json()["error"]
             assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT"), parts
             assert "signature" in error["message"]
 
-        old = [contents[0], {"role": "model", "parts": [bare, plain]}, contents[2],
-               {"role": "model", "parts": [{"text": "ok"}]}, {"role": "user", "parts": [{"text": "next"}]}]
+        old = [
+            contents[0],
+            {"role": "model", "parts": [bare, plain]},
+            contents[2],
+            {"role": "model", "parts": [{"text": "ok"}]},
+            {"role": "user", "parts": [{"text": "next"}]},
+        ]
         assert ask(server, {"contents": old}).status_code == 200  # asked for only in the current turn
         url_safe = {**signed, "thoughtSignature": signed["thoughtSignature"].rstrip("=").replace("+", "-")}
-        assert ask(server, {"contents": [contents[0], {"role": "model", "parts": [url_safe, plain]}, contents[2]]}
-                   ).status_code == 200
+        assert (
+            ask(
+                server,
+                {"contents": [contents[0], {"role": "model", "parts": [url_safe, plain]}, contents[2]]},
+            ).status_code
+            == 200
+        )
 
 
 def test_a_signature_that_is_not_even_text():
@@ -1198,8 +1477,16 @@ def test_a_scripted_conversation_of_two_rounds():
             chunks = sse(ask(server, {"contents": contents}).content)
             parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
             contents.append({"role": "model", "parts": parts})
-            contents.append({"role": "user", "parts": [
-                {"functionResponse": {"name": "search", "response": {"n": 1}}} for part in parts if "functionCall" in part]})
+            contents.append(
+                {
+                    "role": "user",
+                    "parts": [
+                        {"functionResponse": {"name": "search", "response": {"n": 1}}}
+                        for part in parts
+                        if "functionCall" in part
+                    ],
+                }
+            )
         assert parts == [{"text": "Found both."}]
         # The first round's call belongs to the current turn too, and must keep its signature.
         del contents[1]["parts"][0]["thoughtSignature"]
@@ -1214,8 +1501,9 @@ def test_signatures_of_text_stay_on_their_part():
         last = {"role": "user", "parts": [{"text": "and?"}]}
 
         def status(*parts):
-            return ask(server, {"contents": [*HELLO["contents"], {"role": "model", "parts": list(parts)}, last]}
-                       ).status_code
+            return ask(
+                server, {"contents": [*HELLO["contents"], {"role": "model", "parts": list(parts)}, last]}
+            ).status_code
 
         assert status({"text": text_of(chunks)}, {"text": "", "thoughtSignature": signature}) == 200
         assert status({"text": text_of(chunks), "thoughtSignature": signature}) == 400
@@ -1260,7 +1548,10 @@ def test_gateway():
         assert ask(server, headers={}).status_code == 401
         response = ask(server)
         assert response.content.endswith(b"}\n\ndata: [DONE]\n\n")
-        assert requests.post(f"{server.url}{STREAM}?key=local-key", json={**HELLO, "extra": 1}).status_code == 200
+        assert (
+            requests.post(f"{server.url}{STREAM}?key=local-key", json={**HELLO, "extra": 1}).status_code
+            == 200
+        )
         assert upload(server, b"x")["state"] == "ACTIVE"
 
 
@@ -1281,31 +1572,120 @@ def test_endpoint_fits_the_profile(profile):
 # A request with every field that the server looks at, for its values to be replaced one by one.
 FULL = {
     "contents": [
-        {"role": "user", "parts": [{"text": "Call look(3) 'now'."}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]},
-        {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {"x": 1}, "id": "1"}, "thoughtSignature": "skip_thought_signature_validator"}]},
+        {
+            "role": "user",
+            "parts": [
+                {"text": "Call look(3) 'now'."},
+                {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+            ],
+        },
+        {
+            "role": "model",
+            "parts": [
+                {
+                    "functionCall": {"name": "look", "args": {"x": 1}, "id": "1"},
+                    "thoughtSignature": "skip_thought_signature_validator",
+                }
+            ],
+        },
         {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"a": 1}, "id": "1"}}]},
-        {"role": "user", "parts": [{"text": "look", "thought": False, "videoMetadata": {"fps": 1}},
-                                   {"fileData": {"fileUri": "gs://x/y", "mimeType": "video/mp4"}},
-                                   {"executableCode": {"language": "PYTHON", "code": "1"}}]}],
+        {
+            "role": "user",
+            "parts": [
+                {"text": "look", "thought": False, "videoMetadata": {"fps": 1}},
+                {"fileData": {"fileUri": "gs://x/y", "mimeType": "video/mp4"}},
+                {"executableCode": {"language": "PYTHON", "code": "1"}},
+            ],
+        },
+    ],
     "systemInstruction": {"parts": [{"text": "Be brief."}]},
     "generationConfig": {
-        "stopSequences": ["x"], "responseMimeType": "application/json", "candidateCount": 2, "maxOutputTokens": 5, "temperature": 1,
-        "responseModalities": ["TEXT", "IMAGE"], "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1}, "seed": 1,
+        "stopSequences": ["x"],
+        "responseMimeType": "application/json",
+        "candidateCount": 2,
+        "maxOutputTokens": 5,
+        "temperature": 1,
+        "responseModalities": ["TEXT", "IMAGE"],
+        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1},
+        "seed": 1,
         "responseJsonSchema": {
-            "type": "object", "required": ["a"], "propertyOrdering": ["b", "a"], "$defs": {"n": {"type": "string", "minLength": 2}},
-            "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"type": ["null", "array"], "items": {"enum": [1]}, "minItems": 1, "maxItems": 3},
-                           "c": {"anyOf": [{"type": "integer", "minimum": 2, "maximum": 5}]}, "d": {"prefixItems": [{"const": 1}]}}}},
-    "tools": [{"functionDeclarations": [{"name": "look", "parameters": {"type": "OBJECT", "properties": {"x": {"type": "INTEGER"}}}}]}],
+            "type": "object",
+            "required": ["a"],
+            "propertyOrdering": ["b", "a"],
+            "$defs": {"n": {"type": "string", "minLength": 2}},
+            "properties": {
+                "a": {"$ref": "#/$defs/n"},
+                "b": {"type": ["null", "array"], "items": {"enum": [1]}, "minItems": 1, "maxItems": 3},
+                "c": {"anyOf": [{"type": "integer", "minimum": 2, "maximum": 5}]},
+                "d": {"prefixItems": [{"const": 1}]},
+            },
+        },
+    },
+    "tools": [
+        {
+            "functionDeclarations": [
+                {"name": "look", "parameters": {"type": "OBJECT", "properties": {"x": {"type": "INTEGER"}}}}
+            ]
+        }
+    ],
     "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}},
-    "safetySettings": [{"category": "C", "threshold": "T"}], "cachedContent": "cachedContents/x", "labels": {"a": "b"},
+    "safetySettings": [{"category": "C", "threshold": "T"}],
+    "cachedContent": "cachedContents/x",
+    "labels": {"a": "b"},
     "continuationToken": base64.urlsafe_b64encode(b'["x", 0, 0, null]').decode(),
     "generateContentRequest": {"contents": [{"parts": [{"text": "x"}]}], "model": "models/m"},
 }
 ODD = [
-    None, True, False, 0, -1, 2, 1.5, 1e308, -1e-308, 10**30, float("inf"), float("nan"), "", " ", "x", "3", "2.0", "1e0", "\ud800", "\udc00x", "\0", "null",
-    "é" * 3, "(((", "[a", "\\", "x" * 3000, "AAA", "====", "https://x.test/v1beta/files/abc", [], [[]], [None], [1, "a"], {}, {"a": {}}, {"": None}, {"\ud800": "\ud800"},
-    {"parts": [{"text": "\ud800"}]}, [{"text": None}], {"name": 3}, {"type": {}}, {"$ref": 3}, {"$ref": "#/x/y"}, {"enum": {}}, {"type": "array", "items": 3},
-    {"type": "object", "properties": [1]}, {"type": "string", "minLength": "x"}, {"type": "integer", "minimum": "x"}, {"anyOf": 3},
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2,
+    1.5,
+    1e308,
+    -1e-308,
+    10**30,
+    float("inf"),
+    float("nan"),
+    "",
+    " ",
+    "x",
+    "3",
+    "2.0",
+    "1e0",
+    "\ud800",
+    "\udc00x",
+    "\0",
+    "null",
+    "é" * 3,
+    "(((",
+    "[a",
+    "\\",
+    "x" * 3000,
+    "AAA",
+    "====",
+    "https://x.test/v1beta/files/abc",
+    [],
+    [[]],
+    [None],
+    [1, "a"],
+    {},
+    {"a": {}},
+    {"": None},
+    {"\ud800": "\ud800"},
+    {"parts": [{"text": "\ud800"}]},
+    [{"text": None}],
+    {"name": 3},
+    {"type": {}},
+    {"$ref": 3},
+    {"$ref": "#/x/y"},
+    {"enum": {}},
+    {"type": "array", "items": 3},
+    {"type": "object", "properties": [1]},
+    {"type": "string", "minLength": "x"},
+    {"type": "integer", "minimum": "x"},
+    {"anyOf": 3},
 ]
 
 
@@ -1320,15 +1700,29 @@ def places_in(value):
 def odd_body(random, count):
     """A request as bytes: good but for a few places, or no JSON of use at all."""
     if random.random() < 0.05:
-        return random.choice([b"", b"null", b"3", b"[]", b"[" * 5000, b'{"a":' * 5000, b"\xff{}", b"\xef\xbb\xbf{}", b'{"contents": NaN}',
-                              b"9" * 5000, b'{"contents": ' + b"[" * 900 + b"]" * 900 + b"}", json.dumps(FULL).encode("utf-16")])
+        return random.choice(
+            [
+                b"",
+                b"null",
+                b"3",
+                b"[]",
+                b"[" * 5000,
+                b'{"a":' * 5000,
+                b"\xff{}",
+                b"\xef\xbb\xbf{}",
+                b'{"contents": NaN}',
+                b"9" * 5000,
+                b'{"contents": ' + b"[" * 900 + b"]" * 900 + b"}",
+                json.dumps(FULL).encode("utf-16"),
+            ]
+        )
     body = copy.deepcopy(FULL)
     rare = {"contents": 0.05, "continuationToken": 0.8, "generateContentRequest": 0.5 if count else 0.95}
     for name in FULL:
         if random.random() < rare.get(name, 0.4):
             del body[name]
     if "contents" in body:
-        body["contents"] = body["contents"][-random.choice((1, 1, 3, 4)):]
+        body["contents"] = body["contents"][-random.choice((1, 1, 3, 4)) :]
     for _ in range(random.choice((0, 1, 1, 1, 2, 4))):
         places = list(places_in(body))
         if places:
@@ -1350,31 +1744,104 @@ def odd_form(random):
     """A multipart form, or what is left of one."""
     line = random.choice([b"\r\n", b"\r\n", b"\n"])
     name = random.choice([b'"file"', b"file", b'"metadata"', b'""', b"\xff", b'"fi'])
-    parts = [b"--b", b"Content-Disposition: form-data; name=" + name + random.choice([b"", b'; filename="\xff\\"x"']),
-             random.choice([b"Content-Type: video/mp4", b"Content-Type:", b"\xff", b": x", b""]), b"", random.choice([b"{}", b"\xff", b"x" * 300]),
-             b"--b", b'Content-Disposition: form-data; name="metadata"', b"", random.choice(UPLOADS), b"--b--", b""]
+    parts = [
+        b"--b",
+        b"Content-Disposition: form-data; name=" + name + random.choice([b"", b'; filename="\xff\\"x"']),
+        random.choice([b"Content-Type: video/mp4", b"Content-Type:", b"\xff", b": x", b""]),
+        b"",
+        random.choice([b"{}", b"\xff", b"x" * 300]),
+        b"--b",
+        b'Content-Disposition: form-data; name="metadata"',
+        b"",
+        random.choice(UPLOADS),
+        b"--b--",
+        b"",
+    ]
     body = line.join(parts)
-    return body[:random.randrange(len(body))] if random.random() < 0.3 else body
+    return body[: random.randrange(len(body))] if random.random() < 0.3 else body
 
 
-UPLOADS = [b"", b"{}", b"[]", b"3", b'{"file": 3}', b'{"file": []}', b'{"file": {"name": 3}}', b'{"file": {"name": "\\ud800"}}', b'{"file": {"displayName": 3}}',
-           b'{"file": {"displayName": ["x"]}}', b'{"file": {"displayName": "\\ud800"}}', b'{"file": {"name": "files/ok-1"}}', b"\xff", b"[" * 5000,
-           b'{"file": {"name": {"a": 1}}}', b'{"file": {"display_name": {"a": 1}}}', b'{"file": {"name": "x", "displayName": "y"}}']
+UPLOADS = [
+    b"",
+    b"{}",
+    b"[]",
+    b"3",
+    b'{"file": 3}',
+    b'{"file": []}',
+    b'{"file": {"name": 3}}',
+    b'{"file": {"name": "\\ud800"}}',
+    b'{"file": {"displayName": 3}}',
+    b'{"file": {"displayName": ["x"]}}',
+    b'{"file": {"displayName": "\\ud800"}}',
+    b'{"file": {"name": "files/ok-1"}}',
+    b"\xff",
+    b"[" * 5000,
+    b'{"file": {"name": {"a": 1}}}',
+    b'{"file": {"display_name": {"a": 1}}}',
+    b'{"file": {"name": "x", "displayName": "y"}}',
+]
 HEADERS = {
-    "x-goog-api-key": ["local-key"] * 6 + ["", "x", "\xff"], "Authorization": ["Bearer local-key", "Bearer", "Basic x", "\xff", ""],
-    "Content-Type": ["application/json", "multipart/form-data; boundary=b", "multipart/form-data", "multipart/form-data; boundary=", "\xff"],
-    "X-Goog-Upload-Command": ["start", "start", "upload", "upload, finalize", "finalize", "query", "cancel", "", ",", "\xff"],
-    "X-Goog-Upload-Offset": ["0", "-1", "x", "9" * 5000, "\xb2"], "X-Goog-Upload-Protocol": ["resumable", "x"],
-    "X-Goog-Upload-Header-Content-Length": ["3", "-3", "x", "\xb2", "9" * 5000, ""], "X-Goog-Upload-Header-Content-Type": ["video/mp4", "", "\xff", "x"],
-    "Accept-Encoding": ["gzip", "gzip;q=0", "\xff"], "Expect": ["100-continue", "x"],
+    "x-goog-api-key": ["local-key"] * 6 + ["", "x", "\xff"],
+    "Authorization": ["Bearer local-key", "Bearer", "Basic x", "\xff", ""],
+    "Content-Type": [
+        "application/json",
+        "multipart/form-data; boundary=b",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "\xff",
+    ],
+    "X-Goog-Upload-Command": [
+        "start",
+        "start",
+        "upload",
+        "upload, finalize",
+        "finalize",
+        "query",
+        "cancel",
+        "",
+        ",",
+        "\xff",
+    ],
+    "X-Goog-Upload-Offset": ["0", "-1", "x", "9" * 5000, "\xb2"],
+    "X-Goog-Upload-Protocol": ["resumable", "x"],
+    "X-Goog-Upload-Header-Content-Length": ["3", "-3", "x", "\xb2", "9" * 5000, ""],
+    "X-Goog-Upload-Header-Content-Type": ["video/mp4", "", "\xff", "x"],
+    "Accept-Encoding": ["gzip", "gzip;q=0", "\xff"],
+    "Expect": ["100-continue", "x"],
 }
 TARGETS = [
-    STREAM, STREAM + "?alt=sse", STREAM + "?alt=sse", STREAM + "?alt=sse", STREAM + "?alt=x", "/v1beta/models/m:generateContent",
-    "/v1beta/models/m:countTokens", "/v1beta/models/m:countTokens",
-    "/v1beta/models", "/v1beta/models/%ff", "/v1beta/models/\xff:streamGenerateContent", "/v1beta/models/%ed%a0%80:streamGenerateContent", "/v1beta/models/:x",
-    "/v1beta/files", "/v1beta/files?pageSize=x", "/v1beta/files?pageSize=" + "9" * 5000, "/v1beta/files?pageToken=\xff", "/v1beta/files?pageToken=cGFnZTotNQ==",
-    "/v1beta/files?pageToken=QUFBQUHCsg==", "/v1beta/files?pageSize=%C2%B2", "/v1beta/files?pageToken=%F0%9F%98%80", "/v1beta/files/ok-1", "/v1beta/files/%00",
-    "/upload/v1beta/files", "/upload/v1beta/files", "/upload/v1beta/files?upload_id=upload-1", "/upload/v1beta/files?upload_id=%ff", "*", "/", "//", "http://[x", "?",
+    STREAM,
+    STREAM + "?alt=sse",
+    STREAM + "?alt=sse",
+    STREAM + "?alt=sse",
+    STREAM + "?alt=x",
+    "/v1beta/models/m:generateContent",
+    "/v1beta/models/m:countTokens",
+    "/v1beta/models/m:countTokens",
+    "/v1beta/models",
+    "/v1beta/models/%ff",
+    "/v1beta/models/\xff:streamGenerateContent",
+    "/v1beta/models/%ed%a0%80:streamGenerateContent",
+    "/v1beta/models/:x",
+    "/v1beta/files",
+    "/v1beta/files?pageSize=x",
+    "/v1beta/files?pageSize=" + "9" * 5000,
+    "/v1beta/files?pageToken=\xff",
+    "/v1beta/files?pageToken=cGFnZTotNQ==",
+    "/v1beta/files?pageToken=QUFBQUHCsg==",
+    "/v1beta/files?pageSize=%C2%B2",
+    "/v1beta/files?pageToken=%F0%9F%98%80",
+    "/v1beta/files/ok-1",
+    "/v1beta/files/%00",
+    "/upload/v1beta/files",
+    "/upload/v1beta/files",
+    "/upload/v1beta/files?upload_id=upload-1",
+    "/upload/v1beta/files?upload_id=%ff",
+    "*",
+    "/",
+    "//",
+    "http://[x",
+    "?",
 ]
 
 
@@ -1395,10 +1862,26 @@ def odd_request(random, profile):
         body = odd_form(random) if "multipart" in headers.get("Content-Type", "") else random.choice(UPLOADS)
     else:
         body = odd_body(random, "countTokens" in target)
-    length = random.choice([f"Content-Length: {len(body)}"] * 30 + ["Content-Length: x", "Content-Length: -1", "Content-Length: \xb2", "Transfer-Encoding: chunked",
-                                                                   "Content-Length: " + "9" * 5000])
-    method = random.choice(["POST"] * (60 if ":" in target else 6) + ["GET", "GET", "DELETE", "HEAD", "PUT", "\xff"])
-    lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", length, *(f"{name}: {value}" for name, value in headers.items())]
+    length = random.choice(
+        [f"Content-Length: {len(body)}"] * 30
+        + [
+            "Content-Length: x",
+            "Content-Length: -1",
+            "Content-Length: \xb2",
+            "Transfer-Encoding: chunked",
+            "Content-Length: " + "9" * 5000,
+        ]
+    )
+    method = random.choice(
+        ["POST"] * (60 if ":" in target else 6) + ["GET", "GET", "DELETE", "HEAD", "PUT", "\xff"]
+    )
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        "Host: x",
+        "Connection: close",
+        length,
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
@@ -1407,7 +1890,9 @@ def test_whatever_comes_is_answered(profile):
     """No request is too odd for an answer of the server's, and none makes it fail."""
     seeds = random.Random(f"whatever/{profile}")
     statuses = set()
-    with LocalServer(profile=profile, tokens_per_request=4, checkpoint_every=2, require_signatures=True, reword=True) as server:
+    with LocalServer(
+        profile=profile, tokens_per_request=4, checkpoint_every=2, require_signatures=True, reword=True
+    ) as server:
         for _ in range(20000 if LONG else 400):
             seed = seeds.random()
             request = odd_request(random.Random(seed), profile)
@@ -1431,7 +1916,9 @@ def test_whatever_comes_is_answered(profile):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tested
+@pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+)  # that is what is tested
 def test_a_forked_child_does_not_end_its_parents_server():
     with LocalServer() as server:
         child = os.fork()

@@ -11,7 +11,8 @@ import pytest
 from dialects import sse
 from long_form import LONG, sample
 from memory import TracedMemory
-from raw_server import RawServer, answering, chunk as http_chunk, head
+from raw_server import RawServer, answering, head
+from raw_server import chunk as http_chunk
 
 import geministream
 from geministream import (
@@ -98,10 +99,14 @@ def test_without_continue_automatically_the_reason_and_the_token_are_the_callers
 def test_a_continuation_without_a_token_is_cut_off(automatically):
     """The same request again would give the same answer again, and cost as much."""
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")]),
-                     Answer(chunks=[text_chunk("two ", finishReason="CONTINUATION")]))
+        server.queue(
+            Answer(chunks=[text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")]),
+            Answer(chunks=[text_chunk("two ", finishReason="CONTINUATION")]),
+        )
         got = []
-        stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint, continue_automatically=automatically)
+        stream = stream_generate(
+            MODEL, "Go on", endpoint=server.endpoint, continue_automatically=automatically
+        )
         if automatically:
             with pytest.raises(IncompleteStreamError, match="no token") as caught:
                 got.extend(stream)
@@ -115,8 +120,16 @@ def test_a_continuation_without_a_token_is_cut_off(automatically):
 @pytest.mark.parametrize("behind", [[], [{"usageMetadata": {"totalTokenCount": 5}}]], ids=["next", "usage"])
 def test_the_token_of_a_continuation_may_come_before_it(behind):
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), *behind, text_chunk("", finishReason="CONTINUATION")]),
-                     Answer(chunks=[text_chunk("b", finishReason="STOP")]))
+        server.queue(
+            Answer(
+                chunks=[
+                    text_chunk("a ", continuationToken="t1"),
+                    *behind,
+                    text_chunk("", finishReason="CONTINUATION"),
+                ]
+            ),
+            Answer(chunks=[text_chunk("b", finishReason="STOP")]),
+        )
         assert read(server) == ("a b", None)
         assert tokens_asked(server) == [None, "t1"]
 
@@ -125,8 +138,15 @@ def test_the_token_of_a_continuation_may_come_before_it(behind):
 def test_content_behind_the_token_of_a_continuation_is_not_said_twice(repeats):
     """As after a break: what came after a checkpoint is generated again, in other words."""
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), text_chunk("b ", finishReason="CONTINUATION")]),
-                     Answer(chunks=[text_chunk("c", finishReason="STOP")]))
+        server.queue(
+            Answer(
+                chunks=[
+                    text_chunk("a ", continuationToken="t1"),
+                    text_chunk("b ", finishReason="CONTINUATION"),
+                ]
+            ),
+            Answer(chunks=[text_chunk("c", finishReason="STOP")]),
+        )
         text, error = read(server, resume_with_repeats=repeats)
         if repeats:
             assert (text, error) == ("a b c", None)
@@ -151,15 +171,21 @@ def test_of_several_candidates_none_is_continued_and_none_forgotten(order):
     """A token belongs to one of them: going on would say the others again, or drop them."""
     cut = candidate(1, "cut off", finishReason="CONTINUATION", continuationToken="t1")
     done = candidate(0, "done", finishReason="STOP")
-    chunks = {"first": [cut, done], "last": [done, cut],
-              "one chunk": [{"candidates": [*cut["candidates"], *done["candidates"]]}]}[order]
+    chunks = {
+        "first": [cut, done],
+        "last": [done, cut],
+        "one chunk": [{"candidates": [*cut["candidates"], *done["candidates"]]}],
+    }[order]
     with LocalServer() as server:
         server.queue(Answer(chunks=chunks))
         with pytest.raises(IncompleteStreamError, match="single candidate") as caught:
             collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
         assert caught.value.continuation_token == "t1" and not caught.value.retryable
         partial = caught.value.partial
-        assert [(c.index, c.content.parts[0].text) for c in partial.candidates] == [(0, "done"), (1, "cut off")]
+        assert [(c.index, c.content.parts[0].text) for c in partial.candidates] == [
+            (0, "done"),
+            (1, "cut off"),
+        ]
         assert len(server.requests) == 1
 
 
@@ -167,7 +193,11 @@ def test_several_candidates_are_not_resumed():
     body = sse(candidate(0, "a", continuationToken="t1"), candidate(1, "b", continuationToken="t2"))
     with RawServer(answering(head(content_length=len(body) + 5) + body)) as raw:
         with pytest.raises(IncompleteStreamError) as caught:
-            list(stream_generate(MODEL, "Go on", endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0))))
+            list(
+                stream_generate(
+                    MODEL, "Go on", endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0))
+                )
+            )
         assert raw.connections == 1 and caught.value.continuation_token == "t2"
 
 
@@ -208,8 +238,12 @@ def test_when_every_candidate_has_ended_nothing_is_asked_again(name, how, repeat
 
     with RawServer(script) as raw:
         texts = []
-        stream = stream_generate(MODEL, "Go on", resume_with_repeats=repeats,
-                                 endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0)))
+        stream = stream_generate(
+            MODEL,
+            "Go on",
+            resume_with_repeats=repeats,
+            endpoint=Endpoint(raw.url, auth=(), retry=Retry(initial_delay=0)),
+        )
         try:
             for each in stream:
                 texts += [c.content.parts[0].text for c in each.candidates or ()]
@@ -222,21 +256,29 @@ def test_when_every_candidate_has_ended_nothing_is_asked_again(name, how, repeat
 
 def test_a_block_after_content_is_a_blocked_answer():
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}]))
+        server.queue(
+            Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}])
+        )
         answer = collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
         with pytest.raises(BlockedError, match="PROHIBITED_CONTENT"):
             answer.raise_for_block()
         assert answer.text == "half an " and len(server.requests) == 1
-        server.queue(Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}]))
+        server.queue(
+            Answer(chunks=[text_chunk("half an "), {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}])
+        )
         chat = Chat(MODEL, endpoint=server.endpoint)
         list(chat.send("Go on"))
         assert chat.history == []
 
 
-@pytest.mark.parametrize("error", [IncompleteStreamError("mine"), StreamTimeoutError("mine"), GeministreamError("mine")])
+@pytest.mark.parametrize(
+    "error", [IncompleteStreamError("mine"), StreamTimeoutError("mine"), GeministreamError("mine")]
+)
 def test_an_error_thrown_in_is_the_callers(error):
     with LocalServer() as server:
-        server.queue(Answer(chunks=[text_chunk("a ", continuationToken="t1"), text_chunk("b", finishReason="STOP")]))
+        server.queue(
+            Answer(chunks=[text_chunk("a ", continuationToken="t1"), text_chunk("b", finishReason="STOP")])
+        )
         stream = stream_generate(MODEL, "Go on", endpoint=server.endpoint)
         next(stream)
         with pytest.raises(type(error)) as caught:
@@ -257,10 +299,12 @@ def test_max_tokens_ends_the_stream_with_its_token_on_the_last_chunk():
 def test_what_comes_after_the_continuation_still_belongs_to_the_hop():
     with LocalServer() as server:
         server.queue(
-            Answer(chunks=[
-                text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1"),
-                {"usageMetadata": usage(5, 10)},
-            ]),
+            Answer(
+                chunks=[
+                    text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1"),
+                    {"usageMetadata": usage(5, 10)},
+                ]
+            ),
             Answer(chunks=[text_chunk("two", finishReason="STOP"), {"usageMetadata": usage(15, 7)}]),
         )
         answer = collect(stream_generate(MODEL, "Go on", endpoint=server.endpoint))
@@ -279,7 +323,9 @@ def test_usage_of_the_chunks_stays_what_the_server_said():
         whole = collect(iter(chunks))
         assert len(whole.usage_by_request) == 2
         assert whole.usage_by_request[-1] == sent[-1]
-        assert whole.usage_metadata.total_token_count == sum(u.total_token_count for u in whole.usage_by_request)
+        assert whole.usage_metadata.total_token_count == sum(
+            u.total_token_count for u in whole.usage_by_request
+        )
         assert whole.usage_metadata.total_token_count > sent[-1].total_token_count
 
 
@@ -293,7 +339,9 @@ def test_a_stream_that_broke_at_a_checkpoint_goes_on_there(how):
     start = b"".join(_sse(text_chunk(*c, **t)) for c, t in [(("one ",), {"continuationToken": "t1"})])
     with LocalServer() as server:
         server.queue(
-            Answer(body=start + b"data: {", content_type="text/event-stream", stop_after=len(start), stop_how=how),
+            Answer(
+                body=start + b"data: {", content_type="text/event-stream", stop_after=len(start), stop_how=how
+            ),
             Answer(chunks=[text_chunk("two", finishReason="STOP")]),
         )
         assert read(server) == ("one two", None)
@@ -315,7 +363,9 @@ def test_content_after_the_checkpoint_is_never_asked_for_again(how):
         assert type(error) is IncompleteStreamError and error.continuation_token == "t1"
         assert len(server.requests) == 1
 
-        server.queue(dataclasses.replace(broken), Answer(chunks=[text_chunk("two again, three", finishReason="STOP")]))
+        server.queue(
+            dataclasses.replace(broken), Answer(chunks=[text_chunk("two again, three", finishReason="STOP")])
+        )
         assert read(server, resume_with_repeats=True) == ("one two two again, three", None)
         assert tokens_asked(server)[1:] == [None, "t1"]
 
@@ -323,12 +373,17 @@ def test_content_after_the_checkpoint_is_never_asked_for_again(how):
 def test_an_error_inside_the_stream_is_resumed_if_it_is_retryable():
     with LocalServer() as server:
         server.queue(
-            Answer(chunks=[text_chunk("one ", continuationToken="t1")], stream_error=(503, "UNAVAILABLE", "busy")),
+            Answer(
+                chunks=[text_chunk("one ", continuationToken="t1")], stream_error=(503, "UNAVAILABLE", "busy")
+            ),
             Answer(chunks=[text_chunk("two", finishReason="STOP")]),
         )
         assert read(server) == ("one two", None)
         server.queue(
-            Answer(chunks=[text_chunk("one ", continuationToken="t1")], stream_error=(400, "INVALID_ARGUMENT", "no")),
+            Answer(
+                chunks=[text_chunk("one ", continuationToken="t1")],
+                stream_error=(400, "INVALID_ARGUMENT", "no"),
+            )
         )
         text, error = read(server)
         assert text == "one " and type(error) is BadRequestError
@@ -336,9 +391,12 @@ def test_an_error_inside_the_stream_is_resumed_if_it_is_retryable():
 
 def test_an_error_after_the_checkpoint_names_the_token():
     with LocalServer() as server:
-        server.queue(Answer(
-            chunks=[text_chunk("one ", continuationToken="t1"), text_chunk("two ")],
-            stream_error=(503, "UNAVAILABLE", "busy")))
+        server.queue(
+            Answer(
+                chunks=[text_chunk("one ", continuationToken="t1"), text_chunk("two ")],
+                stream_error=(503, "UNAVAILABLE", "busy"),
+            )
+        )
         text, error = read(server)
         assert text == "one two " and type(error) is IncompleteStreamError
         assert error.continuation_token == "t1" and type(error.__cause__) is ServerError
@@ -349,12 +407,18 @@ def test_silence_after_a_checkpoint_is_resumed_and_other_silence_is_not():
         endpoint = dataclasses.replace(server.endpoint, timeout=(5, 0.6))
         first = _sse(text_chunk("one ", continuationToken="t1"))
         server.queue(
-            Answer(body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"),
+            Answer(
+                body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"
+            ),
             Answer(chunks=[text_chunk("two", finishReason="STOP")]),
         )
         assert collect(stream_generate(MODEL, "Go on", endpoint=endpoint)).text == "one two"
         first = _sse(text_chunk("one "))
-        server.queue(Answer(body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"))
+        server.queue(
+            Answer(
+                body=first + b"x", content_type="text/event-stream", stop_after=len(first), stop_how="stall"
+            )
+        )
         with pytest.raises(StreamTimeoutError):
             collect(stream_generate(MODEL, "Go on", endpoint=endpoint))
         assert len(server.requests) == 3
@@ -385,7 +449,12 @@ def test_resumes_without_progress_are_bounded_by_the_retry_and_progress_resets_i
         for number in range(5):
             server.queue(
                 *broken,
-                Answer(chunks=[text_chunk(f"{number} ", finishReason="CONTINUATION", continuationToken=f"t{number}")]))
+                Answer(
+                    chunks=[
+                        text_chunk(f"{number} ", finishReason="CONTINUATION", continuationToken=f"t{number}")
+                    ]
+                ),
+            )
         server.queue(*broken, Answer(chunks=[text_chunk("end", finishReason="STOP")]))
         assert read(server) == ("0 1 2 3 4 end", None)
         assert len(server.requests) == 18
@@ -428,7 +497,9 @@ def test_tokens_that_go_round_in_a_circle_end_in_an_error():
 
 def test_a_server_that_continues_for_ever_without_content_ends_in_an_error():
     def answer(request):
-        return Answer(chunks=[text_chunk("", finishReason="CONTINUATION", continuationToken=f"t{request.number}")])
+        return Answer(
+            chunks=[text_chunk("", finishReason="CONTINUATION", continuationToken=f"t{request.number}")]
+        )
 
     with LocalServer() as server:
         server.answer_with(answer)
@@ -451,7 +522,9 @@ def test_a_server_that_gives_new_checkpoints_but_never_content_ends_in_an_error(
 def test_the_deadline_holds_over_all_hops():
     def answer(request):
         return Answer(
-            chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")], delay=0.05)
+            chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")],
+            delay=0.05,
+        )
 
     with LocalServer() as server:
         server.answer_with(answer)
@@ -469,7 +542,9 @@ def test_a_cancel_holds_over_all_hops():
         if request.number >= 5:
             reached.set()
             return Answer.nothing("stall")
-        return Answer(chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")])
+        return Answer(
+            chunks=[text_chunk("x", finishReason="CONTINUATION", continuationToken=f"t{request.number}")]
+        )
 
     with LocalServer() as server:
         server.answer_with(answer)
@@ -499,7 +574,11 @@ def broken_answer(seed, alt):
 
     often = chance.choice([0.3, 0.95, 1.0, 1.0])
     with LocalServer(
-        reply=lambda request: words, tokens_per_request=3, words_per_chunk=1, reword=True, faults=fault,
+        reply=lambda request: words,
+        tokens_per_request=3,
+        words_per_chunk=1,
+        reword=True,
+        faults=fault,
         checkpoint_every=lambda k: checkpoints.random() < often,
     ) as server:
         endpoint = dataclasses.replace(server.endpoint, retry=Retry(attempts=6, initial_delay=0.0))
@@ -534,8 +613,11 @@ def test_memory_stays_flat_over_the_hops():
 
     def answer(request):
         last = request.number >= hops - 1
-        reason = {"finishReason": "STOP"} if last else {
-            "finishReason": "CONTINUATION", "continuationToken": f"{request.number}" * 100}
+        reason = (
+            {"finishReason": "STOP"}
+            if last
+            else {"finishReason": "CONTINUATION", "continuationToken": f"{request.number}" * 100}
+        )
         return Answer(chunks=[text_chunk(filler), text_chunk(filler, **reason)])
 
     package = os.path.dirname(geministream.__file__)

@@ -32,41 +32,62 @@ def parts_of(*chunks):
 
 
 def test_text_is_joined():
-    assert parts_of(content({"text": "a"}), content({"text": "b"}, {"text": "c"}), content({"text": "d"})) == [{"text": "abcd"}]
+    assert parts_of(
+        content({"text": "a"}), content({"text": "b"}, {"text": "c"}), content({"text": "d"})
+    ) == [{"text": "abcd"}]
 
 
 def test_thoughts_stay_apart_from_answers():
     thought = {"thought": True}
     assert parts_of(
-        content({"text": "t1", **thought}), content({"text": "t2", **thought}, {"text": "a"}),
-        content({"text": "b", "thought": False}), content({"text": "t3", **thought}), content({"text": "c"}),
+        content({"text": "t1", **thought}),
+        content({"text": "t2", **thought}, {"text": "a"}),
+        content({"text": "b", "thought": False}),
+        content({"text": "t3", **thought}),
+        content({"text": "c"}),
     ) == [{"text": "t1t2", **thought}, {"text": "ab"}, {"text": "t3", **thought}, {"text": "c"}]
 
 
 def test_a_part_with_a_signature_stays_as_it_came():
     signed, empty = {"text": "b", "thoughtSignature": "c2ln"}, {"text": "", "thoughtSignature": "c2ln"}
-    assert parts_of(content({"text": "a"}), content(signed), content({"text": "c"}), content({"text": "d"}), content(empty)) == [
-        {"text": "a"}, signed, {"text": "cd"}, empty]
+    assert parts_of(
+        content({"text": "a"}),
+        content(signed),
+        content({"text": "c"}),
+        content({"text": "d"}),
+        content(empty),
+    ) == [{"text": "a"}, signed, {"text": "cd"}, empty]
     assert parts_of(content(empty, empty, signed, signed)) == [empty, empty, signed, signed]
     thought = {"text": "t", "thought": True, "thoughtSignature": "YQ=="}
     assert parts_of(content({"text": "t", "thought": True}), content(thought), content(thought)) == [
-        {"text": "t", "thought": True}, thought, thought]
+        {"text": "t", "thought": True},
+        thought,
+        thought,
+    ]
     call = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "-_=="}
     assert parts_of(content(call), content({"functionCall": {"name": "f", "args": {}}}), content(call)) == [
-        call, {"functionCall": {"name": "f", "args": {}}}, call]
+        call,
+        {"functionCall": {"name": "f", "args": {}}},
+        call,
+    ]
 
 
 def test_a_part_with_anything_unknown_stays_as_it_came():
     new = {"text": "b", "newField": {"a": 1}}
-    assert parts_of(content({"text": "a"}), content(new), content({"text": "c"})) == [{"text": "a"}, new, {"text": "c"}]
+    assert parts_of(content({"text": "a"}), content(new), content({"text": "c"})) == [
+        {"text": "a"},
+        new,
+        {"text": "c"},
+    ]
     video = {"text": "b", "videoMetadata": {"fps": 1.0}}
     assert parts_of(content({"text": "a"}), content(video)) == [{"text": "a"}, video]
 
 
 def test_media_divides_text():
     image = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
-    assert parts_of(content({"text": "a"}), content(image), content(image, {"text": "b"}), content({"text": "c"})) == [
-        {"text": "a"}, image, image, {"text": "bc"}]
+    assert parts_of(
+        content({"text": "a"}), content(image), content(image, {"text": "b"}), content({"text": "c"})
+    ) == [{"text": "a"}, image, image, {"text": "bc"}]
 
 
 def test_text_that_says_nothing_is_left_out():
@@ -79,18 +100,31 @@ def test_text_that_says_nothing_is_left_out():
 
 def test_candidates_stay_apart_by_their_index():
     whole = merged(
-        {"candidates": [{"index": 1, "content": {"parts": [{"text": "x"}]}}, {"content": {"parts": [{"text": "a"}]}}]},
+        {
+            "candidates": [
+                {"index": 1, "content": {"parts": [{"text": "x"}]}},
+                {"content": {"parts": [{"text": "a"}]}},
+            ]
+        },
         content({"text": "q"}, index=7, finishReason="SAFETY"),
-        {"candidates": [{"index": 0, "content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"},
-                        {"index": 1, "content": {"parts": [{"text": "y"}]}, "finishReason": "MAX_TOKENS"}]},
+        {
+            "candidates": [
+                {"index": 0, "content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"},
+                {"index": 1, "content": {"parts": [{"text": "y"}]}, "finishReason": "MAX_TOKENS"},
+            ]
+        },
     )
-    assert [(c.get("index", 0), c["content"]["parts"][0]["text"], c["finishReason"]) for c in whole["candidates"]] == [
-        (0, "ab", "STOP"), (1, "xy", "MAX_TOKENS"), (7, "q", "SAFETY")]
+    assert [
+        (c.get("index", 0), c["content"]["parts"][0]["text"], c["finishReason"]) for c in whole["candidates"]
+    ] == [(0, "ab", "STOP"), (1, "xy", "MAX_TOKENS"), (7, "q", "SAFETY")]
 
 
 def test_the_last_usage_counts():
-    usages = [{"promptTokenCount": 5}, {"promptTokenCount": 5, "candidatesTokenCount": 1},
-              {"promptTokenCount": 5, "candidatesTokenCount": 9, "totalTokenCount": 14}]
+    usages = [
+        {"promptTokenCount": 5},
+        {"promptTokenCount": 5, "candidatesTokenCount": 1},
+        {"promptTokenCount": 5, "candidatesTokenCount": 9, "totalTokenCount": 14},
+    ]
     chunks = [{**content({"text": "a"}), "usageMetadata": usage} for usage in usages]
     assert merged(*chunks)["usageMetadata"] == usages[-1]
     assert merged(*chunks, content({"text": "b"}))["usageMetadata"] == usages[-1]
@@ -106,13 +140,20 @@ def test_usage_of_several_requests_is_their_sum():
     def details(**counts):
         return [{"modality": name, "tokenCount": count} for name, count in counts.items()]
 
-    whole = collect([
-        chunk(1, promptTokenCount=5, candidatesTokenCount=100), chunk(1, promptTokenCount=5, candidatesTokenCount=200),
-        chunk(2, promptTokenCount=205, promptTokensDetails=details(TEXT=200, IMAGE=5)),
-        chunk(3, promptTokenCount=6, promptTokensDetails=details(TEXT=6), newField="x"),
-    ])
+    whole = collect(
+        [
+            chunk(1, promptTokenCount=5, candidatesTokenCount=100),
+            chunk(1, promptTokenCount=5, candidatesTokenCount=200),
+            chunk(2, promptTokenCount=205, promptTokensDetails=details(TEXT=200, IMAGE=5)),
+            chunk(3, promptTokenCount=6, promptTokensDetails=details(TEXT=6), newField="x"),
+        ]
+    )
     assert whole.usage_metadata.to_dict() == {
-        "promptTokenCount": 216, "candidatesTokenCount": 200, "promptTokensDetails": details(TEXT=206, IMAGE=5), "newField": "x"}
+        "promptTokenCount": 216,
+        "candidatesTokenCount": 200,
+        "promptTokensDetails": details(TEXT=206, IMAGE=5),
+        "newField": "x",
+    }
     assert [usage.prompt_token_count for usage in whole.usage_by_request] == [5, 205, 6]
 
 
@@ -120,37 +161,66 @@ def test_later_metadata_is_kept():
     whole = merged(
         {**content({"text": "a"}), "modelVersion": "m-1", "responseId": "r"},
         content({"text": "b"}, finishReason="STOP", safetyRatings=[{"category": "C", "probability": "LOW"}]),
-        {"candidates": [{"groundingMetadata": {"webSearchQueries": ["q"]}, "avgLogprobs": -0.5}], "modelVersion": "m-2"},
+        {
+            "candidates": [{"groundingMetadata": {"webSearchQueries": ["q"]}, "avgLogprobs": -0.5}],
+            "modelVersion": "m-2",
+        },
         {"promptFeedback": {"blockReason": "OTHER"}, "createTime": "2026-01-01T00:00:00Z"},
     )
     assert whole == {
-        "candidates": [{
-            "content": {"parts": [{"text": "ab"}], "role": "model"}, "finishReason": "STOP",
-            "safetyRatings": [{"category": "C", "probability": "LOW"}], "groundingMetadata": {"webSearchQueries": ["q"]},
-            "avgLogprobs": -0.5}],
-        "modelVersion": "m-2", "responseId": "r", "promptFeedback": {"blockReason": "OTHER"}, "createTime": "2026-01-01T00:00:00Z"}
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "ab"}], "role": "model"},
+                "finishReason": "STOP",
+                "safetyRatings": [{"category": "C", "probability": "LOW"}],
+                "groundingMetadata": {"webSearchQueries": ["q"]},
+                "avgLogprobs": -0.5,
+            }
+        ],
+        "modelVersion": "m-2",
+        "responseId": "r",
+        "promptFeedback": {"blockReason": "OTHER"},
+        "createTime": "2026-01-01T00:00:00Z",
+    }
 
 
 def test_nulls_take_nothing_away():
-    whole = merged(content({"text": "a"}, finishReason="STOP"),
-                   {"candidates": [{"content": None, "finishReason": None, "index": None}], "modelVersion": None, "usageMetadata": None})
-    assert whole["candidates"][0]["finishReason"] == "STOP" and whole["candidates"][0]["content"]["parts"] == [{"text": "a"}]
+    whole = merged(
+        content({"text": "a"}, finishReason="STOP"),
+        {
+            "candidates": [{"content": None, "finishReason": None, "index": None}],
+            "modelVersion": None,
+            "usageMetadata": None,
+        },
+    )
+    assert whole["candidates"][0]["finishReason"] == "STOP" and whole["candidates"][0]["content"][
+        "parts"
+    ] == [{"text": "a"}]
 
 
 def test_citations_grow():
     def cited(*sources, **more):
-        return content({"text": "a"}, citationMetadata={"citationSources": [{"uri": uri} for uri in sources], **more})
+        return content(
+            {"text": "a"}, citationMetadata={"citationSources": [{"uri": uri} for uri in sources], **more}
+        )
 
     whole = merged(cited("u", "v"), content({"text": "b"}), cited("w", new=1))
     assert whole["candidates"][0]["citationMetadata"] == {
-        "citationSources": [{"uri": "u"}, {"uri": "v"}, {"uri": "w"}], "new": 1}
+        "citationSources": [{"uri": "u"}, {"uri": "v"}, {"uri": "w"}],
+        "new": 1,
+    }
 
 
 def test_unknown_fields_are_kept_everywhere():
-    whole = merged({"new": 1, "candidates": [{"new": 2, "content": {"new": 3, "parts": [{"text": "a"}]}}]},
-                   {"newer": 4, "candidates": [{"newer": 5, "content": {"newer": 6}}]})
-    assert whole == {"new": 1, "newer": 4, "candidates": [
-        {"new": 2, "newer": 5, "content": {"new": 3, "newer": 6, "parts": [{"text": "a"}]}}]}
+    whole = merged(
+        {"new": 1, "candidates": [{"new": 2, "content": {"new": 3, "parts": [{"text": "a"}]}}]},
+        {"newer": 4, "candidates": [{"newer": 5, "content": {"newer": 6}}]},
+    )
+    assert whole == {
+        "new": 1,
+        "newer": 4,
+        "candidates": [{"new": 2, "newer": 5, "content": {"new": 3, "newer": 6, "parts": [{"text": "a"}]}}],
+    }
 
 
 # Arguments that are streamed ------------------------------------------------------
@@ -169,37 +239,68 @@ def test_arguments_in_pieces_become_one_call():
         call({"jsonPath": "$.city", "stringValue": "Par", "willContinue": True}),
         call({"jsonPath": "$.city", "stringValue": "is"}),
         call({"jsonPath": "$.days[0].n", "numberValue": 3}, {"jsonPath": "$.days[1].n", "numberValue": 4}),
-        call({"jsonPath": "$['odd.key'][\"x\"]", "boolValue": False}, {"jsonPath": "$.none", "nullValue": "NULL_VALUE"}),
+        call(
+            {"jsonPath": "$['odd.key'][\"x\"]", "boolValue": False},
+            {"jsonPath": "$.none", "nullValue": "NULL_VALUE"},
+        ),
         call(more=False),
     )
-    assert parts == [{"functionCall": {"name": "f", "id": "1", "args": {
-        "city": "Paris", "days": [{"n": 3}, {"n": 4}], "odd.key": {"x": False}, "none": None}}}]
+    assert parts == [
+        {
+            "functionCall": {
+                "name": "f",
+                "id": "1",
+                "args": {
+                    "city": "Paris",
+                    "days": [{"n": 3}, {"n": 4}],
+                    "odd.key": {"x": False},
+                    "none": None,
+                },
+            }
+        }
+    ]
 
 
 def test_two_calls_in_pieces():
     parts = parts_of(
-        call({"jsonPath": "$.a", "stringValue": "x"}, name="f"), call(more=False),
+        call({"jsonPath": "$.a", "stringValue": "x"}, name="f"),
+        call(more=False),
         call({"jsonPath": "$.a", "stringValue": "y"}, name="g", more=False),
         content({"functionCall": {"name": "h", "args": {"a": "z"}}}),
     )
     assert [part["functionCall"] for part in parts] == [
-        {"name": "f", "args": {"a": "x"}}, {"name": "g", "args": {"a": "y"}}, {"name": "h", "args": {"a": "z"}}]
+        {"name": "f", "args": {"a": "x"}},
+        {"name": "g", "args": {"a": "y"}},
+        {"name": "h", "args": {"a": "z"}},
+    ]
 
 
 def test_a_string_that_goes_on_is_not_a_string_that_is_given_again():
-    assert parts_of(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, {"jsonPath": "$.a", "stringValue": "y"},
-                         {"jsonPath": "$.a", "stringValue": "z"}, name="f", more=False))[0]["functionCall"]["args"] == {"a": "z"}
+    assert parts_of(
+        call(
+            {"jsonPath": "$.a", "stringValue": "x", "willContinue": True},
+            {"jsonPath": "$.a", "stringValue": "y"},
+            {"jsonPath": "$.a", "stringValue": "z"},
+            name="f",
+            more=False,
+        )
+    )[0]["functionCall"]["args"] == {"a": "z"}
 
 
 def test_the_signature_of_a_call_in_pieces_is_kept():
     first = call({"jsonPath": "$.a", "numberValue": 1}, name="f")
     first["candidates"][0]["content"]["parts"][0]["thoughtSignature"] = "c2ln"
-    assert parts_of(first, call(more=False))[0] == {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"}
+    assert parts_of(first, call(more=False))[0] == {
+        "functionCall": {"name": "f", "args": {"a": 1}},
+        "thoughtSignature": "c2ln",
+    }
 
 
 def test_a_call_that_breaks_off_is_in_the_partial_response():
     def stream():
-        yield GenerateContentResponse.from_dict(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f"))
+        yield GenerateContentResponse.from_dict(
+            call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f")
+        )
         raise IncompleteStreamError("broke off")
 
     with pytest.raises(IncompleteStreamError) as caught:
@@ -207,7 +308,9 @@ def test_a_call_that_breaks_off_is_in_the_partial_response():
     assert caught.value.partial.function_calls[0].args == {"a": "x"}
 
 
-@pytest.mark.parametrize("path", [None, 5, "", "a", "$", "$..a", "$[", "$['a", "$[-1]", "$.a[" + "9" * 5000 + "]", "$[*]", "$.a b"])
+@pytest.mark.parametrize(
+    "path", [None, 5, "", "a", "$", "$..a", "$[", "$['a", "$[-1]", "$.a[" + "9" * 5000 + "]", "$[*]", "$.a b"]
+)
 def test_a_path_that_cannot_be_read_loses_nothing(path):
     piece = {"jsonPath": path, "stringValue": "x"}
     (part,) = parts_of(call(piece, name="f", more=False))
@@ -222,21 +325,25 @@ def test_an_index_beyond_the_end_makes_no_list(path, index):
     assert part["functionCall"] == {"name": "f", "args": {}, "partialArgs": [piece]}
 
 
-@pytest.mark.parametrize("before, piece", [
-    ({}, {"jsonPath": "$[0]", "stringValue": "x"}),
-    ({}, {"jsonPath": "$[0].a", "stringValue": "x"}),
-    ({}, {"jsonPath": "$.a", "stringValue": "x", "newValue": 1}),
-    ({}, {"jsonPath": "$.a", "stringValue": "x", "numberValue": 1}),
-    ({}, {"jsonPath": "$.a", "newValue": {"b": 1}}),
-    ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x"}),
-    ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x", "willContinue": True}),
-    ({"a": "text"}, {"jsonPath": "$.a.b", "numberValue": 1}),
-    ({"a": [1]}, {"jsonPath": "$.a.b", "numberValue": 1}),
-    ({"a": [1]}, {"jsonPath": "$.a[3]", "numberValue": 1}),
-    ({"a": {"0": 1}}, {"jsonPath": "$.a[0]", "numberValue": 1}),
-    ({"a": {"b": 1}}, {"jsonPath": "$.a", "nullValue": "NULL_VALUE"}),
-    ({"a": None}, {"jsonPath": "$.a.b", "boolValue": True}),
-], ids=str)
+@pytest.mark.parametrize(
+    "before, piece",
+    [
+        ({}, {"jsonPath": "$[0]", "stringValue": "x"}),
+        ({}, {"jsonPath": "$[0].a", "stringValue": "x"}),
+        ({}, {"jsonPath": "$.a", "stringValue": "x", "newValue": 1}),
+        ({}, {"jsonPath": "$.a", "stringValue": "x", "numberValue": 1}),
+        ({}, {"jsonPath": "$.a", "newValue": {"b": 1}}),
+        ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x"}),
+        ({"a": "text"}, {"jsonPath": "$.a[0]", "stringValue": "x", "willContinue": True}),
+        ({"a": "text"}, {"jsonPath": "$.a.b", "numberValue": 1}),
+        ({"a": [1]}, {"jsonPath": "$.a.b", "numberValue": 1}),
+        ({"a": [1]}, {"jsonPath": "$.a[3]", "numberValue": 1}),
+        ({"a": {"0": 1}}, {"jsonPath": "$.a[0]", "numberValue": 1}),
+        ({"a": {"b": 1}}, {"jsonPath": "$.a", "nullValue": "NULL_VALUE"}),
+        ({"a": None}, {"jsonPath": "$.a.b", "boolValue": True}),
+    ],
+    ids=str,
+)
 def test_what_does_not_fit_into_the_arguments_stays_beside_them(before, piece):
     first = call(name="f")
     first["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] = before
@@ -247,7 +354,11 @@ def test_what_does_not_fit_into_the_arguments_stays_beside_them(before, piece):
 def test_arguments_that_come_whole_do_not_lose_a_string_that_goes_on():
     second = call({"jsonPath": "$.a", "stringValue": "y"})
     second["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] = {"a": {"b": 1}}
-    (part,) = parts_of(call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f"), second, call(more=False))
+    (part,) = parts_of(
+        call({"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, name="f"),
+        second,
+        call(more=False),
+    )
     assert part["functionCall"]["args"] == {"a": {"b": 1}}
     assert part["functionCall"]["partialArgs"] == [{"jsonPath": "$.a", "stringValue": "y"}]
 
@@ -259,12 +370,16 @@ def test_every_piece_of_arguments_is_in_them_or_beside_them(seed):
     for case in range(30):
         pieces = []
         for number in range(rng.randrange(1, 12)):
-            path = "$" + "".join(rng.choice([".a", ".b", "[0]", "[1]", "['c']", "[2]"]) for _ in range(rng.randrange(0, 4)))
+            path = "$" + "".join(
+                rng.choice([".a", ".b", "[0]", "[1]", "['c']", "[2]"]) for _ in range(rng.randrange(0, 4))
+            )
             piece = {"jsonPath": path, "stringValue": f"<{case}-{number}>"}
             if rng.random() < 0.4:
                 piece["willContinue"] = True
             pieces.append(piece)
-        (part,) = parts_of(call(*pieces[: len(pieces) // 2], name="f"), call(*pieces[len(pieces) // 2 :]), call(more=False))
+        (part,) = parts_of(
+            call(*pieces[: len(pieces) // 2], name="f"), call(*pieces[len(pieces) // 2 :]), call(more=False)
+        )
         made = json.dumps([part["functionCall"].get("args"), part["functionCall"].get("partialArgs")])
         for number, piece in enumerate(pieces):
             # A value that is given again at the same path takes the place of the one before.
@@ -278,7 +393,13 @@ def test_every_piece_of_arguments_is_in_them_or_beside_them(seed):
 def things_in(value):
     """All lists, mappings and messages in a value, itself included."""
     found = [value] if isinstance(value, (list, dict)) or hasattr(value, "to_dict") else []
-    inside = value.__dict__.values() if hasattr(value, "to_dict") else value.values() if isinstance(value, dict) else value
+    inside = (
+        value.__dict__.values()
+        if hasattr(value, "to_dict")
+        else value.values()
+        if isinstance(value, dict)
+        else value
+    )
     return found + [thing for item in (inside if found else ()) for thing in things_in(item)]
 
 
@@ -298,15 +419,42 @@ def spoil(value):
 
 EVERYTHING = [
     content({"text": "a", "new": {"b": [1]}}, {"text": "t", "thought": True}, role="model", newList=[[1]]),
-    content({"functionCall": {"name": "f", "args": {"a": [{"b": 1}]}, "new": [1]}, "thoughtSignature": "c2ln"}),
-    content({"functionCall": {"name": "g", "args": {"d": {"e": 1}}, "willContinue": True, "partialArgs": [
-        {"jsonPath": "$.x[0]", "stringValue": "s"}, {"jsonPath": "$[0]", "stringValue": "s", "new": [1]}]}}),
-    content({"functionCall": {}}, {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}, {"executableCode": {"code": "1"}}),
-    content(citationMetadata={"citationSources": [{"uri": "u", "new": [1]}]}, logprobsResult={"chosenCandidates": [{"token": "t"}]},
-            groundingMetadata={"webSearchQueries": ["q"], "new": {"a": [1]}}, safetyRatings=[{"category": "C"}]),
+    content(
+        {"functionCall": {"name": "f", "args": {"a": [{"b": 1}]}, "new": [1]}, "thoughtSignature": "c2ln"}
+    ),
+    content(
+        {
+            "functionCall": {
+                "name": "g",
+                "args": {"d": {"e": 1}},
+                "willContinue": True,
+                "partialArgs": [
+                    {"jsonPath": "$.x[0]", "stringValue": "s"},
+                    {"jsonPath": "$[0]", "stringValue": "s", "new": [1]},
+                ],
+            }
+        }
+    ),
+    content(
+        {"functionCall": {}},
+        {"inlineData": {"mimeType": "image/png", "data": "QUJD"}},
+        {"executableCode": {"code": "1"}},
+    ),
+    content(
+        citationMetadata={"citationSources": [{"uri": "u", "new": [1]}]},
+        logprobsResult={"chosenCandidates": [{"token": "t"}]},
+        groundingMetadata={"webSearchQueries": ["q"], "new": {"a": [1]}},
+        safetyRatings=[{"category": "C"}],
+    ),
     content(citationMetadata={"citationSources": [{"uri": "v"}]}, index=1, new={"a": [1]}),
-    {"usageMetadata": {"promptTokenCount": 1, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]},
-     "promptFeedback": {"safetyRatings": [{"category": "C"}]}, "new": {"a": [1]}},
+    {
+        "usageMetadata": {
+            "promptTokenCount": 1,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}],
+        },
+        "promptFeedback": {"safetyRatings": [{"category": "C"}]},
+        "new": {"a": [1]},
+    },
 ]
 
 
@@ -346,7 +494,9 @@ def test_the_error_knows_what_had_arrived():
     with pytest.raises(IncompleteStreamError) as caught:
         collect(stream(content({"text": "a"}), {**content({"text": "b"}), "modelVersion": "m"}))
     assert caught.value.partial.to_dict() == {
-        "candidates": [{"content": {"parts": [{"text": "ab"}], "role": "model"}}], "modelVersion": "m"}
+        "candidates": [{"content": {"parts": [{"text": "ab"}], "role": "model"}}],
+        "modelVersion": "m",
+    }
     with pytest.raises(IncompleteStreamError) as caught:
         collect(stream())
     assert caught.value.partial is None
@@ -391,21 +541,49 @@ def test_other_exceptions_pass():
         collect(stream())
 
 
-@pytest.mark.parametrize("chunk", [
-    {"candidates": 5}, {"candidates": [5, None, "x", []]}, {"candidates": [{"content": 5}]}, {"candidates": [{"content": {"parts": 5}}]},
-    {"candidates": [{"content": {"parts": {"text": "a"}}}]}, {"candidates": [{"content": {"parts": [None, 5, "x", [], {}]}}]},
-    {"candidates": [{"content": {"parts": [{"text": 5}]}}]}, {"candidates": [{"index": "0"}]}, {"candidates": [{"index": []}]},
-    {"candidates": [{"citationMetadata": 5}]}, {"candidates": [{"citationMetadata": {"citationSources": 5}}]},
-    {"candidates": [{"finishReason": []}]}, {"usageMetadata": 5}, {"usageMetadata": {"promptTokenCount": "5", "promptTokensDetails": 7}},
-    {"usageMetadata": {"promptTokensDetails": [5, {"modality": [], "tokenCount": 1}, {"modality": "TEXT", "tokenCount": "1"}]}},
-    content({"functionCall": 5}), content({"functionCall": {"name": 5, "args": 5, "partialArgs": 5, "willContinue": 5}}),
-    content({"functionCall": {"args": "x", "willContinue": True}}), content({"functionCall": {"partialArgs": [5, None, {}], "willContinue": True}}),
-    content({"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": 5, "willContinue": True}]}}),
-], ids=lambda chunk: json.dumps(chunk)[:70])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"candidates": 5},
+        {"candidates": [5, None, "x", []]},
+        {"candidates": [{"content": 5}]},
+        {"candidates": [{"content": {"parts": 5}}]},
+        {"candidates": [{"content": {"parts": {"text": "a"}}}]},
+        {"candidates": [{"content": {"parts": [None, 5, "x", [], {}]}}]},
+        {"candidates": [{"content": {"parts": [{"text": 5}]}}]},
+        {"candidates": [{"index": "0"}]},
+        {"candidates": [{"index": []}]},
+        {"candidates": [{"citationMetadata": 5}]},
+        {"candidates": [{"citationMetadata": {"citationSources": 5}}]},
+        {"candidates": [{"finishReason": []}]},
+        {"usageMetadata": 5},
+        {"usageMetadata": {"promptTokenCount": "5", "promptTokensDetails": 7}},
+        {
+            "usageMetadata": {
+                "promptTokensDetails": [
+                    5,
+                    {"modality": [], "tokenCount": 1},
+                    {"modality": "TEXT", "tokenCount": "1"},
+                ]
+            }
+        },
+        content({"functionCall": 5}),
+        content({"functionCall": {"name": 5, "args": 5, "partialArgs": 5, "willContinue": 5}}),
+        content({"functionCall": {"args": "x", "willContinue": True}}),
+        content({"functionCall": {"partialArgs": [5, None, {}], "willContinue": True}}),
+        content(
+            {"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": 5, "willContinue": True}]}}
+        ),
+    ],
+    ids=lambda chunk: json.dumps(chunk)[:70],
+)
 def test_values_of_other_types_than_expected(chunk):
     """They are kept where there is a place for them, and break nothing."""
     plain = content({"text": "a"}, citationMetadata={"citationSources": [{"uri": "u"}]})
-    plain["usageMetadata"] = {"promptTokenCount": 1, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}]}
+    plain["usageMetadata"] = {
+        "promptTokenCount": 1,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1}],
+    }
     for chunks in ([chunk], [chunk, chunk], [plain, chunk], [chunk, plain], [plain, chunk, plain]):
         made = [GenerateContentResponse.from_dict(each) for each in chunks]
         for number, each in enumerate(made):
@@ -430,8 +608,15 @@ def test_merging_is_linear():
         "text": lambda k: content({"text": "x" * 20}),
         "text and thoughts": lambda k: content({"text": "x" * 20, "thought": k % 2 == 0}),
         "calls": lambda k: content({"functionCall": {"name": "f", "args": {"a": k}}}),
-        "an argument": lambda k: content({"functionCall": {"name": "f", "willContinue": True, "partialArgs": [
-            {"jsonPath": "$.a", "stringValue": "x" * 20, "willContinue": True}]}}),
+        "an argument": lambda k: content(
+            {
+                "functionCall": {
+                    "name": "f",
+                    "willContinue": True,
+                    "partialArgs": [{"jsonPath": "$.a", "stringValue": "x" * 20, "willContinue": True}],
+                }
+            }
+        ),
         "citations": lambda k: content({"text": "x"}, citationMetadata={"citationSources": [{"uri": "u"}]}),
     }
     for name, make in shapes.items():

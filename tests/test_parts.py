@@ -3,13 +3,13 @@
 import base64
 import json
 import os
-import pickle
 import pathlib
+import pickle
 import re
 
-from memory import TracedMemory
 import pytest
 import responses
+from memory import TracedMemory
 
 from geministream import (
     ConfigurationError,
@@ -57,18 +57,49 @@ def user(*parts):
 # MIME types -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, mime_type", [
-    ("a.png", "image/png"), ("a.jpg", "image/jpeg"), ("a.JPEG", "image/jpeg"), ("a.webp", "image/webp"),
-    ("a.heic", "image/heic"), ("a.heif", "image/heif"), ("a.gif", "image/gif"),
-    ("a.wav", "audio/wav"), ("a.mp3", "audio/mpeg"), ("a.aac", "audio/aac"), ("a.aiff", "audio/aiff"),
-    ("a.ogg", "audio/ogg"), ("a.flac", "audio/flac"), ("a.opus", "audio/opus"), ("a.m4a", "audio/m4a"),
-    ("a.mp4", "video/mp4"), ("a.mpeg", "video/mpeg"), ("a.mov", "video/quicktime"), ("a.avi", "video/avi"),
-    ("a.flv", "video/x-flv"), ("a.webm", "video/webm"), ("a.wmv", "video/wmv"), ("a.3gp", "video/3gpp"),
-    ("a.mkv", "video/x-matroska"),
-    ("a.pdf", "application/pdf"), ("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.html", "text/html"),
-    ("a.csv", "text/csv"), ("a.xml", "text/xml"), ("a.rtf", "text/rtf"), ("a.py", "text/x-python"), ("a.json", "application/json"),
-    ("archive.v2.PNG", "image/png"), ("a", None), ("a.unknown", None), (".png", None), ("", None),
-])
+@pytest.mark.parametrize(
+    "name, mime_type",
+    [
+        ("a.png", "image/png"),
+        ("a.jpg", "image/jpeg"),
+        ("a.JPEG", "image/jpeg"),
+        ("a.webp", "image/webp"),
+        ("a.heic", "image/heic"),
+        ("a.heif", "image/heif"),
+        ("a.gif", "image/gif"),
+        ("a.wav", "audio/wav"),
+        ("a.mp3", "audio/mpeg"),
+        ("a.aac", "audio/aac"),
+        ("a.aiff", "audio/aiff"),
+        ("a.ogg", "audio/ogg"),
+        ("a.flac", "audio/flac"),
+        ("a.opus", "audio/opus"),
+        ("a.m4a", "audio/m4a"),
+        ("a.mp4", "video/mp4"),
+        ("a.mpeg", "video/mpeg"),
+        ("a.mov", "video/quicktime"),
+        ("a.avi", "video/avi"),
+        ("a.flv", "video/x-flv"),
+        ("a.webm", "video/webm"),
+        ("a.wmv", "video/wmv"),
+        ("a.3gp", "video/3gpp"),
+        ("a.mkv", "video/x-matroska"),
+        ("a.pdf", "application/pdf"),
+        ("a.txt", "text/plain"),
+        ("a.md", "text/markdown"),
+        ("a.html", "text/html"),
+        ("a.csv", "text/csv"),
+        ("a.xml", "text/xml"),
+        ("a.rtf", "text/rtf"),
+        ("a.py", "text/x-python"),
+        ("a.json", "application/json"),
+        ("archive.v2.PNG", "image/png"),
+        ("a", None),
+        ("a.unknown", None),
+        (".png", None),
+        ("", None),
+    ],
+)
 def test_mime_types(name, mime_type):
     found = guess_mime_type(name)
     assert found == mime_type or (mime_type == "text/xml" and found == "application/xml")
@@ -99,7 +130,9 @@ def test_part_from_path_names_what_is_wrong(tmp_path):
         assert caught.value.args[0]
         return str(caught.value)
 
-    missing, directory, empty, unknown = (tmp_path / name for name in ("missing.png", "dir.png", "empty.png", "what.xyz-"))
+    missing, directory, empty, unknown = (
+        tmp_path / name for name in ("missing.png", "dir.png", "empty.png", "what.xyz-")
+    )
     directory.mkdir()
     empty.touch()
     unknown.write_bytes(b"x")
@@ -134,8 +167,10 @@ def test_a_file_that_may_not_be_read(tmp_path):
         part_from_path(path)
 
 
-@pytest.mark.parametrize("name, size, fits", [
-    ("a.pdf", 50 * 10**6 + 1, False), ("a.png", 75 * 10**6 + 1, False), ("a.png", 50 * 10**6 + 1, True)])
+@pytest.mark.parametrize(
+    "name, size, fits",
+    [("a.pdf", 50 * 10**6 + 1, False), ("a.png", 75 * 10**6 + 1, False), ("a.png", 50 * 10**6 + 1, True)],
+)
 def test_what_is_too_large_says_where_to_go(tmp_path, name, size, fits):
     path = tmp_path / name
     with path.open("wb") as file:
@@ -152,14 +187,23 @@ def test_part_from_bytes():
     for data in (bytearray(b"x"), memoryview(b"x")):
         made = part_from_bytes(data, "a/b").inline_data.data
         assert made == b"x" and type(made) is bytes
-    for data, mime_type in ((b"", "a/b"), ("text", "a/b"), (None, "a/b"), ([1], "a/b"), (b"x", None), (b"x", "png"), (b"x", 7)):
+    for data, mime_type in (
+        (b"", "a/b"),
+        ("text", "a/b"),
+        (None, "a/b"),
+        ([1], "a/b"),
+        (b"x", None),
+        (b"x", "png"),
+        (b"x", 7),
+    ):
         with pytest.raises(ConfigurationError):
             part_from_bytes(data, mime_type)
 
 
 def test_part_from_uri():
     assert part_from_uri("gs://bucket/a%20b.PNG?x=1").file_data == FileData(
-        file_uri="gs://bucket/a%20b.PNG?x=1", mime_type="image/png")
+        file_uri="gs://bucket/a%20b.PNG?x=1", mime_type="image/png"
+    )
     assert part_from_uri("https://x.test/v1beta/files/abc").file_data.mime_type is None
     assert part_from_uri("https://x.test/a.png", "image/own").file_data.mime_type == "image/own"
     assert part_from_uri("https://[::1/a.png").file_data.mime_type == "image/png"  # the server will judge
@@ -188,20 +232,49 @@ def test_contents(tmp_path):
         ({"inlineData": {"mimeType": "image/png", "data": "eA=="}}, [Content(role="user", parts=[image])]),
         ({"inline_data": {"mime_type": "image/png", "data": b"x"}}, [Content(role="user", parts=[image])]),
         ({"role": "model", "parts": [{"text": "b"}]}, [turn]),
-        (["a", path, file, Part(text="c")], [Content(role="user", parts=[Part(text="a"), image, video, Part(text="c")])]),
-        (("a", turn, "c", "d"), [Content(role="user", parts=[Part(text="a")]), turn,
-                                 Content(role="user", parts=[Part(text="c"), Part(text="d")])]),
+        (
+            ["a", path, file, Part(text="c")],
+            [Content(role="user", parts=[Part(text="a"), image, video, Part(text="c")])],
+        ),
+        (
+            ("a", turn, "c", "d"),
+            [
+                Content(role="user", parts=[Part(text="a")]),
+                turn,
+                Content(role="user", parts=[Part(text="c"), Part(text="d")]),
+            ],
+        ),
         (["", "a"], [Content(role="user", parts=[Part(text=""), Part(text="a")])]),
     ]
     for given, expected in cases:
         assert to_contents(given) == expected, given
 
 
-@pytest.mark.parametrize("contents", [
-    "", [], (), None, 7, b"bytes", object(), [None], ["a", 7], [["nested"]], {"a", "b"}, [b"x"], Part, iter("a"),
-    File(name="files/a", state="PROCESSING", uri="https://x.test"), File(name="files/a", state="FAILED"), File(),
-    pathlib.Path("is-not-here.png"), {"role": "user", "parts": 7, "text": "both"},
-], ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "",
+        [],
+        (),
+        None,
+        7,
+        b"bytes",
+        object(),
+        [None],
+        ["a", 7],
+        [["nested"]],
+        {"a", "b"},
+        [b"x"],
+        Part,
+        iter("a"),
+        File(name="files/a", state="PROCESSING", uri="https://x.test"),
+        File(name="files/a", state="FAILED"),
+        File(),
+        pathlib.Path("is-not-here.png"),
+        {"role": "user", "parts": 7, "text": "both"},
+    ],
+    ids=lambda value: repr(value)[:40],
+)
 def test_contents_that_are_none(contents):
     try:
         made = to_contents(contents)
@@ -230,7 +303,12 @@ def test_a_prompt():
 
 
 def test_every_field():
-    config = {"temperature": 0.5, "max_output_tokens": 9, "thinkingConfig": {"includeThoughts": True}, "newField": {"a_b": 1}}
+    config = {
+        "temperature": 0.5,
+        "max_output_tokens": 9,
+        "thinkingConfig": {"includeThoughts": True},
+        "newField": {"a_b": 1},
+    }
     assert body_of(
         "hi",
         system_instruction="be brief",
@@ -243,8 +321,13 @@ def test_every_field():
     ) == {
         "contents": [user({"text": "hi"})],
         "systemInstruction": {"parts": [{"text": "be brief"}]},
-        "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9, "thinkingConfig": {"includeThoughts": True},
-                             "newField": {"a_b": 1}, "seed": 7},
+        "generationConfig": {
+            "temperature": 0.5,
+            "maxOutputTokens": 9,
+            "thinkingConfig": {"includeThoughts": True},
+            "newField": {"a_b": 1},
+            "seed": 7,
+        },
         "safetySettings": [{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}],
         "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
         "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
@@ -257,7 +340,9 @@ def test_dataclasses_say_the_same_as_mappings():
     assert body_of(
         [Content(role="user", parts=[Part(text="hi")])],
         system_instruction=Content(parts=[Part(text="be brief")]),
-        generation_config=GenerationConfig(max_output_tokens=9, thinking_config=ThinkingConfig(thinking_budget=0)),
+        generation_config=GenerationConfig(
+            max_output_tokens=9, thinking_config=ThinkingConfig(thinking_budget=0)
+        ),
         safety_settings=SafetySetting(category="C", threshold="T"),
         tools=FunctionDeclaration(name="f"),
     ) == body_of(
@@ -280,8 +365,10 @@ def test_callables_and_declarations_become_one_tool():
 
 
 def test_signatures_go_back_as_they_came():
-    parts = [{"functionCall": {"name": "f", "args": {"snake_case": {"a_b": 1}}}, "thoughtSignature": "a-_/+b"},
-             {"text": "", "thoughtSignature": "c2ln"}]
+    parts = [
+        {"functionCall": {"name": "f", "args": {"snake_case": {"a_b": 1}}}, "thoughtSignature": "a-_/+b"},
+        {"text": "", "thoughtSignature": "c2ln"},
+    ]
     turn = {"role": "model", "parts": parts}
     assert body_of(["hi", turn])["contents"][1] == turn
     assert body_of(["hi", Content.from_dict(turn)])["contents"][1] == turn
@@ -290,7 +377,8 @@ def test_signatures_go_back_as_they_came():
 def test_user_data_is_left_alone():
     data = {"snake_case": {"inner_key": [{"mime_type": 1}]}}
     assert body_of([Part(function_response=FunctionResponse(name="f", response=data))]) == {
-        "contents": [user({"functionResponse": {"name": "f", "response": data}})]}
+        "contents": [user({"functionResponse": {"name": "f", "response": data}})]
+    }
     assert body_of("hi", extra_body=data)["snake_case"] == data["snake_case"]
 
 
@@ -298,8 +386,14 @@ def test_media_is_base64_whatever_its_size():
     for size in (1, 2, 3, 65535, 65536, 65537, 3 * 2**16, 3 * 2**16 + 1, 10**6):
         data = os.urandom(min(size, 50)) * (size // min(size, 50) + 1)
         data = data[:size]
-        parts = body_of(["before", part_from_bytes(data, "a/b"), "between", part_from_bytes(data, "a/b")])["contents"][0]["parts"]
-        assert parts[1] == parts[3] == {"inlineData": {"data": base64.b64encode(data).decode(), "mimeType": "a/b"}}
+        parts = body_of(["before", part_from_bytes(data, "a/b"), "between", part_from_bytes(data, "a/b")])[
+            "contents"
+        ][0]["parts"]
+        assert (
+            parts[1]
+            == parts[3]
+            == {"inlineData": {"data": base64.b64encode(data).decode(), "mimeType": "a/b"}}
+        )
         assert parts[2] == {"text": "between"}
 
 
@@ -340,7 +434,11 @@ def test_large_media_takes_little_more_memory_than_its_base64():
 def test_the_token_of_a_hop():
     body = RequestBody("hi", extra_body={"a": 1})
     assert json.loads(body.with_token(None)) == {"contents": [user({"text": "hi"})], "a": 1}
-    assert json.loads(body.with_token("t")) == {"contents": [user({"text": "hi"})], "a": 1, "continuationToken": "t"}
+    assert json.loads(body.with_token("t")) == {
+        "contents": [user({"text": "hi"})],
+        "a": 1,
+        "continuationToken": "t",
+    }
     assert json.loads(body.with_token(None)) == {"contents": [user({"text": "hi"})], "a": 1}
 
 
@@ -351,22 +449,60 @@ for _ in range(100000):
     DEEP = {"a": DEEP}
 
 
-@pytest.mark.parametrize("arguments", [
-    {"contents": [{"text": float("nan")}]}, {"contents": {"parts": [{"text": object()}]}},
-    {"contents": [{"functionCall": {"args": CIRCLE}}]}, {"contents": [{"functionCall": {"args": DEEP}}]},
-    {"contents": [{"text": "a", "inlineData": {}, "inline_data": {}}]},
-    {"system_instruction": []}, {"system_instruction": 7}, {"system_instruction": ["a", Content()]},
-    {"generation_config": 7}, {"generation_config": "x"}, {"generation_config": []}, {"generation_config": {"a": float("inf")}},
-    {"generation_config": {"max_output_tokens": 1, "maxOutputTokens": 2}}, {"generation_config": {"a": b"x"}},
-    {"generation_config": Part()}, {"generation_config": {"responseSchema": DEEP}}, {"generation_config": {("a",): 1}},
-    {"safety_settings": 7}, {"safety_settings": ["x"]}, {"tools": 7}, {"tools": ["x"]}, {"tools": [None]}, {"tools": [7]},
-    {"tool_config": 7}, {"tool_config": []}, {"cached_content": 7}, {"cached_content": b"x"},
-    {"extra_body": 7}, {"extra_body": [("a", 1)]}, {"extra_body": {"a": object()}}, {"extra_body": {"a": {1, 2}}},
-    {"extra_body": CIRCLE}, {"extra_body": DEEP}, {"extra_body": {b"a": 1}},
-    {"alt": "xml"}, {"alt": None}, {"alt": []}, {"deadline": 0}, {"deadline": -1}, {"deadline": "5"}, {"deadline": True},
-    {"deadline": float("nan")}, {"deadline": float("inf")}, {"deadline": []}, {"cancel": True}, {"cancel": object()},
-    {"continuation_token": 7}, {"continuation_token": b"x"},
-], ids=lambda arguments: ", ".join(arguments))
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"contents": [{"text": float("nan")}]},
+        {"contents": {"parts": [{"text": object()}]}},
+        {"contents": [{"functionCall": {"args": CIRCLE}}]},
+        {"contents": [{"functionCall": {"args": DEEP}}]},
+        {"contents": [{"text": "a", "inlineData": {}, "inline_data": {}}]},
+        {"system_instruction": []},
+        {"system_instruction": 7},
+        {"system_instruction": ["a", Content()]},
+        {"generation_config": 7},
+        {"generation_config": "x"},
+        {"generation_config": []},
+        {"generation_config": {"a": float("inf")}},
+        {"generation_config": {"max_output_tokens": 1, "maxOutputTokens": 2}},
+        {"generation_config": {"a": b"x"}},
+        {"generation_config": Part()},
+        {"generation_config": {"responseSchema": DEEP}},
+        {"generation_config": {("a",): 1}},
+        {"safety_settings": 7},
+        {"safety_settings": ["x"]},
+        {"tools": 7},
+        {"tools": ["x"]},
+        {"tools": [None]},
+        {"tools": [7]},
+        {"tool_config": 7},
+        {"tool_config": []},
+        {"cached_content": 7},
+        {"cached_content": b"x"},
+        {"extra_body": 7},
+        {"extra_body": [("a", 1)]},
+        {"extra_body": {"a": object()}},
+        {"extra_body": {"a": {1, 2}}},
+        {"extra_body": CIRCLE},
+        {"extra_body": DEEP},
+        {"extra_body": {b"a": 1}},
+        {"alt": "xml"},
+        {"alt": None},
+        {"alt": []},
+        {"deadline": 0},
+        {"deadline": -1},
+        {"deadline": "5"},
+        {"deadline": True},
+        {"deadline": float("nan")},
+        {"deadline": float("inf")},
+        {"deadline": []},
+        {"cancel": True},
+        {"cancel": object()},
+        {"continuation_token": 7},
+        {"continuation_token": b"x"},
+    ],
+    ids=lambda arguments: ", ".join(arguments),
+)
 def test_arguments_that_cannot_work_are_told_at_the_call(arguments):
     with pytest.raises(ConfigurationError) as caught:
         stream_generate("m", **{"contents": "hi", "endpoint": Endpoint(api_key="k"), **arguments})
@@ -377,7 +513,9 @@ def test_a_schema_that_holds_itself():
     schema = {"type": "object", "properties": {}}
     schema["properties"]["self"] = schema
     with pytest.raises(ConfigurationError):
-        stream_generate("m", "hi", generation_config={"responseSchema": schema}, endpoint=Endpoint(api_key="k"))
+        stream_generate(
+            "m", "hi", generation_config={"responseSchema": schema}, endpoint=Endpoint(api_key="k")
+        )
 
 
 @pytest.mark.parametrize("name", ["notes.txt.gz", "scan.pdf.bz2", "drawing.svgz"])
@@ -389,4 +527,7 @@ def test_a_compressed_file_is_not_sent_as_what_is_inside(tmp_path, name):
 
 def test_half_a_character_goes_out_escaped():
     """Servers send such halves in their texts, and a history must not be stuck because of one."""
-    assert RequestBody("a\ud83d").with_token(None) == b'{"contents":[{"parts":[{"text":"a\\ud83d"}],"role":"user"}]}'
+    assert (
+        RequestBody("a\ud83d").with_token(None)
+        == b'{"contents":[{"parts":[{"text":"a\\ud83d"}],"role":"user"}]}'
+    )

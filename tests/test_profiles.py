@@ -38,7 +38,7 @@ from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"
-PROMPT = "Ein Satz mit Umlauten äöü, \u2028 and {braces} \"quoted\" 😀, in several chunks"
+PROMPT = 'Ein Satz mit Umlauten äöü, \u2028 and {braces} "quoted" 😀, in several chunks'
 QUICK = {"retry": Retry(initial_delay=0.005, max_delay=0.1), "timeout": 20}
 
 
@@ -85,7 +85,15 @@ def vertex_callable(url, key=KEY):
 
 
 SYSTEMS = [
-    google, google_query, chainhub, gateway, gateway_query, bifrost, bifrost_key, bifrost_bearer, vertex,
+    google,
+    google_query,
+    chainhub,
+    gateway,
+    gateway_query,
+    bifrost,
+    bifrost_key,
+    bifrost_bearer,
+    vertex,
     vertex_callable,
 ]
 WITH_FILES = [google, google_query, gateway, bifrost, bifrost_key]
@@ -180,7 +188,9 @@ def test_errors(system, alt):
     assert ask().text == "You said: x"
 
 
-@pytest.mark.parametrize(("alt", "form"), [("sse", "data"), ("sse", "event"), ("sse", "raw"), ("json", "element")])
+@pytest.mark.parametrize(
+    ("alt", "form"), [("sse", "data"), ("sse", "event"), ("sse", "raw"), ("json", "element")]
+)
 def test_an_error_inside_the_stream(system, alt, form):
     server, endpoint = system
     server.queue(Answer(chunks=["half "], stream_error=(500, None, "it broke"), error_form=form))
@@ -199,12 +209,15 @@ def test_a_blocked_prompt(system, alt):
     assert caught.value.reason == "PROHIBITED_CONTENT"
 
 
-@pytest.mark.parametrize(("given", "sent"), [
-    ("gemini-flash-latest", "models/gemini-flash-latest"),
-    ("models/gemini-flash-latest", "models/gemini-flash-latest"),
-    ("openai/gpt-4o", "models/openai/gpt-4o"),
-    ("tunedModels/my-tune", "tunedModels/my-tune"),
-])
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("gemini-flash-latest", "models/gemini-flash-latest"),
+        ("models/gemini-flash-latest", "models/gemini-flash-latest"),
+        ("openai/gpt-4o", "models/openai/gpt-4o"),
+        ("tunedModels/my-tune", "tunedModels/my-tune"),
+    ],
+)
 def test_names_of_models(system, given, sent):
     server, endpoint = system
     if sent.startswith("tunedModels") and server.profile.long_paths:
@@ -232,8 +245,11 @@ def test_many_prompts(system):
     server, endpoint = system
     server.faults = [None, Answer.failure(429, retry_after=0.03), None, Answer.failure(503)]
     results = sorted(
-        generate_many([f"prompt {k}" for k in range(20)], model=MODEL, endpoint=endpoint(server.url), max_workers=4),
-        key=lambda result: result.index)
+        generate_many(
+            [f"prompt {k}" for k in range(20)], model=MODEL, endpoint=endpoint(server.url), max_workers=4
+        ),
+        key=lambda result: result.index,
+    )
     assert [result.text for result in results] == [f"You said: prompt {k}" for k in range(20)]
     assert sum(result.attempts for result in results) == 22
 
@@ -266,17 +282,30 @@ def test_a_system_without_files():
             upload_file(b"x", mime_type="text/plain", endpoint=chainhub(server.url))
 
 
-@pytest.mark.parametrize(("endpoint", "url"), [
-    (Endpoint(), "https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent"),
-    (Endpoint("https://api.chainhub.tech"), "https://api.chainhub.tech/v1beta/models/m:streamGenerateContent"),
-    (Endpoint("http://localhost:8080/genai"), "http://localhost:8080/genai/v1beta/models/m:streamGenerateContent"),
-    (Endpoint.vertex("p", "europe-west4", "t"),
-     "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers/google/models/m"
-     ":streamGenerateContent"),
-    (Endpoint.vertex("p", "global", "t"),
-     "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/m"
-     ":streamGenerateContent"),
-])
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        (Endpoint(), "https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent"),
+        (
+            Endpoint("https://api.chainhub.tech"),
+            "https://api.chainhub.tech/v1beta/models/m:streamGenerateContent",
+        ),
+        (
+            Endpoint("http://localhost:8080/genai"),
+            "http://localhost:8080/genai/v1beta/models/m:streamGenerateContent",
+        ),
+        (
+            Endpoint.vertex("p", "europe-west4", "t"),
+            "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers/google/models/m"
+            ":streamGenerateContent",
+        ),
+        (
+            Endpoint.vertex("p", "global", "t"),
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/m"
+            ":streamGenerateContent",
+        ),
+    ],
+)
 def test_the_urls_of_the_real_systems(endpoint, url):
     assert endpoint.model_url("m", "streamGenerateContent") == url
     assert endpoint.model_url("models/m", "streamGenerateContent", {"alt": "sse"}) == f"{url}?alt=sse"
@@ -287,9 +316,16 @@ def test_the_urls_of_the_real_systems(endpoint, url):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    return Certificates(tmp_path_factory.mktemp("certificates"), [
-        "generativelanguage.googleapis.com", "api.chainhub.tech", "gateway.example.com",
-        "europe-west4-aiplatform.googleapis.com", "gemini.company.example"])
+    return Certificates(
+        tmp_path_factory.mktemp("certificates"),
+        [
+            "generativelanguage.googleapis.com",
+            "api.chainhub.tech",
+            "gateway.example.com",
+            "europe-west4-aiplatform.googleapis.com",
+            "gemini.company.example",
+        ],
+    )
 
 
 @pytest.fixture
@@ -311,11 +347,14 @@ def lead(certificates, monkeypatch):
         proxy.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize(("name", "profile", "netloc"), [
-    ("endpoint-google", "google", "generativelanguage.googleapis.com:443"),
-    ("endpoint-chainhub", "chainhub", "api.chainhub.tech:443"),
-    ("endpoint-gateway", "gateway", "gateway.example.com:443"),
-])
+@pytest.mark.parametrize(
+    ("name", "profile", "netloc"),
+    [
+        ("endpoint-google", "google", "generativelanguage.googleapis.com:443"),
+        ("endpoint-chainhub", "chainhub", "api.chainhub.tech:443"),
+        ("endpoint-gateway", "gateway", "gateway.example.com:443"),
+    ],
+)
 def test_the_readmes_example(lead, certificates, capsys, name, profile, netloc):
     with LocalServer(profile=profile, api_key="YOUR-KEY", tls=certificates.context()) as server:
         lead(netloc, server)
@@ -367,8 +406,9 @@ def test_the_readmes_example_for_vertex(lead, certificates, capsys, monkeypatch)
 def test_the_readmes_example_with_a_session(lead, certificates, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    for source, name in zip([certificates.authority, *certificates.client],
-                            ["company-ca.pem", "client.pem", "client.key"]):
+    for source, name in zip(
+        [certificates.authority, *certificates.client], ["company-ca.pem", "client.pem", "client.key"]
+    ):
         with open(source, "rb") as file:
             (tmp_path / name).write_bytes(file.read())
     with LocalServer(api_key="YOUR-KEY", tls=certificates.context(want_client=True)) as server:

@@ -7,7 +7,8 @@ from geministream.testing import Answer, LocalServer
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
-    "0000000a49444154789c63680000008200817b3e9b4b0000000049454e44ae426082")
+    "0000000a49444154789c63680000008200817b3e9b4b0000000049454e44ae426082"
+)
 
 
 @pytest.fixture
@@ -40,9 +41,13 @@ def test_image(server, capsys):
 def test_collect(server, capsys):
     run("collect")
     out = capsys.readouterr().out
-    assert "Reading the prompt" in out and "You said: Why is the sky blue?" in out and out.endswith(" tokens\n")
+    assert (
+        "Reading the prompt" in out and "You said: Why is the sky blue?" in out and out.endswith(" tokens\n")
+    )
     assert server.requests[0].json["generationConfig"] == {
-        "temperature": 0.2, "thinkingConfig": {"includeThoughts": True}}
+        "temperature": 0.2,
+        "thinkingConfig": {"includeThoughts": True},
+    }
 
 
 def test_cancel(server, capsys):
@@ -73,12 +78,17 @@ def test_tools(server, capsys, monkeypatch):
     asked = []
     monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "y")
     server.queue(
-        Answer.call("set_temperature", {"room": "kitchen", "degrees": 23}), Answer.text("It will ", "be warm."))
+        Answer.call("set_temperature", {"room": "kitchen", "degrees": 23}),
+        Answer.text("It will ", "be warm."),
+    )
     run("tools")
     assert asked == ["set_temperature with {'room': 'kitchen', 'degrees': 23}? "]
     assert capsys.readouterr().out == "It will be warm."
     response = server.requests[1].json["contents"][2]["parts"][0]["functionResponse"]
-    assert response == {"name": "set_temperature", "response": {"result": "The kitchen will have 23.0 degrees."}}
+    assert response == {
+        "name": "set_temperature",
+        "response": {"result": "The kitchen will have 23.0 degrees."},
+    }
 
 
 def test_structured(server, capsys):

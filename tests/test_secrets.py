@@ -133,13 +133,32 @@ def fail(endpoint, **options):
 
 # What a server may do with the key it got ------------------------------------------
 
-GOOGLE = json.dumps({"error": {"code": 400, "message": f"API key {KEY} is not valid.", "status": f"BAD {KEY}", "details": [
-    {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "metadata": {KEY: KEY}},
-    {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": KEY, "description": KEY}]}]}})
+GOOGLE = json.dumps(
+    {
+        "error": {
+            "code": 400,
+            "message": f"API key {KEY} is not valid.",
+            "status": f"BAD {KEY}",
+            "details": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "API_KEY_INVALID",
+                    "metadata": {KEY: KEY},
+                },
+                {
+                    "@type": "type.googleapis.com/google.rpc.BadRequest",
+                    "fieldViolations": [{"field": KEY, "description": KEY}],
+                },
+            ],
+        }
+    }
+)
 ESCAPED = GOOGLE.replace("=", "\\u003d")
 NESTED = json.dumps({"error": {"code": 502, "message": ESCAPED}})
 PAGE = "<html><title>502</title><p>Bad gateway: "
-UNUSUAL = json.dumps({"error": {"code": 400, "keys": [KEY] * 40}})  # without message: all of it is the message, cut
+UNUSUAL = json.dumps(
+    {"error": {"code": 400, "keys": [KEY] * 40}}
+)  # without message: all of it is the message, cut
 
 ECHOES = {
     "Google's form": head("400 Bad", content_type="application/json") + GOOGLE.encode(),
@@ -148,9 +167,11 @@ ECHOES = {
     "an error in an error": head("502 Bad") + NESTED.encode(),
     "no message": head("400 Bad") + UNUSUAL.encode(),
     "text of the status": head(f"400 {KEY}", content_length=0),
-    "a page": head("502 Bad", content_type="text/html") + f"<html><title>{KEY}</title><p>{'x' * 260}{KEY}".encode(),
+    "a page": head("502 Bad", content_type="text/html")
+    + f"<html><title>{KEY}</title><p>{'x' * 260}{KEY}".encode(),
     "plain text": head("500 Bad") + f"{'x' * 285}{KEY}".encode(),
-    "headers": head("400 Bad", x_key=KEY, link=f"<https://x.test/?key={quote(KEY)}>", www_authenticate=KEY) + b"no",
+    "headers": head("400 Bad", x_key=KEY, link=f"<https://x.test/?key={quote(KEY)}>", www_authenticate=KEY)
+    + b"no",
     "error in the stream": head() + f"data: {GOOGLE}\r\n\r\n".encode(),
     "error in the stream, escaped": head() + sse(A) + f"data: {ESCAPED}\r\n\r\n".encode(),
     "error in the stream, nested": head() + sse(A) + f"data: {NESTED}\r\n\r\n".encode(),
@@ -177,13 +198,21 @@ ECHOES = {
     "an early end": head() + sse(chunk("x")),
     "an early end in a line": head(content_length=99999) + f'data: {{"a": "{KEY}'.encode(),
     "an early end in JSON": head(content_length=99999) + f'[{{"a": "{KEY}'.encode(),
-    "an early end in bad JSON": head(transfer_encoding="chunked") + b"999\r\n" + f'data: {{"a": "{KEY}" x}}\n'.encode(),
+    "an early end in bad JSON": head(transfer_encoding="chunked")
+    + b"999\r\n"
+    + f'data: {{"a": "{KEY}" x}}\n'.encode(),
     "two lengths": head(content_length=f"5, {KEY}") + b"x",
     "a head that is cut": b"HTTP/1.1 200 OK\r\nX: " + KEY.encode(),
     "a header that is too long": b"HTTP/1.1 200 OK\r\nX: " + KEY.encode() * 9999,
-    **{f"a message, {name}": head("400 Bad") + json.dumps({"error": {"message": "no: " + spell(KEY)}}).encode()
-       for name, spell in SPELLED.items()},
-    **{f"a page, {name}": head("502 Bad") + (PAGE + "x" * 240 + spell(KEY)).encode() for name, spell in SPELLED.items()},
+    **{
+        f"a message, {name}": head("400 Bad")
+        + json.dumps({"error": {"message": "no: " + spell(KEY)}}).encode()
+        for name, spell in SPELLED.items()
+    },
+    **{
+        f"a page, {name}": head("502 Bad") + (PAGE + "x" * 240 + spell(KEY)).encode()
+        for name, spell in SPELLED.items()
+    },
     **{f"a bad line, {name}": head() + ("x" * 80 + spell(KEY)).encode() for name, spell in SPELLED.items()},
 }
 
@@ -206,8 +235,13 @@ def test_a_server_that_tells_the_key_back(echo, auth, own, log):
 @pytest.mark.parametrize("auth", AUTHS)
 def test_connections_that_fail(auth, own, log, monkeypatch, tls):
     with requests.Session() as session:
-        base = Endpoint("http://127.0.0.1", retry=Retry(attempts=2, initial_delay=0.001), timeout=(0.02, 0.02),
-                        session=session if own else None, **AUTHS[auth])
+        base = Endpoint(
+            "http://127.0.0.1",
+            retry=Retry(attempts=2, initial_delay=0.001),
+            timeout=(0.02, 0.02),
+            session=session if own else None,
+            **AUTHS[auth],
+        )
 
         def at(url):
             return dataclasses.replace(base, base_url=url)
@@ -229,9 +263,13 @@ def test_connections_that_fail(auth, own, log, monkeypatch, tls):
             threading.Timer(0.01, cancel.cancel).start()
             errors.append(fail(at(f"http://127.0.0.1:{port}"), cancel=cancel))
         with LocalServer() as server:
-            for answer in (Answer.nothing("drop"), Answer.nothing("reset"), Answer.nothing("stall"),
-                           Answer(chunks=[A, A], stop_after=100, stop_how="reset"),
-                           Answer(chunks=[A, A], stop_after=100, stop_how="stall")):
+            for answer in (
+                Answer.nothing("drop"),
+                Answer.nothing("reset"),
+                Answer.nothing("stall"),
+                Answer(chunks=[A, A], stop_after=100, stop_how="reset"),
+                Answer(chunks=[A, A], stop_after=100, stop_how="stall"),
+            ):
                 server.answer_with(lambda request, answer=answer: answer)
                 errors.append(fail(at(server.url)))
                 errors.append(fail(at(server.url), deadline=0.01))
@@ -279,17 +317,28 @@ def test_the_key_in_the_query_of_an_own_session_is_in_urllib3s_log_alone(log, se
     with requests.Session() as session, RawServer(answering(head() + sse(chunk("x", "STOP")))) as raw:
         endpoint = Endpoint(raw.url, api_key=KEY, auth="query", session=session, retry=None)
         list(stream_generate("m", "Hello", endpoint=endpoint))
-    assert_clean(text for record in log.records if not record.name.startswith("urllib3") for text in [record.getMessage()])
+    assert_clean(
+        text
+        for record in log.records
+        if not record.name.startswith("urllib3")
+        for text in [record.getMessage()]
+    )
 
 
 def test_what_the_model_says_is_not_touched():
     """Only errors are: an answer that holds the key is the answer."""
     with RawServer(answering(head() + sse(chunk(KEY, "STOP")))) as raw:
-        assert collect(stream_generate("m", KEY, endpoint=Endpoint(raw.url, api_key=KEY, retry=None))).text == KEY
+        assert (
+            collect(stream_generate("m", KEY, endpoint=Endpoint(raw.url, api_key=KEY, retry=None))).text
+            == KEY
+        )
 
 
 @pytest.mark.parametrize("auth", ["header", "query", "bearer"])
-@pytest.mark.parametrize("key", ["k", "abcd", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "%41%42%43%44", "a&key=b", "a b".replace(" ", "+")])
+@pytest.mark.parametrize(
+    "key",
+    ["k", "abcd", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "%41%42%43%44", "a&key=b", "a b".replace(" ", "+")],
+)
 def test_awkward_keys_arrive_as_they_are(auth, key, log):
     seen = []
 
@@ -308,7 +357,10 @@ def test_awkward_keys_arrive_as_they_are(auth, key, log):
         if len(key) > 4:
             assert not any(quote(key, safe="") in text for text in log_texts(log))
     else:
-        assert headers["x-goog-api-key" if auth == "header" else "authorization"] == ("Bearer " if auth == "bearer" else "") + key
+        assert (
+            headers["x-goog-api-key" if auth == "header" else "authorization"]
+            == ("Bearer " if auth == "bearer" else "") + key
+        )
 
 
 def test_a_short_key_does_not_tear_errors_apart():

@@ -11,7 +11,7 @@ import time
 import zlib
 
 import pytest
-from dialects import A, B, C, STREAMS, THREE, array, chunk, dumps, sse
+from dialects import STREAMS, THREE, A, B, C, array, chunk, dumps, sse
 from memory import TracedMemory
 from raw_server import RawServer, head
 from raw_server import chunk as http_chunk
@@ -33,7 +33,9 @@ DEADLINE = 20  # seconds; what hangs fails
 
 
 def texts_of(chunks):
-    return [part.text if part else None for part in (chunk.parts[0] if chunk.parts else None for chunk in chunks)]
+    return [
+        part.text if part else None for part in (chunk.parts[0] if chunk.parts else None for chunk in chunks)
+    ]
 
 
 def outcome(stream):
@@ -165,11 +167,20 @@ def test_chunk_extensions_and_trailers():
         assert outcome(ask(Endpoint(raw.url, auth=(), retry=None))) == (["one, ", "three"], None)
 
 
-@pytest.mark.parametrize("encoding, pack", [
-    ("gzip", gzip.compress), ("x-gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress),
-    ("deflate", lambda data: zlib.compress(data)[2:-4]),
-    ("gzip", lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:])), ("identity", bytes), ("", bytes),
-], ids=["gzip", "x-gzip", "GZIP", "zlib", "raw deflate", "two members", "identity", "empty"])
+@pytest.mark.parametrize(
+    "encoding, pack",
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data)[2:-4]),
+        ("gzip", lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:])),
+        ("identity", bytes),
+        ("", bytes),
+    ],
+    ids=["gzip", "x-gzip", "GZIP", "zlib", "raw deflate", "two members", "identity", "empty"],
+)
 @pytest.mark.parametrize("piece", [1, 1000])
 def test_compressed_bodies(server, endpoint, encoding, pack, piece):
     packed = pack(sse(A, B, C))
@@ -195,7 +206,13 @@ def test_damaged_compression(server, endpoint):
 def test_what_came_before_damaged_compression_is_delivered(server, endpoint):
     squeeze = zlib.compressobj(wbits=31)
     pieces = [squeeze.compress(sse(value)) + squeeze.flush(zlib.Z_SYNC_FLUSH) for value in (A, B)]
-    server.queue(Answer(body=b"".join(pieces) + b"\x07 no block of deflate", headers={"Content-Encoding": "gzip"}, gzip=False))
+    server.queue(
+        Answer(
+            body=b"".join(pieces) + b"\x07 no block of deflate",
+            headers={"Content-Encoding": "gzip"},
+            gzip=False,
+        )
+    )
     texts, error = outcome(ask(endpoint))
     assert texts == THREE[:2] and type(error) is StreamDecodeError
 
@@ -224,7 +241,9 @@ def leave_by_throw(stream):
         stream.throw(LookupError())
 
 
-@pytest.mark.parametrize("leave", [leave_by_break, leave_by_close, leave_by_garbage_collection, leave_by_throw])
+@pytest.mark.parametrize(
+    "leave", [leave_by_break, leave_by_close, leave_by_garbage_collection, leave_by_throw]
+)
 @pytest.mark.parametrize("transfer", ["chunked", "length", "close"])
 def test_leaving_closes_the_connection(server, endpoint, leave, transfer):
     server.queue(Answer(chunks=[A, threading.Event()], transfer=transfer))
@@ -295,16 +314,23 @@ def test_real_world_streams(server, endpoint, number):
 
 def test_several_candidates(server, endpoint):
     def parts(index, text, finish=None):
-        return {"index": index, "content": {"parts": [{"text": text}]}, **({"finishReason": finish} if finish else {})}
+        return {
+            "index": index,
+            "content": {"parts": [{"text": text}]},
+            **({"finishReason": finish} if finish else {}),
+        }
 
     chunks = [
-        {"candidates": [parts(0, "a"), parts(1, "x")]}, {"candidates": [parts(1, "y", "STOP")]},
+        {"candidates": [parts(0, "a"), parts(1, "x")]},
+        {"candidates": [parts(1, "y", "STOP")]},
         {"candidates": [parts(0, "b", "MAX_TOKENS"), parts(2, "q", "SAFETY")]},
     ]
     server.queue(Answer(chunks=chunks))
     whole = collect(ask(endpoint))
     assert [c.content.parts[0].text for c in whole.candidates] == ["ab", "xy", "q"]
-    assert [c.finish_reason for c in whole.candidates] == ["STOP" if k == 1 else k or "MAX_TOKENS" for k in (0, 1, "SAFETY")]
+    assert [c.finish_reason for c in whole.candidates] == [
+        "STOP" if k == 1 else k or "MAX_TOKENS" for k in (0, 1, "SAFETY")
+    ]
     # One candidate without an end makes the answer incomplete.
     server.queue(Answer(chunks=chunks[:2]))
     texts, error = outcome(ask(endpoint))
@@ -331,15 +357,24 @@ def test_odd_chunks_of_an_answer_that_continues(server, endpoint, candidates):
 
 
 def test_an_error_in_the_stream_knows_the_responses_headers(server, endpoint):
-    server.queue(Answer(chunks=[A], stream_error=(429, None, "Slow down."), headers={"Retry-After": "7", "X-Id": "i"}))
+    server.queue(
+        Answer(chunks=[A], stream_error=(429, None, "Slow down."), headers={"Retry-After": "7", "X-Id": "i"})
+    )
     texts, error = outcome(ask(endpoint))
     assert texts == ["one, "] and type(error) is RateLimitError
-    assert (error.code, error.status, error.message, error.retry_after) == (429, "RESOURCE_EXHAUSTED", "Slow down.", 7.0)
+    assert (error.code, error.status, error.message, error.retry_after) == (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Slow down.",
+        7.0,
+    )
     assert error.headers["x-id"] == "i"
 
 
 def test_collect_keeps_what_had_arrived(server, endpoint):
-    server.queue(Answer(chunks=[A, B], stream_error=(503,)), Answer(chunks=[A, B], finish=None), Answer.failure(500))
+    server.queue(
+        Answer(chunks=[A, B], stream_error=(503,)), Answer(chunks=[A, B], finish=None), Answer.failure(500)
+    )
     for _ in range(2):
         with pytest.raises(GeministreamError) as caught:
             collect(ask(endpoint))
@@ -418,7 +453,11 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(server, endpoint, frame):
 
 def test_a_bomb_of_white_space_takes_no_memory(server, endpoint):
     squeeze = zlib.compressobj(9, wbits=31)
-    packed = b"".join(squeeze.compress(b"\n" * 2**20) for _ in range(50)) + squeeze.compress(sse(C)) + squeeze.flush()
+    packed = (
+        b"".join(squeeze.compress(b"\n" * 2**20) for _ in range(50))
+        + squeeze.compress(sse(C))
+        + squeeze.flush()
+    )
     server.queue(Answer(body=packed, headers={"Content-Encoding": "gzip"}, gzip=False))
     stream = ask(endpoint)
     with TracedMemory() as memory:
@@ -462,7 +501,9 @@ def test_nesting_ends_in_no_recursion_error(server, endpoint, depth, where, stat
         "list": "[%s]",
         "arguments": '{"candidates": [{"content": {"parts": [{"functionCall": {"args": {"a": %s}}}]}, "finishReason": "STOP"}]}',
     }[where] % nest
-    server.queue(Answer(body=b"data: " + body.encode() + b"\n\n" if status == 200 else body.encode(), status=status))
+    server.queue(
+        Answer(body=b"data: " + body.encode() + b"\n\n" if status == 200 else body.encode(), status=status)
+    )
     chunks = []
     try:
         for each in ask(endpoint):
@@ -480,18 +521,29 @@ def test_nesting_ends_in_no_recursion_error(server, endpoint, depth, where, stat
 
 def test_a_value_of_many_megabytes(server, endpoint):
     data = "QUJD" * 2**20
-    image = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": data}}]},
-                             "finishReason": "STOP"}]}
+    image = {
+        "candidates": [
+            {
+                "content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": data}}]},
+                "finishReason": "STOP",
+            }
+        ]
+    }
     for frame in (sse, array):
         body = frame(image)
         for transfer in ("chunked", "length"):
-            server.queue(Answer(body=[body[k : k + 30000] for k in range(0, len(body), 30000)], transfer=transfer))
+            server.queue(
+                Answer(body=[body[k : k + 30000] for k in range(0, len(body), 30000)], transfer=transfer)
+            )
             (only,) = ask(endpoint)
             assert only.parts[0].inline_data.data == b"ABC" * 2**20
 
 
 def test_json_is_what_json_says(server, endpoint):
-    value = {"candidates": [{"finishReason": "STOP", "index": 0}], "new": {"big": 2**70, "float": 0.1, "null": None, "é": ["\u2028"]}}
+    value = {
+        "candidates": [{"finishReason": "STOP", "index": 0}],
+        "new": {"big": 2**70, "float": 0.1, "null": None, "é": ["\u2028"]},
+    }
     server.queue(Answer(body=b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"))
     (only,) = ask(endpoint)
     assert only.to_dict() == value
@@ -508,10 +560,22 @@ def test_http_chunks_of_http_chunks(server, endpoint):
 # Arguments ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [
-    *({"deadline": value} for value in (True, False, "5", 0, 0.0, -1, float("nan"), float("inf"), 1e10, [5])),
-    {"alt": "xml"}, {"alt": None}, {"cancel": True}, {"cancel": object()}, {"continuation_token": 5}, {"continuation_token": b"t"},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(
+            {"deadline": value}
+            for value in (True, False, "5", 0, 0.0, -1, float("nan"), float("inf"), 1e10, [5])
+        ),
+        {"alt": "xml"},
+        {"alt": None},
+        {"cancel": True},
+        {"cancel": object()},
+        {"continuation_token": 5},
+        {"continuation_token": b"t"},
+    ],
+    ids=str,
+)
 def test_arguments_that_cannot_work_are_refused_at_the_call(options):
     (name,) = options
     with pytest.raises(ConfigurationError, match=f"^{name}= "):

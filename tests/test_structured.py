@@ -16,8 +16,17 @@ from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 import pytest
 
 from geministream import (
-    BlockedError, ConfigurationError, GenerationConfig, IncompleteStreamError, ServerError, StreamDecodeError, collect,
-    iter_items, json_schema, parse, stream_generate,
+    BlockedError,
+    ConfigurationError,
+    GenerationConfig,
+    IncompleteStreamError,
+    ServerError,
+    StreamDecodeError,
+    collect,
+    iter_items,
+    json_schema,
+    parse,
+    stream_generate,
 )
 from geministream.framing import DEEPEST
 from geministream.testing import Answer, LocalServer
@@ -55,7 +64,8 @@ class Pair(TypedDict):
 def response(text="", finish="STOP", **candidate):
     parts = [{"text": "a thought {", "thought": True}, {"text": text}]
     return GenerateContentResponse.from_dict(
-        {"candidates": [{"content": {"parts": parts}, "finishReason": finish, **candidate}]})
+        {"candidates": [{"content": {"parts": parts}, "finishReason": finish, **candidate}]}
+    )
 
 
 # json_schema ---------------------------------------------------------------------
@@ -67,15 +77,18 @@ def test_the_schema_of_a_dataclass():
         "description": "Something to cook.",
         "properties": {
             "title": {"type": "string"},
-            "ingredients": {"type": "array", "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "amount": {"type": "number"},
-                    "unit": {"type": "string", "enum": ["g", "piece"], "description": '(default: "g")'},
+            "ingredients": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "amount": {"type": "number"},
+                        "unit": {"type": "string", "enum": ["g", "piece"], "description": '(default: "g")'},
+                    },
+                    "required": ["name", "amount"],
                 },
-                "required": ["name", "amount"],
-            }},
+            },
             "kind": {"type": "string", "enum": ["starter", "main"], "description": '(default: "main")'},
             "serves": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
             "notes": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -98,7 +111,9 @@ def test_a_type_that_cannot_be_described_is_refused():
             call(List[bytes])
 
 
-@pytest.mark.parametrize("type", [Recipe, Pair, List[Recipe], Dict[str, int], Unit, Literal["a", "b"], Optional[int]])
+@pytest.mark.parametrize(
+    "type", [Recipe, Pair, List[Recipe], Dict[str, int], Unit, Literal["a", "b"], Optional[int]]
+)
 def test_what_a_server_makes_of_a_schema_can_be_parsed(type):
     config = GenerationConfig(response_mime_type="application/json", response_json_schema=json_schema(type))
     with LocalServer() as server:
@@ -127,27 +142,34 @@ def test_parse():
     assert parse(response("1", finish="DONE"), int) == parse(response("1", finish=None), int) == 1
 
 
-@pytest.mark.parametrize("text, type, said", [
-    ('{"left": "1", "right": null}', Pair, r'\$\.left: expected a whole number, got "1"; the answer is .*right'),
-    ('[{"left": 1, "right": null}, {"left": 2}]', List[Pair], r"\$\[1\]\.right: it is missing"),
-    ('[{"left": 1, "right": null, "up": 2}]', List[Pair], r"\$\[0\]\.up: there is no such name in Pair"),
-    ('[1, 2', List[int], r"the answer is no JSON.*near '\[1, 2'; the answer is '\[1, 2'"),
-    ('[1, 2] or so', List[int], r"no JSON.*Extra data.*or so"),
-    ('Here it is: [1]', List[int], r"no JSON.*Here it is"),
-    ('```json\n[1]\n```', List[int], "inside a Markdown fence.*response_mime_type"),
-    ("\n```\n[1]\n```", List[int], "inside a Markdown fence"),
-    ("[1] [2]", List[int], "Extra data"),
-    ("[1,]", List[int], "no JSON"),
-    ("{'a': 1}", Dict[str, int], "no JSON"),
-    ("[NaN]", List[float], "NaN is no JSON"),
-    ("[NaN]", Any, "NaN is no JSON"),
-    ('{"a": 1, "a": 2}', Dict[str, int], "an object has the name 'a' twice"),
-    ("red", Unit, "no JSON"),
-    ("", List[int], "the answer has no text"),
-    (" \n", List[int], "the answer has no text"),
-    ("[" * 100000, Any, "nested too deeply"),
-    ('"x"', Union[int, None], "whole number or null"),
-])
+@pytest.mark.parametrize(
+    "text, type, said",
+    [
+        (
+            '{"left": "1", "right": null}',
+            Pair,
+            r'\$\.left: expected a whole number, got "1"; the answer is .*right',
+        ),
+        ('[{"left": 1, "right": null}, {"left": 2}]', List[Pair], r"\$\[1\]\.right: it is missing"),
+        ('[{"left": 1, "right": null, "up": 2}]', List[Pair], r"\$\[0\]\.up: there is no such name in Pair"),
+        ("[1, 2", List[int], r"the answer is no JSON.*near '\[1, 2'; the answer is '\[1, 2'"),
+        ("[1, 2] or so", List[int], r"no JSON.*Extra data.*or so"),
+        ("Here it is: [1]", List[int], r"no JSON.*Here it is"),
+        ("```json\n[1]\n```", List[int], "inside a Markdown fence.*response_mime_type"),
+        ("\n```\n[1]\n```", List[int], "inside a Markdown fence"),
+        ("[1] [2]", List[int], "Extra data"),
+        ("[1,]", List[int], "no JSON"),
+        ("{'a': 1}", Dict[str, int], "no JSON"),
+        ("[NaN]", List[float], "NaN is no JSON"),
+        ("[NaN]", Any, "NaN is no JSON"),
+        ('{"a": 1, "a": 2}', Dict[str, int], "an object has the name 'a' twice"),
+        ("red", Unit, "no JSON"),
+        ("", List[int], "the answer has no text"),
+        (" \n", List[int], "the answer has no text"),
+        ("[" * 100000, Any, "nested too deeply"),
+        ('"x"', Union[int, None], "whole number or null"),
+    ],
+)
 def test_parse_never_guesses(text, type, said):
     for source in (text, response(text)):
         with pytest.raises(StreamDecodeError, match=said) as caught:
@@ -175,9 +197,11 @@ def test_a_deep_answer_for_a_type_that_contains_itself():
 
 
 @pytest.mark.skipif(
-    platform.python_implementation() != "CPython", reason="PyPy limits the stack's bytes, not its calls")
+    platform.python_implementation() != "CPython", reason="PyPy limits the stack's bytes, not its calls"
+)
 def test_what_is_too_deep_for_a_type_is_an_error_of_the_tree():
     """Reading a type takes several calls a level; a caller far down the stack has none left."""
+
     @dataclass
     class Nest:
         inner: "Optional[Nest]" = None
@@ -278,7 +302,7 @@ def test_errors_of_parse_can_be_pickled():
 
 # iter_items ----------------------------------------------------------------------
 
-VALUES = [1, "two, ] } \" \\ \u2028", [3, [4]], {"five": {"items": [6]}}, None, True, -7.5e3, "", {}, []]
+VALUES = [1, 'two, ] } " \\ \u2028', [3, [4]], {"five": {"items": [6]}}, None, True, -7.5e3, "", {}, []]
 
 
 def pieces_of(text, seed):
@@ -288,13 +312,22 @@ def pieces_of(text, seed):
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)])]
 
 
-@pytest.mark.parametrize("key, text", [
-    (None, json.dumps(VALUES)),
-    (None, json.dumps(VALUES, indent=2, ensure_ascii=False)),
-    ("items", json.dumps({"items": VALUES})),
-    ("items", json.dumps({"a": 1, "b": {"items": [0]}, "c": "items", "items": VALUES, "d": [[], "x"], "e": 2.5}, indent=1)),
-    ("the \"key\"", json.dumps({"the \"key\"": VALUES})),
-])
+@pytest.mark.parametrize(
+    "key, text",
+    [
+        (None, json.dumps(VALUES)),
+        (None, json.dumps(VALUES, indent=2, ensure_ascii=False)),
+        ("items", json.dumps({"items": VALUES})),
+        (
+            "items",
+            json.dumps(
+                {"a": 1, "b": {"items": [0]}, "c": "items", "items": VALUES, "d": [[], "x"], "e": 2.5},
+                indent=1,
+            ),
+        ),
+        ('the "key"', json.dumps({'the "key"': VALUES})),
+    ],
+)
 def test_the_elements_of_any_split(key, text):
     assert list(iter_items([text], key=key)) == VALUES
     assert list(iter_items(text, key=key)) == VALUES  # letter by letter
@@ -311,7 +344,7 @@ def test_each_element_comes_as_soon_as_it_is_whole():
     given = []
 
     def chunks():
-        for piece in ['[{"name": "a", "am', 'ount": 1}', ', {"name": "b"', ', "amount": 2', '}, ', "]"]:
+        for piece in ['[{"name": "a", "am', 'ount": 1}', ', {"name": "b"', ', "amount": 2', "}, ", "]"]:
             given.append(piece)
             yield response(piece, finish=None)
 
@@ -384,35 +417,38 @@ def ends(pieces, type=None, key=None):
     return got, None
 
 
-@pytest.mark.parametrize("text, key, whole, kind, said", [
-    ("[1, 2", None, [1], IncompleteStreamError, "1 elements of its array were whole"),
-    ("[1, 2]", "items", [], StreamDecodeError, "an array itself; leave key= out"),
-    ('{"items": [1]}', None, [], StreamDecodeError, "an object; name the key of its array with key="),
-    ('{"items": [1], "b": ', "items", [1], IncompleteStreamError, "1 elements"),
-    ('{"items": [1, 2}', "items", [1, 2], StreamDecodeError, "bad JSON"),
-    ('{"items": 5}', "items", [], StreamDecodeError, "'5}' stands where the array must be"),
-    ('{"items": null}', "items", [], StreamDecodeError, "where the array must be"),
-    ('{"items": {"a": [1]}}', "items", [], StreamDecodeError, "where the array must be"),
-    ('{"other": [1]}', "items", [], StreamDecodeError, "without the key 'items'"),
-    ("{}", "items", [], StreamDecodeError, "without the key 'items'"),
-    ('{"items": [1], "items": [2]}', "items", [1], StreamDecodeError, "the key 'items' twice"),
-    ('{1: [1]}', "items", [], StreamDecodeError, "1 stands where a name must be"),
-    ('{"items" [1]}', "items", [], StreamDecodeError, "behind the name of the array"),
-    ('{"items": [1]]', "items", [1], StreamDecodeError, "behind a member"),
-    ('{"a": 1 "items": []}', "items", [], StreamDecodeError, "behind a member"),
-    ("[1] [2]", None, [1], StreamDecodeError, "behind the end of the answer"),
-    ("[1], 2", None, [1], StreamDecodeError, "behind the end of the answer"),
-    ("[1] and that is all", None, [1], StreamDecodeError, "behind the end of the answer"),
-    ('{"items": [1]} {', "items", [1], StreamDecodeError, "behind the end of the answer"),
-    ("[1, 2,]", None, [1, 2], StreamDecodeError, "bad JSON"),
-    ("[1 2]", None, [1], StreamDecodeError, "bad JSON"),
-    ("[1, x]", None, [1], StreamDecodeError, "bad JSON"),
-    ("```json\n[1]\n```", None, [], StreamDecodeError, "inside a Markdown fence"),
-    ("Here: [1]", None, [], StreamDecodeError, "no JSON; it begins with 'Here: "),
-    ("5", None, [], StreamDecodeError, "no JSON"),
-    ("", None, [], StreamDecodeError, "the answer has no text"),
-    ("  \n ", None, [], StreamDecodeError, "the answer has no text"),
-])
+@pytest.mark.parametrize(
+    "text, key, whole, kind, said",
+    [
+        ("[1, 2", None, [1], IncompleteStreamError, "1 elements of its array were whole"),
+        ("[1, 2]", "items", [], StreamDecodeError, "an array itself; leave key= out"),
+        ('{"items": [1]}', None, [], StreamDecodeError, "an object; name the key of its array with key="),
+        ('{"items": [1], "b": ', "items", [1], IncompleteStreamError, "1 elements"),
+        ('{"items": [1, 2}', "items", [1, 2], StreamDecodeError, "bad JSON"),
+        ('{"items": 5}', "items", [], StreamDecodeError, "'5}' stands where the array must be"),
+        ('{"items": null}', "items", [], StreamDecodeError, "where the array must be"),
+        ('{"items": {"a": [1]}}', "items", [], StreamDecodeError, "where the array must be"),
+        ('{"other": [1]}', "items", [], StreamDecodeError, "without the key 'items'"),
+        ("{}", "items", [], StreamDecodeError, "without the key 'items'"),
+        ('{"items": [1], "items": [2]}', "items", [1], StreamDecodeError, "the key 'items' twice"),
+        ("{1: [1]}", "items", [], StreamDecodeError, "1 stands where a name must be"),
+        ('{"items" [1]}', "items", [], StreamDecodeError, "behind the name of the array"),
+        ('{"items": [1]]', "items", [1], StreamDecodeError, "behind a member"),
+        ('{"a": 1 "items": []}', "items", [], StreamDecodeError, "behind a member"),
+        ("[1] [2]", None, [1], StreamDecodeError, "behind the end of the answer"),
+        ("[1], 2", None, [1], StreamDecodeError, "behind the end of the answer"),
+        ("[1] and that is all", None, [1], StreamDecodeError, "behind the end of the answer"),
+        ('{"items": [1]} {', "items", [1], StreamDecodeError, "behind the end of the answer"),
+        ("[1, 2,]", None, [1, 2], StreamDecodeError, "bad JSON"),
+        ("[1 2]", None, [1], StreamDecodeError, "bad JSON"),
+        ("[1, x]", None, [1], StreamDecodeError, "bad JSON"),
+        ("```json\n[1]\n```", None, [], StreamDecodeError, "inside a Markdown fence"),
+        ("Here: [1]", None, [], StreamDecodeError, "no JSON; it begins with 'Here: "),
+        ("5", None, [], StreamDecodeError, "no JSON"),
+        ("", None, [], StreamDecodeError, "the answer has no text"),
+        ("  \n ", None, [], StreamDecodeError, "the answer has no text"),
+    ],
+)
 def test_iter_items_never_guesses(text, key, whole, kind, said):
     for pieces in ([text], list(text), *(pieces_of(text, seed) for seed in range(20))):
         got, error = ends(pieces, None, key)
@@ -457,11 +493,14 @@ def test_a_block_raises_after_the_whole_elements():
     assert got == [] and isinstance(error, BlockedError)
 
 
-@pytest.mark.parametrize("fault, kind", [
-    ({"stop_after": -70}, IncompleteStreamError),
-    ({"stop_how": "reset", "stop_after": -70}, IncompleteStreamError),
-    ({"stream_error": 503}, ServerError),
-])
+@pytest.mark.parametrize(
+    "fault, kind",
+    [
+        ({"stop_after": -70}, IncompleteStreamError),
+        ({"stop_how": "reset", "stop_after": -70}, IncompleteStreamError),
+        ({"stream_error": 503}, ServerError),
+    ],
+)
 def test_a_broken_stream_raises_after_the_whole_elements(fault, kind):
     with LocalServer() as server:
         server.queue(Answer(chunks=["[1, ", "2, ", "3", "]"], **fault))
@@ -472,7 +511,9 @@ def test_a_broken_stream_raises_after_the_whole_elements(fault, kind):
 
 def test_an_array_over_many_hops():
     numbers = list(range(300))
-    with LocalServer(reply=lambda request: json.dumps(numbers), tokens_per_request=17, words_per_chunk=1) as server:
+    with LocalServer(
+        reply=lambda request: json.dumps(numbers), tokens_per_request=17, words_per_chunk=1
+    ) as server:
         assert list(iter_items(stream_generate("m", "Count", endpoint=server.endpoint), int)) == numbers
         assert len(server.requests) > 10
 

@@ -35,7 +35,9 @@ PROMPT = "Hello there, how are you today?"
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    return Certificates(tmp_path_factory.mktemp("certificates"), ["localhost", "gemini.example", "proxy.example"])
+    return Certificates(
+        tmp_path_factory.mktemp("certificates"), ["localhost", "gemini.example", "proxy.example"]
+    )
 
 
 @pytest.fixture
@@ -198,7 +200,9 @@ def test_a_query_key_through_a_tunnel(session, certificates, monkeypatch):
     with LocalServer(profile="chainhub", api_key=KEY, tls=certificates.context()) as server:
         with Proxy({"gemini.example:443": server.port}) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-            endpoint = Endpoint("https://gemini.example", api_key=KEY, auth=("query", "bearer"), session=session)
+            endpoint = Endpoint(
+                "https://gemini.example", api_key=KEY, auth=("query", "bearer"), session=session
+            )
             assert ask(endpoint) == ANSWER
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.authority)
             assert ask(replace(endpoint, session=None)) == ANSWER
@@ -215,7 +219,8 @@ def test_plain_http_is_forwarded(monkeypatch, auth, own_session):
         monkeypatch.setenv("http_proxy", proxy.url)
         with requests.Session() as session:
             endpoint = Endpoint(
-                "http://gemini.example", api_key=KEY, auth=auth, session=session if own_session else None)
+                "http://gemini.example", api_key=KEY, auth=auth, session=session if own_session else None
+            )
             assert ask(endpoint) == ANSWER
         (first,) = proxy.requests
         key = f"&key={KEY}" if auth == "query" else ""
@@ -402,6 +407,8 @@ def test_many_prompts_with_a_token_that_is_stale_at_first():
                 asked.append(None)
                 return "stale-token" if len(asked) == 1 else "fresh-token"
 
-        results = list(generate_many([PROMPT] * 20, model=MODEL, endpoint=vertex(server, token), max_workers=4))
+        results = list(
+            generate_many([PROMPT] * 20, model=MODEL, endpoint=vertex(server, token), max_workers=4)
+        )
         assert [result.text for result in results] == [ANSWER] * 20
         assert server.request_count == sum(result.attempts for result in results) == 21 == len(asked)

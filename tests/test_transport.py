@@ -17,7 +17,7 @@ import time
 
 import pytest
 import requests
-from dialects import A, B, C, THREE, chunk, error, pretty, sse
+from dialects import THREE, A, B, C, chunk, error, pretty, sse
 from memory import TracedMemory
 from raw_server import RawServer, answering, head
 
@@ -189,10 +189,17 @@ def test_a_connection_that_always_breaks(server, retrying, sleeps):
     assert server.request_count == 4
 
 
-@pytest.mark.parametrize("answer", [
-    Answer(chunks=[]), Answer(chunks=[], transfer="length"), Answer(chunks=[A], stop_after=10),
-    Answer(chunks=[A], stop_after=10, stop_how="reset"), Answer(chunks=[A], stop_after=10, transfer="length", stop_how="drop"),
-], ids=["empty", "empty with a length", "cut", "reset", "dropped"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(chunks=[]),
+        Answer(chunks=[], transfer="length"),
+        Answer(chunks=[A], stop_after=10),
+        Answer(chunks=[A], stop_after=10, stop_how="reset"),
+        Answer(chunks=[A], stop_after=10, transfer="length", stop_how="drop"),
+    ],
+    ids=["empty", "empty with a length", "cut", "reset", "dropped"],
+)
 def test_an_answer_of_which_nothing_came_is_retried(server, retrying, sleeps, answer):
     server.queue(answer, OK)
     assert outcome(ask(retrying)) == (THREE, None)
@@ -217,7 +224,10 @@ def test_a_host_that_is_none(sleeps, monkeypatch):
     assert "gateway.test" in str(raised) and "Name or service not known" in str(raised)
 
 
-@pytest.mark.parametrize("first_bytes", [b"SSH-2.0-x\r\n", b"\x15\x03\x01\x00\x02\x02F", b"HTTP/9 x\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "first_bytes",
+    [b"SSH-2.0-x\r\n", b"\x15\x03\x01\x00\x02\x02F", b"HTTP/9 x\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\r\n"],
+)
 def test_what_is_not_http(first_bytes, sleeps):
     with RawServer(answering(first_bytes)) as raw:
         texts, raised = outcome(ask(Endpoint(raw.url, auth=(), retry=None)))
@@ -234,14 +244,27 @@ def test_headers_without_end(sleeps):
     assert type(raised) is TransportError
 
 
-@pytest.mark.parametrize("answer, seconds", [
-    (Answer.failure(429, retry_after="7"), 7.0),
-    (Answer.failure(503, retry_info="8.5s"), 8.5),
-    (Answer.failure(503, retry_info="8s", retry_after="9"), 9.0),
-    (Answer(chunks=[], stream_error={"code": 429, "message": "m", "details": [
-        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "6s"}]}), 6.0),
-    (Answer(chunks=[], stream_error=(503,), headers={"Retry-After": "5"}), 5.0),
-], ids=["Retry-After", "RetryInfo", "both", "RetryInfo in the stream", "Retry-After in the stream"])
+@pytest.mark.parametrize(
+    "answer, seconds",
+    [
+        (Answer.failure(429, retry_after="7"), 7.0),
+        (Answer.failure(503, retry_info="8.5s"), 8.5),
+        (Answer.failure(503, retry_info="8s", retry_after="9"), 9.0),
+        (
+            Answer(
+                chunks=[],
+                stream_error={
+                    "code": 429,
+                    "message": "m",
+                    "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "6s"}],
+                },
+            ),
+            6.0,
+        ),
+        (Answer(chunks=[], stream_error=(503,), headers={"Retry-After": "5"}), 5.0),
+    ],
+    ids=["Retry-After", "RetryInfo", "both", "RetryInfo in the stream", "Retry-After in the stream"],
+)
 def test_what_the_server_asks_for_wins_when_longer(server, retrying, sleeps, answer, seconds):
     server.queue(answer, OK)
     assert outcome(ask(retrying)) == (THREE, None)
@@ -265,8 +288,11 @@ def test_the_back_off_wins_when_longer(server, sleeps, monkeypatch):
 
 
 def test_a_wait_past_max_delay_is_the_callers_affair(server, retrying, sleeps):
-    for answer in (Answer.failure(429, retry_after="61"), Answer.failure(429, retry_info="3600s"),
-                   Answer(chunks=[], stream_error=(429,), headers={"Retry-After": "100"})):
+    for answer in (
+        Answer.failure(429, retry_after="61"),
+        Answer.failure(429, retry_info="3600s"),
+        Answer(chunks=[], stream_error=(429,), headers={"Retry-After": "100"}),
+    ):
         server.queue(answer)
         before = server.request_count
         texts, raised = outcome(ask(retrying))
@@ -282,7 +308,9 @@ def test_full_jitter(server, retrying, sleeps, monkeypatch):
         return high / 2
 
     monkeypatch.setattr(random, "uniform", uniform)
-    endpoint = dataclasses.replace(retrying, retry=Retry(attempts=6, initial_delay=2, max_delay=20, multiplier=3))
+    endpoint = dataclasses.replace(
+        retrying, retry=Retry(attempts=6, initial_delay=2, max_delay=20, multiplier=3)
+    )
     server.answer_with(lambda request: Answer.failure(503))
     outcome(ask(endpoint))
     assert asked == [(0, 2), (0, 6), (0, 18), (0, 20), (0, 20)]
@@ -306,7 +334,9 @@ class TransportErrorThatPasses(TransportError):
 
 
 def test_very_many_attempts_do_not_overflow(sleeps):
-    attempts = Attempts(Call(Endpoint(auth=(), retry=Retry(attempts=3000, initial_delay=0.001, max_delay=5, multiplier=10))))
+    attempts = Attempts(
+        Call(Endpoint(auth=(), retry=Retry(attempts=3000, initial_delay=0.001, max_delay=5, multiplier=10)))
+    )
     while attempts.again(TransportErrorThatPasses("x")):
         pass
     assert len(sleeps) == 2999 and max(sleeps) <= 5
@@ -424,12 +454,17 @@ def test_the_deadline_bounds_connecting_to_all_addresses_of_a_name(addresses):
 def test_a_cancel_ends_connecting_at_the_next_address(addresses):
     with full_port() as port:
         addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
-        running = Running(Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None))
+        running = Running(
+            Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None)
+        )
         assert running.cancelled_in() < 2  # all of them would take 3.2 s
 
 
-@pytest.mark.parametrize("options", [{"deadline": None}, {"deadline": 30}, {"deadline": None, "cancel": Cancel()}],
-                         ids=["plain", "deadline", "cancel"])
+@pytest.mark.parametrize(
+    "options",
+    [{"deadline": None}, {"deadline": 30}, {"deadline": None, "cancel": Cancel()}],
+    ids=["plain", "deadline", "cancel"],
+)
 def test_the_next_address_is_tried(addresses, server, options):
     addresses += [("127.0.0.77", server.port), ("127.0.0.1", server.port)]  # nobody listens at the first
     endpoint = dataclasses.replace(server.endpoint, base_url=f"http://several.localhost:{server.port}")
@@ -442,8 +477,14 @@ def test_the_next_address_is_tried(addresses, server, options):
 def test_no_address_answers(addresses, options):
     with closed_port() as port:
         addresses += [("127.0.0.77", port), ("127.0.0.1", port)]
-        texts, raised = outcome(ask(Endpoint(f"http://several.localhost:{port}", auth=(), retry=None), **options))
-    assert type(raised) is TransportError and f"several.localhost:{port}" in str(raised) and "refused" in str(raised)
+        texts, raised = outcome(
+            ask(Endpoint(f"http://several.localhost:{port}", auth=(), retry=None), **options)
+        )
+    assert (
+        type(raised) is TransportError
+        and f"several.localhost:{port}" in str(raised)
+        and "refused" in str(raised)
+    )
     addresses.clear()
     texts, raised = outcome(ask(Endpoint("http://several.localhost", auth=(), retry=None), **options))
     assert type(raised) is TransportError and "several.localhost" in str(raised)
@@ -496,7 +537,9 @@ def test_thinking_is_not_silence_as_long_as_it_stays_below_the_timeout(server, e
 
 @pytest.mark.parametrize("timeout", [(5, 30), (5, None), None, (None, None)])
 def test_a_trickled_body_does_not_outlast_the_deadline(server, endpoint, timeout):
-    server.queue(Answer(body=sse(*[chunk("x" * 200)] * 50), piece_bytes=1, piece_delay=0.01, transfer="length"))
+    server.queue(
+        Answer(body=sse(*[chunk("x" * 200)] * 50), piece_bytes=1, piece_delay=0.01, transfer="length")
+    )
     with within(0.08, 2):
         texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=timeout), deadline=0.1))
     assert type(raised) is StreamTimeoutError and "deadline of 0.1 s" in str(raised)
@@ -553,7 +596,9 @@ def test_nothing_outlasts_the_deadline(name, encrypted, trusted_tls):
 def test_the_deadline_is_enough_without_timeouts(name, timeout):
     script, contents = SLOW[name]
     with RawServer(script, receive_buffer=4096) as raw, within(0.08, 2.5):
-        texts, raised = outcome(ask(Endpoint(raw.url, auth=(), timeout=timeout, retry=None), contents, deadline=0.1))
+        texts, raised = outcome(
+            ask(Endpoint(raw.url, auth=(), timeout=timeout, retry=None), contents, deadline=0.1)
+        )
     assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
 
@@ -570,7 +615,9 @@ def test_a_request_that_is_never_read_is_silence(encrypted, trusted_tls, sleeps)
 
 def test_a_handshake_that_never_comes_is_a_connection_that_timed_out(trusted_tls, sleeps):
     with RawServer(never_reads) as raw:
-        endpoint = Endpoint(raw.url.replace("http:", "https:"), auth=(), timeout=(0.15, 20), retry=Retry(attempts=2))
+        endpoint = Endpoint(
+            raw.url.replace("http:", "https:"), auth=(), timeout=(0.15, 20), retry=Retry(attempts=2)
+        )
         with within(0.25, 3):
             texts, raised = outcome(ask(endpoint, deadline=None))
         assert type(raised) is StreamTimeoutError and len(sleeps) == 1
@@ -604,14 +651,18 @@ def test_trickled_tls_records_do_not_outlast_the_deadline(server, trusted_tls):
                             connection.trickle(data, 0.01)
 
         with RawServer(relay) as raw:
-            endpoint = dataclasses.replace(encrypted.endpoint, base_url=f"https://127.0.0.1:{raw.port}", retry=None)
+            endpoint = dataclasses.replace(
+                encrypted.endpoint, base_url=f"https://127.0.0.1:{raw.port}", retry=None
+            )
             with within(0.2, 2.5):
                 texts, raised = outcome(ask(endpoint, deadline=0.25))
         assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
 
 def test_the_deadline_holds_for_all_attempts_together(server):
-    endpoint = dataclasses.replace(server.endpoint, retry=Retry(attempts=1000, initial_delay=0.05, multiplier=1))
+    endpoint = dataclasses.replace(
+        server.endpoint, retry=Retry(attempts=1000, initial_delay=0.05, multiplier=1)
+    )
     server.answer_with(lambda request: Answer.failure(503))
     with within(0.5, 5):
         texts, raised = outcome(ask(endpoint, deadline=1))
@@ -637,7 +688,9 @@ def test_the_deadline_starts_with_the_first_next(server, endpoint):
 
 
 def test_an_error_is_told_although_its_body_stalls(server, endpoint):
-    server.queue(Answer(body=[b'{"error": {"code": 503'], status=503, stop_after=15, stop_how="stall", gzip=False))
+    server.queue(
+        Answer(body=[b'{"error": {"code": 503'], status=503, stop_after=15, stop_how="stall", gzip=False)
+    )
     texts, raised = outcome(ask(dataclasses.replace(endpoint, timeout=(5, 0.6))))
     assert type(raised) is ServerError and raised.code == 503
 
@@ -780,7 +833,9 @@ def test_cancel(moment, encrypted, own, trusted_tls, figures):
 
 def test_cancel_while_connecting_ends_with_the_attempt():
     with full_port() as port:
-        running = Running(Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.25, 30), retry=Retry(attempts=50)))
+        running = Running(
+            Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.25, 30), retry=Retry(attempts=50))
+        )
         assert running.cancelled_in() < 1.5
 
 
@@ -867,7 +922,9 @@ def test_the_deadline_reaches_a_connection_that_the_session_had_already(server, 
         session.get(server.url + "/v1beta/models", headers={"x-goog-api-key": KEY}).json()
         server.queue(Answer(body=sse(*[A] * 100), piece_bytes=1, piece_delay=0.01))
         with within(0.2, 2):
-            texts, raised = outcome(ask(dataclasses.replace(endpoint, session=session, timeout=20), deadline=0.3))
+            texts, raised = outcome(
+                ask(dataclasses.replace(endpoint, session=session, timeout=20), deadline=0.3)
+            )
         assert server.connections == 1 and type(raised) is StreamTimeoutError
 
 
@@ -890,7 +947,9 @@ def redirecting(locations, status=307, then=None):
     def script(connection):
         while True:
             connection.read_request()
-            connection.seen.append((connection.method, connection.target, connection.headers, connection.body))
+            connection.seen.append(
+                (connection.method, connection.target, connection.headers, connection.body)
+            )
             path = connection.target.split("?")[0]
             if path in locations:
                 connection.send(head(f"{status} Go", location=locations[path], content_length=0))
@@ -919,8 +978,16 @@ PATH = "/v1beta/models/m:streamGenerateContent"
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("auth", ["header", "query", "bearer", ("query", "bearer")])
-@pytest.mark.parametrize("location", ["/other?alt=sse&a=b", "other?alt=sse&a=b", "{url}/other?alt=sse&a=b#f", "//{netloc}/other?alt=sse&a=b",
-                                      "/other?alt=sse&a=b&key=" + KEY])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/other?alt=sse&a=b",
+        "other?alt=sse&a=b",
+        "{url}/other?alt=sse&a=b#f",
+        "//{netloc}/other?alt=sse&a=b",
+        "/other?alt=sse&a=b&key=" + KEY,
+    ],
+)
 def test_a_redirect_within_the_origin_is_followed_as_it_was(status, auth, location):
     locations = {}
     with recording(redirecting(locations, status)) as raw:
@@ -936,10 +1003,23 @@ def test_a_redirect_within_the_origin_is_followed_as_it_was(status, auth, locati
             assert second[2].get(name) == headers.get(name)
 
 
-@pytest.mark.parametrize("location", ["http://127.0.0.1:{other}/x", "https://127.0.0.1:{port}/x", "http://localhost:{port}/x",
-                                      "//localhost:{port}/x", "http://127.0.0.1/x", "ftp://127.0.0.1:{port}/x",
-                                      "http://127.0.0.1:{port}@localhost:{other}/", "http://[::1]:{port}/", "file:///etc/passwd",
-                                      "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://[::1/"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:{other}/x",
+        "https://127.0.0.1:{port}/x",
+        "http://localhost:{port}/x",
+        "//localhost:{port}/x",
+        "http://127.0.0.1/x",
+        "ftp://127.0.0.1:{port}/x",
+        "http://127.0.0.1:{port}@localhost:{other}/",
+        "http://[::1]:{port}/",
+        "file:///etc/passwd",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:x/",
+        "http://[::1/",
+    ],
+)
 @pytest.mark.parametrize("auth", ["header", "query", "bearer", ()])
 def test_a_redirect_to_another_origin_is_refused(location, auth, sleeps):
     locations = {}
@@ -975,7 +1055,9 @@ def test_the_body_of_a_redirect_is_not_read(target):
         if connection.target.startswith("/other"):
             connection.send(head() + sse(A, C))
             return
-        connection.send(head("307 Go", location=target.format(url=raw.url), content_encoding="gzip", content_length=10**6))
+        connection.send(
+            head("307 Go", location=target.format(url=raw.url), content_encoding="gzip", content_length=10**6)
+        )
         connection.send(bomb)
         connection.wait_until_client_leaves()
 
@@ -1004,7 +1086,9 @@ def test_netrc_overrides_nothing(server, auth, own, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(netrc))
     with recording(redirecting({})) as raw, requests.Session() as session:
         assert requests.utils.get_netrc_auth(raw.url) == ("me", "other")  # it would be taken
-        endpoint = Endpoint(raw.url, api_key=KEY if auth else None, auth=auth, retry=None, session=session if own else None)
+        endpoint = Endpoint(
+            raw.url, api_key=KEY if auth else None, auth=auth, retry=None, session=session if own else None
+        )
         assert outcome(ask(endpoint)) == (THREE, None)
         authorization = raw.seen[0][2].get("authorization")
         assert authorization == ("Bearer " + KEY if auth == "bearer" else None)
@@ -1128,7 +1212,10 @@ LYING = {
     "a chunk that is too long": head(transfer_encoding="chunked") + b"fffff\r\n" + sse(A, C),
     "a chunk that is too short": head(transfer_encoding="chunked") + b"20\r\n" + sse(A, C) + b"\r\n0\r\n\r\n",
     "a negative chunk": head(transfer_encoding="chunked") + b"-5\r\n" + sse(A, C) + b"\r\n0\r\n\r\n",
-    "a chunk size that is no number": head(transfer_encoding="chunked") + b"zz\r\n" + sse(A, C) + b"\r\n0\r\n\r\n",
+    "a chunk size that is no number": head(transfer_encoding="chunked")
+    + b"zz\r\n"
+    + sse(A, C)
+    + b"\r\n0\r\n\r\n",
     "a chunk size without end": head(transfer_encoding="chunked") + b"1" * 100000,
     "a chunk extension without end": head(transfer_encoding="chunked") + b"5;" + b"x" * 100000,
     "a huge chunk size": head(transfer_encoding="chunked") + b"f" * 15 + b"\r\n" + sse(A, C),
@@ -1143,7 +1230,13 @@ def test_lengths_that_lie(name):
         texts, raised = outcome(ask(Endpoint(raw.url, auth=(), retry=None)))
     assert type(raised) in (IncompleteStreamError, StreamDecodeError), raised
     assert texts == ["one, ", "three"][: len(texts)]
-    if name in ("a length that is too long", "a chunk that is too long", "no last chunk", "half a last chunk", "a huge chunk size"):
+    if name in (
+        "a length that is too long",
+        "a chunk that is too long",
+        "no last chunk",
+        "half a last chunk",
+        "a huge chunk size",
+    ):
         assert texts == ["one, ", "three"]
 
 
@@ -1171,12 +1264,26 @@ def test_http_1_0():
         assert outcome(ask(Endpoint(raw.url, auth=(), retry=None))) == (["one, ", "three"], None)
 
 
-@pytest.mark.parametrize("body, message", [
-    (b"", "No"), (b"Bad gateway", "Bad gateway"), (b"<html><style>b{}</style><h1>502</h1>\n<p>Bad\n gateway", "502 Bad gateway"),
-    (pretty(error(503, "busy")), "busy"), (b"[" + pretty(error(503, "busy")) + b"]\n", "busy"), (b"data: " + b'{"error": "busy"}', "busy"),
-    (b'{"message": "busy"}', "busy"), (b'{"error": "busy"}', "busy"), (b'{"error": {"message": "busy"}}', "busy"), (b"\xff\xfe", "\ufffd\ufffd"),
-    (b'{"detail": "busy"}', '{"detail": "busy"}'), (b"null", "null"), (b"{", "{"), (pretty(error(503, "busy"))[:-3], None),
-], ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        (b"", "No"),
+        (b"Bad gateway", "Bad gateway"),
+        (b"<html><style>b{}</style><h1>502</h1>\n<p>Bad\n gateway", "502 Bad gateway"),
+        (pretty(error(503, "busy")), "busy"),
+        (b"[" + pretty(error(503, "busy")) + b"]\n", "busy"),
+        (b"data: " + b'{"error": "busy"}', "busy"),
+        (b'{"message": "busy"}', "busy"),
+        (b'{"error": "busy"}', "busy"),
+        (b'{"error": {"message": "busy"}}', "busy"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b'{"detail": "busy"}', '{"detail": "busy"}'),
+        (b"null", "null"),
+        (b"{", "{"),
+        (pretty(error(503, "busy"))[:-3], None),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
 def test_bodies_of_errors(body, message):
     with RawServer(answering(head("503 No", content_length=len(body)) + body)) as raw:
         texts, raised = outcome(ask(Endpoint(raw.url, auth=(), retry=None)))
@@ -1302,8 +1409,12 @@ def test_signals_are_not_touched(server, endpoint):
 
 def test_what_the_server_said_last_outweighs_that_it_is_gone(endpoint):
     """It answers once, with an error or with nothing, and is not there for the other attempts."""
-    for body, expected in ((b"", IncompleteStreamError), (b'data: {"error": {"code": 503}}\n\n', ServerError)):
+    for body, expected in (
+        (b"", IncompleteStreamError),
+        (b'data: {"error": {"code": 503}}\n\n', ServerError),
+    ):
         with socket.create_server(("127.0.0.1", 0)) as listener:
+
             def serve():
                 connection, _ = listener.accept()
                 listener.close()
@@ -1314,7 +1425,10 @@ def test_what_the_server_said_last_outweighs_that_it_is_gone(endpoint):
             server = threading.Thread(target=serve, daemon=True)
             server.start()
             there = dataclasses.replace(
-                endpoint, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", retry=Retry(initial_delay=0.0))
+                endpoint,
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+                retry=Retry(initial_delay=0.0),
+            )
             with pytest.raises(expected):
                 list(stream_generate("m", "Hello", endpoint=there))
             server.join()

@@ -192,15 +192,7 @@ class Drawing:
         share = self.random.choice([0.1, 0.4, 0.9] if depth < 4 else [0.1, 0.4])
         drawn = {field: self.field(facts[field], depth) for field in facts if self.chance(share)}
         while self.chance(0.15):
-            unknown = [
-                "brandNew",
-                "snake_case",
-                "extra",
-                "__class__",
-                "from_dict",
-                "finish_reason",
-                "",
-            ]
+            unknown = ["brandNew", "snake_case", "extra", "__class__", "from_dict", "finish_reason", ""]
             drawn[self.random.choice(unknown)] = self.anything()
         items = list(drawn.items())
         self.random.shuffle(items)
@@ -226,9 +218,7 @@ class Drawing:
             "int": number,
             "float": self.random.choice([0.0, -0.5, 1e-300, 3, number / 7]),
             "bool": self.chance(0.5),
-            "int64": self.random.choice(
-                [str(number), str(number), number, "007", "-0", "+1", "1e3"]
-            ),
+            "int64": self.random.choice([str(number), str(number), number, "007", "-0", "+1", "1e3"]),
             "dict": {self.random.choice(TEXTS): self.anything(), "some_key": 1},
             "{str}": {self.random.choice(TEXTS): "a"},
             "any": self.anything(),
@@ -241,12 +231,7 @@ class Drawing:
 
     def anything(self):
         simple = [None, True, False, 0, 1, 1.0, -0.0, "", "text", "1024", [], {}, [None], [[]]]
-        nested = [
-            {"text": "x", "partMetadata": None},
-            ["a", {"name": 1}],
-            {"parts": {}},
-            [{"k": []}],
-        ]
+        nested = [{"text": "x", "partMetadata": None}, ["a", {"name": 1}], {"parts": {}}, [{"k": []}]]
         return copy.deepcopy(self.random.choice(simple + nested))
 
     def chance(self, share):
@@ -302,9 +287,7 @@ def test_ten_thousand_random_objects_come_back_as_they_went():
             assert_conveniences_never_fail(message)
         if number % 10 == 1:
             assert pickle.loads(pickle.dumps(message)) == copy.deepcopy(message) == message
-            assert exactly(pickle.loads(pickle.dumps(message)).to_dict()) == exactly(
-                message.to_dict()
-            )
+            assert exactly(pickle.loads(pickle.dumps(message)).to_dict()) == exactly(message.to_dict())
             assert from_request(cls, message, "it") is message
             assert len(repr(message)) < 100 + 40 * len(before)
 
@@ -322,7 +305,8 @@ def assert_conveniences_never_fail(response):
 
 
 @pytest.mark.skipif(
-    platform.python_implementation() != "CPython", reason="PyPy may reorder an object's attributes")
+    platform.python_implementation() != "CPython", reason="PyPy may reorder an object's attributes"
+)
 def test_what_came_goes_back_in_the_order_in_which_it_came():
     assert json.dumps(GenerateContentResponse.from_dict(CHUNK).to_dict()) == json.dumps(CHUNK)
 
@@ -335,11 +319,7 @@ def test_a_turn_received_goes_into_a_request_as_it_came():
 
 
 def test_types_of_values():
-    came = {
-        "sizeBytes": "1024",
-        "createTime": "2025-01-01T00:00:00.5Z",
-        "videoMetadata": {"a_b": "1s"},
-    }
+    came = {"sizeBytes": "1024", "createTime": "2025-01-01T00:00:00.5Z", "videoMetadata": {"a_b": "1s"}}
     file = File.from_dict(came)
     assert (file.size_bytes, type(file.size_bytes)) == (1024, int)
     assert file.create_time == "2025-01-01T00:00:00.5Z"
@@ -350,12 +330,7 @@ def test_types_of_values():
 
 
 def test_a_field_of_an_unexpected_type_stays_as_it_came():
-    came = {
-        "candidates": "none",
-        "usageMetadata": [1],
-        "modelVersion": {"a": 1},
-        "promptFeedback": 0,
-    }
+    came = {"candidates": "none", "usageMetadata": [1], "modelVersion": {"a": 1}, "promptFeedback": 0}
     response = GenerateContentResponse.from_dict(came)
     assert (response.candidates, response.usage_metadata) == ("none", [1])
     assert response.to_dict() == came
@@ -386,25 +361,18 @@ def test_base64_as_other_servers_write_it(remainder):
         blob = Blob.from_dict({"data": text})
         assert blob.data == data and isinstance(blob.data, SpelledBytes)
         assert blob.to_dict() == {"data": text}
-        assert (
-            pickle.loads(pickle.dumps(blob)).to_dict()
-            == copy.deepcopy(blob).to_dict()
-            == {"data": text}
-        )
+        assert pickle.loads(pickle.dumps(blob)).to_dict() == copy.deepcopy(blob).to_dict() == {"data": text}
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["not!", "Q", "=QQ=", "QQ=A", "QQ==QQ==", "QQ===", "====", "é", "\ud800", "QQQ Q", "\x00"],
+    "text", ["not!", "Q", "=QQ=", "QQ=A", "QQ==QQ==", "QQ===", "====", "é", "\ud800", "QQQ Q", "\x00"]
 )
 def test_what_is_not_base64_is_kept_as_the_text_that_it_is(text):
     blob = Blob.from_dict({"data": text})
     assert blob.data == text and blob.to_dict() == {"data": text}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "QQ", "QQ=", "QR==", "\nQQ==", "Q\nQ==", "QQ==\r\n", "QUJD\n\n\n\n"]
-)
+@pytest.mark.parametrize("text", ["", "QQ", "QQ=", "QR==", "\nQQ==", "Q\nQ==", "QQ==\r\n", "QUJD\n\n\n\n"])
 def test_odd_spellings_of_base64_are_bytes_and_go_back_as_they_came(text):
     blob = Blob.from_dict({"data": text})
     assert blob.data in (b"", b"A", b"ABC") and blob.to_dict() == {"data": text}
@@ -423,9 +391,7 @@ def test_a_mapping_may_use_either_spelling_at_any_depth():
     snake = {
         "max_output_tokens": 5,
         "speech_config": {
-            "multi_speaker_voice_config": {
-                "speaker_voice_configs": ({"voice_config": {"voice": "a"}},)
-            }
+            "multi_speaker_voice_config": {"speaker_voice_configs": ({"voice_config": {"voice": "a"}},)}
         },
     }
     mixed = {"max_output_tokens": 5, "speechConfig": snake["speech_config"]}
@@ -450,20 +416,14 @@ def test_user_data_and_unknown_keys_are_never_touched():
     }
     schema = {"type": "object", "properties": {"file_uri": {"any_of": []}}}
     declaration = {"name": "f", "parameters_json_schema": schema, "parameters": schema}
-    tools = from_request(
-        Tool, {"function_declarations": [declaration], "google_search": data}, "it"
-    )
+    tools = from_request(Tool, {"function_declarations": [declaration], "google_search": data}, "it")
     assert tools.function_declarations == [FunctionDeclaration("f", None, schema, schema)]
     assert tools.to_dict()["googleSearch"] == data
 
 
 def test_a_mapping_inside_a_message_is_understood_and_the_message_left_alone():
     given = Content(
-        parts=[
-            Part(text="a"),
-            {"file_data": {"file_uri": "u"}},
-            Part(inline_data={"mime_type": "m"}),
-        ]
+        parts=[Part(text="a"), {"file_data": {"file_uri": "u"}}, Part(inline_data={"mime_type": "m"})]
     )
     content = from_request(Content, given, "it")
     assert content.to_dict() == {
@@ -472,9 +432,7 @@ def test_a_mapping_inside_a_message_is_understood_and_the_message_left_alone():
     assert content.parts[0] is given.parts[0]
     assert given.parts[1] == {"file_data": {"file_uri": "u"}}
     config = GenerationConfig(temperature=0.0, thinking_config={"thinking_budget": 0})
-    assert from_request(GenerationConfig, config, "it").thinking_config == ThinkingConfig(
-        thinking_budget=0
-    )
+    assert from_request(GenerationConfig, config, "it").thinking_config == ThinkingConfig(thinking_budget=0)
 
 
 def test_a_message_without_mappings_comes_back_itself():
@@ -489,9 +447,7 @@ def test_messages_inside_a_mapping_are_taken_as_they_are():
 
 def test_what_is_neither_message_nor_mapping_is_refused():
     for value in ("text", None, [("role", "user")], Blob()):
-        with pytest.raises(
-            ConfigurationError, match="system_instruction takes a Content or a mapping"
-        ):
+        with pytest.raises(ConfigurationError, match="system_instruction takes a Content or a mapping"):
             from_request(Content, value, "system_instruction")
 
 
@@ -512,16 +468,11 @@ def test_repr_shows_what_is_set_and_shortens_what_is_long():
     assert repr(Part()) == "Part()"
     assert repr(Part(text="a", thought=False)) == "Part(text='a', thought=False)"
     assert (
-        repr(Part.from_dict({"thought": None, "text": "a", "new": 1}))
-        == "Part(text='a', extra={'new': 1})"
+        repr(Part.from_dict({"thought": None, "text": "a", "new": 1})) == "Part(text='a', extra={'new': 1})"
     )
     assert repr(Content(parts=[Part(text="a"), "odd"])) == "Content(parts=[Part(text='a'), 'odd'])"
     assert repr(Blob(data=b"ab")) == "Blob(data=b'ab')"
-    for long in (
-        Blob(data=b"a" * 10**6),
-        Part(text="a" * 10**6),
-        FunctionCall(args={"a": ["a" * 10**6]}),
-    ):
+    for long in (Blob(data=b"a" * 10**6), Part(text="a" * 10**6), FunctionCall(args={"a": ["a" * 10**6]})):
         assert len(repr(long)) < 200
     nested = {str(number): [[{"text": "x" * 60}] * 50] * 50 for number in range(50)}
     assert len(repr(FunctionCall(args=nested))) < 5000
@@ -626,11 +577,7 @@ def test_conveniences_look_at_the_first_candidate():
         {"candidates": [{"content": {"parts": None}}]},
         {"candidates": [{"content": {"parts": "text"}}]},
         {"candidates": [{"content": {"parts": {"text": "a"}}}]},
-        {
-            "candidates": [
-                {"content": {"parts": ["text", None, 5, {"text": 5}, {"functionCall": "f"}]}}
-            ]
-        },
+        {"candidates": [{"content": {"parts": ["text", None, 5, {"text": 5}, {"functionCall": "f"}]}}]},
         {"promptFeedback": "text"},
         {"promptFeedback": {"blockReason": 5}},
         {"promptFeedback": {"blockReason": None}},
@@ -648,10 +595,19 @@ def test_what_is_odd_or_not_there_is_as_if_absent(came):
     assert response.to_dict() == without_known_nulls(came, "GenerateContentResponse")
 
 
-BLOCKING = """
-    SAFETY RECITATION BLOCKLIST PROHIBITED_CONTENT SPII MODEL_ARMOR ESCALATION PUP_LIMITED_DISABLED
-    IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION
-""".split()
+BLOCKING = [
+    "SAFETY",
+    "RECITATION",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MODEL_ARMOR",
+    "ESCALATION",
+    "PUP_LIMITED_DISABLED",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+]
 
 
 @pytest.mark.parametrize("reason", ENUMS["FinishReason"].split() + ["UNHEARD_OF"])
@@ -691,9 +647,7 @@ def test_a_blob_without_bytes_is_not_saved(came, tmp_path):
 
 
 def test_the_longest_names_have_friendlier_ones():
-    came = {
-        "maps": {"placeAnswerSources": {"reviewSnippets": [{"authorAttribution": {"uri": "u"}}]}}
-    }
+    came = {"maps": {"placeAnswerSources": {"reviewSnippets": [{"authorAttribution": {"uri": "u"}}]}}}
     maps = types.GroundingChunk.from_dict(came).maps
     assert type(maps.place_answer_sources) is types.MapsPlaceAnswerSources
     assert type(maps.place_answer_sources) is types.GroundingChunkMapsPlaceAnswerSources
@@ -714,7 +668,9 @@ def test_the_package_offers_its_public_names_alone():
     source = ast.parse(Path(geministream.__file__).read_text("utf-8"))
     imported = {
         alias.asname or alias.name
-        for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
+        for node in ast.walk(source)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
     }
     assert {name for name in imported if name[0] != "_"} | {"__version__"} == {*geministream.__all__, "types"}
     assert set(types.__all__) <= imported

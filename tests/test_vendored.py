@@ -54,7 +54,7 @@ def run(folder, *arguments, search=None):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
@@ -117,8 +117,14 @@ def printed_by_program(package):
     answers = [f"You said: prompt {k}" for k in range(6)]
     on_processes = [answers] if hasattr(ProcessPoolExecutor, "_adjust_process_count") else []
     printed = [
-        "You said: Hello", "You said: Hello", "You said: How are you?", 4, f"{package}.errors 404", answers,
-        package == "geministream", *on_processes,
+        "You said: Hello",
+        "You said: Hello",
+        "You said: How are you?",
+        4,
+        f"{package}.errors 404",
+        answers,
+        package == "geministream",
+        *on_processes,
     ]
     return "".join(f"{line}\n" for line in printed)
 

@@ -59,9 +59,7 @@ def conversation() -> None:
 def streaming(question: str, picture: Path) -> str:
     text = ""
     config = GenerationConfig(temperature=0.0)
-    for chunk in stream_generate(
-        "model", [question, part_from_path(picture)], generation_config=config
-    ):
+    for chunk in stream_generate("model", [question, part_from_path(picture)], generation_config=config):
         text += chunk.text
         for part in chunk.parts:
             signature: Optional[str] = part.thought_signature
@@ -71,9 +69,7 @@ def streaming(question: str, picture: Path) -> str:
 
 def collecting(question: str) -> List[FunctionCall]:
     try:
-        answer: GenerateContentResponse = collect(
-            stream_generate("model", question)
-        ).raise_for_block()
+        answer: GenerateContentResponse = collect(stream_generate("model", question)).raise_for_block()
     except BlockedError as error:
         print(error.reason)
         return []
@@ -121,9 +117,7 @@ def example_of_saving_data(folder: Path) -> None:
 def example_of_a_request() -> None:
     request = GenerateContentRequest(
         contents=[
-            Content(
-                [Part("What is this?"), Part(file_data=FileData("files/1", "image/png"))], "user"
-            ),
+            Content([Part("What is this?"), Part(file_data=FileData("files/1", "image/png"))], "user"),
             Content([Part(inline_data=Blob(b"hi", "text/plain"))], "user"),
         ],
         generation_config=GenerationConfig(
@@ -135,17 +129,12 @@ def example_of_a_request() -> None:
         ),
         safety_settings=[
             SafetySetting(
-                category=HarmCategory.HARM_CATEGORY_HARASSMENT,
-                threshold=HarmBlockThreshold.BLOCK_ONLY_HIGH,
+                category=HarmCategory.HARM_CATEGORY_HARASSMENT, threshold=HarmBlockThreshold.BLOCK_ONLY_HIGH
             )
         ],
         tools=[
             Tool(google_search={}),
-            Tool(
-                function_declarations=[
-                    FunctionDeclaration(name="clock", description="Tells the time.")
-                ]
-            ),
+            Tool(function_declarations=[FunctionDeclaration(name="clock", description="Tells the time.")]),
         ],
     )
     request.extra["brandNew"] = True

@@ -18,6 +18,11 @@ from .model import expected_text, expected_thoughts
 from .server import LocalServer, RecordedRequest
 
 __all__ = [
-    "Answer", "LocalServer", "RandomFaults", "RecordedRequest", "StoredFile",
-    "expected_text", "expected_thoughts",
+    "Answer",
+    "LocalServer",
+    "RandomFaults",
+    "RecordedRequest",
+    "StoredFile",
+    "expected_text",
+    "expected_thoughts",
 ]

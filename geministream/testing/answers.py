@@ -166,7 +166,7 @@ class Answer:
                 return 500
         return 200
 
-    def sent_like(self, other: "Answer") -> "Answer":
+    def sent_like(self, other: Answer) -> Answer:
         """This answer, with all that the other says about how to send it (and its error in the stream)."""
         changes: Dict[str, Any] = {}
         for each in dataclasses.fields(self):
@@ -181,19 +181,32 @@ class Answer:
     # -- the usual ones, by name --------------------------------------------
 
     @classmethod
-    def text(cls, *pieces: str, **how: Any) -> "Answer":
+    def text(cls, *pieces: str, **how: Any) -> Answer:
         """Stream these texts, a chunk for each."""
         return cls(chunks=list(pieces), **how)
 
     @classmethod
-    def call(cls, name: str, args: Optional[Dict[str, Any]] = None, *, signature: Optional[str] = None,
-             id: Optional[str] = None, **how: Any) -> "Answer":
+    def call(
+        cls,
+        name: str,
+        args: Optional[Dict[str, Any]] = None,
+        *,
+        signature: Optional[str] = None,
+        id: Optional[str] = None,
+        **how: Any,
+    ) -> Answer:
         """Call one function."""
         return cls.calls((name, args or {}), signature=signature, ids=[id] if id else None, **how)
 
     @classmethod
-    def calls(cls, *calls: Tuple[str, Dict[str, Any]], signature: Optional[str] = None,
-              ids: Optional[Sequence[str]] = None, text: str = "", **how: Any) -> "Answer":
+    def calls(
+        cls,
+        *calls: Tuple[str, Dict[str, Any]],
+        signature: Optional[str] = None,
+        ids: Optional[Sequence[str]] = None,
+        text: str = "",
+        **how: Any,
+    ) -> Answer:
         """Call functions in parallel: one part for each, the signature beside the first, as at Gemini 3.
 
         Without a `signature` one is made up, from the call.
@@ -213,15 +226,30 @@ class Answer:
         return cls(chunks=chunks, **how)
 
     @classmethod
-    def blocked(cls, reason: str = "SAFETY", **how: Any) -> "Answer":
+    def blocked(cls, reason: str = "SAFETY", **how: Any) -> Answer:
         """Block the prompt: one chunk with `promptFeedback` and no candidates."""
-        return cls(chunks=[{"promptFeedback": {"blockReason": reason},
-                            "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1}}], **how)
+        return cls(
+            chunks=[
+                {
+                    "promptFeedback": {"blockReason": reason},
+                    "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1},
+                }
+            ],
+            **how,
+        )
 
     @classmethod
-    def failure(cls, code: int, message: str = "", status: Optional[str] = None, *,
-                retry_after: Any = None, retry_info: Optional[str] = None,
-                details: Optional[List[Dict[str, Any]]] = None, **how: Any) -> "Answer":
+    def failure(
+        cls,
+        code: int,
+        message: str = "",
+        status: Optional[str] = None,
+        *,
+        retry_after: Any = None,
+        retry_info: Optional[str] = None,
+        details: Optional[List[Dict[str, Any]]] = None,
+        **how: Any,
+    ) -> Answer:
         """An HTTP error; `retry_after` is the header's value, `retry_info` a duration such as "1.5s"."""
         details = list(details or [])
         if retry_info is not None:
@@ -232,13 +260,13 @@ class Answer:
         return cls(error=(code, status, message, details), headers=headers, **how)
 
     @classmethod
-    def garbage(cls, **how: Any) -> "Answer":
+    def garbage(cls, **how: Any) -> Answer:
         """A 200 whose body is no Gemini stream in any framing, and not even UTF-8."""
         how.setdefault("content_type", "text/event-stream")
         return cls(body=b"\x8f\x00\xff<<< this is not a stream >>>\r\n\r\n{]", **how)
 
     @classmethod
-    def nothing(cls, how: str = "drop", **more: Any) -> "Answer":
+    def nothing(cls, how: str = "drop", **more: Any) -> Answer:
         """No answer at all, not even a head: the connection drops, is reset, or stalls."""
         return cls(stop_in_head=0, stop_how=how, **more)
 
@@ -300,7 +328,10 @@ def _chunks(answer: Answer) -> Iterator[Any]:
             finish = answer.finish if k == last_text and answer.stream_error is None else None
             item = chunk_of({"text": item}, finish)
             item["usageMetadata"] = {
-                "promptTokenCount": 1, "candidatesTokenCount": texts, "totalTokenCount": 1 + texts}
+                "promptTokenCount": 1,
+                "candidatesTokenCount": texts,
+                "totalTokenCount": 1 + texts,
+            }
         elif not isinstance(item, (dict, bytes, threading.Event, int, float)):
             item = item.to_dict()
         yield item
@@ -339,8 +370,12 @@ def _merged(items: Iterable[Any]) -> Dict[str, Any]:
             parts = old["content"]["parts"]
             for part in (new.get("content") or {}).get("parts") or []:
                 text_alone = {"text", "thought"}.issuperset
-                if (parts and text_alone(part) and text_alone(parts[-1])
-                        and part.get("thought") == parts[-1].get("thought")):
+                if (
+                    parts
+                    and text_alone(part)
+                    and text_alone(parts[-1])
+                    and part.get("thought") == parts[-1].get("thought")
+                ):
                     parts[-1] = {**part, "text": parts[-1].get("text", "") + part.get("text", "")}
                 else:
                     parts.append(dict(part))
@@ -449,7 +484,7 @@ def _resized(items: Iterable[Item], size: int) -> Iterator[Item]:
             held += item
             whole = len(held) - len(held) % size
             for start in range(0, whole, size):
-                yield held[start:start + size]
+                yield held[start : start + size]
             held = held[whole:]
         else:
             if held:
@@ -509,7 +544,7 @@ def deliver(
         connection.pause(until=answer.wait)
     head = response_head(status, list(headers.items()))
     if answer.stop_in_head is not None:
-        connection.send(head[:answer.stop_in_head])
+        connection.send(head[: answer.stop_in_head])
         return _break(connection, answer)
     connection.answering = True
     connection.send(head)

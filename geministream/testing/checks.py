@@ -38,9 +38,16 @@ STRUCT = "struct"
 DEEPEST = 100
 #: As much of JSON Schema as `model.instance_of` looks at.
 SCHEMA: Dict[str, Any] = {
-    "$ref": str, "enum": list, "required": [str], "propertyOrdering": [str], "property_ordering": [str],
-    "minItems": Number(int, 0, 10**4), "maxItems": Number(int, 0), "minLength": Number(int, 0, 10**6),
-    "minimum": Number(float), "maximum": Number(float),
+    "$ref": str,
+    "enum": list,
+    "required": [str],
+    "propertyOrdering": [str],
+    "property_ordering": [str],
+    "minItems": Number(int, 0, 10**4),
+    "maxItems": Number(int, 0),
+    "minLength": Number(int, 0, 10**6),
+    "minimum": Number(float),
+    "maximum": Number(float),
 }
 SCHEMA.update(dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), [SCHEMA]), items=SCHEMA)
 SCHEMA.update(dict.fromkeys(("properties", "$defs"), Map(SCHEMA)))
@@ -49,41 +56,80 @@ FILE_DATA = {"mimeType": str, "fileUri": str, "displayName": str}
 FUNCTION_CALL = {"id": str, "name": str, "args": STRUCT}
 FUNCTION_RESPONSE = {"id": str, "name": str, "response": STRUCT}
 PART = {
-    "text": str, "thought": bool, "thoughtSignature": str, "inlineData": BLOB, "fileData": FILE_DATA,
-    "functionCall": FUNCTION_CALL, "functionResponse": FUNCTION_RESPONSE,
-    "executableCode": {"language": str, "code": str}, "codeExecutionResult": {"outcome": str, "output": str},
+    "text": str,
+    "thought": bool,
+    "thoughtSignature": str,
+    "inlineData": BLOB,
+    "fileData": FILE_DATA,
+    "functionCall": FUNCTION_CALL,
+    "functionResponse": FUNCTION_RESPONSE,
+    "executableCode": {"language": str, "code": str},
+    "codeExecutionResult": {"outcome": str, "output": str},
     "videoMetadata": {"startOffset": str, "endOffset": str, "fps": Number(float)},
 }
 CONTENT = {"role": str, "parts": [PART]}
 GENERATION_CONFIG = {
-    "stopSequences": [str], "responseMimeType": str, "responseSchema": SCHEMA, "responseJsonSchema": SCHEMA,
+    "stopSequences": [str],
+    "responseMimeType": str,
+    "responseSchema": SCHEMA,
+    "responseJsonSchema": SCHEMA,
     "_responseJsonSchema": SCHEMA,
-    "responseModalities": [str], "candidateCount": Number(int, 1, 8), "maxOutputTokens": Number(int, 1),
-    "temperature": Number(float, 0, 2), "topP": Number(float, 0, 1), "topK": Number(float, 0),
-    "seed": Number(int), "presencePenalty": Number(float, -2, 2), "frequencyPenalty": Number(float, -2, 2),
-    "responseLogprobs": bool, "logprobs": Number(int, 0, 20), "speechConfig": STRUCT, "imageConfig": STRUCT,
+    "responseModalities": [str],
+    "candidateCount": Number(int, 1, 8),
+    "maxOutputTokens": Number(int, 1),
+    "temperature": Number(float, 0, 2),
+    "topP": Number(float, 0, 1),
+    "topK": Number(float, 0),
+    "seed": Number(int),
+    "presencePenalty": Number(float, -2, 2),
+    "frequencyPenalty": Number(float, -2, 2),
+    "responseLogprobs": bool,
+    "logprobs": Number(int, 0, 20),
+    "speechConfig": STRUCT,
+    "imageConfig": STRUCT,
     "thinkingConfig": {"includeThoughts": bool, "thinkingBudget": Number(int, -1), "thinkingLevel": str},
     "mediaResolution": str,
 }
 FUNCTION_DECLARATION = {
-    "name": str, "description": str, "parameters": SCHEMA, "parametersJsonSchema": SCHEMA,
-    "response": STRUCT, "responseJsonSchema": ANY, "behavior": str,
+    "name": str,
+    "description": str,
+    "parameters": SCHEMA,
+    "parametersJsonSchema": SCHEMA,
+    "response": STRUCT,
+    "responseJsonSchema": ANY,
+    "behavior": str,
 }
 TOOL = {
-    "functionDeclarations": [FUNCTION_DECLARATION], "codeExecution": STRUCT, "googleSearch": STRUCT,
+    "functionDeclarations": [FUNCTION_DECLARATION],
+    "codeExecution": STRUCT,
+    "googleSearch": STRUCT,
     "urlContext": STRUCT,
 }
 REQUEST = {
-    "contents": [CONTENT], "systemInstruction": CONTENT, "generationConfig": GENERATION_CONFIG,
-    "tools": [TOOL], "safetySettings": [{"category": str, "threshold": str}],
+    "contents": [CONTENT],
+    "systemInstruction": CONTENT,
+    "generationConfig": GENERATION_CONFIG,
+    "tools": [TOOL],
+    "safetySettings": [{"category": str, "threshold": str}],
     "toolConfig": {"functionCallingConfig": {"mode": str, "allowedFunctionNames": [str]}},
-    "cachedContent": str, "continuationToken": str, "model": str,
-    "labels": STRUCT, "serviceTier": str, "store": bool,
+    "cachedContent": str,
+    "continuationToken": str,
+    "model": str,
+    "labels": STRUCT,
+    "serviceTier": str,
+    "store": bool,
 }
 #: What a part says: exactly one of these (a thought or a signature alone is not a part).
 PART_DATA = (
-    "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode",
-    "codeExecutionResult", "toolCall", "toolResponse",
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
 )
 COUNT_REQUEST = {"contents": [CONTENT], "generateContentRequest": REQUEST, **REQUEST}
 
@@ -92,10 +138,12 @@ Violation = Tuple[str, str]
 
 def bad_request(message: str, found: List[Violation]) -> Answer:
     """400 INVALID_ARGUMENT, naming the fields."""
-    details = [{
-        "@type": "type.googleapis.com/google.rpc.BadRequest",
-        "fieldViolations": [{"field": field, "description": text} for field, text in found],
-    }]
+    details = [
+        {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{"field": field, "description": text} for field, text in found],
+        }
+    ]
     return Answer.failure(400, message, details=details)
 
 
@@ -152,8 +200,11 @@ def check_count(request: Dict[str, Any]) -> Optional[Answer]:
 
 
 def _unknown(request: Dict[str, Any], known: Dict[str, Any]) -> List[Violation]:
-    return [(name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
-            for name in request if name not in known]
+    return [
+        (name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
+        for name in request
+        if name not in known
+    ]
 
 
 def snake(name: str) -> str:
@@ -235,8 +286,10 @@ def _demands(request: Dict[str, Any]) -> Iterator[Violation]:
                 yield f"{path}.data", "required oneof field 'data' must have one initialized field"
             elif given == ["inlineData"]:
                 if not re.match(r"[\w.+-]+/[\w.+-]+", part["inlineData"].get("mimeType") or ""):
-                    yield f"{path}.inline_data.mime_type", "Unsupported MIME type: " + (
-                        part["inlineData"].get("mimeType") or "")
+                    yield (
+                        f"{path}.inline_data.mime_type",
+                        "Unsupported MIME type: " + (part["inlineData"].get("mimeType") or ""),
+                    )
                 if not part["inlineData"].get("data"):
                     yield f"{path}.inline_data.data", "must not be empty"
             elif given == ["fileData"] and not part["fileData"].get("fileUri"):
@@ -246,8 +299,10 @@ def _demands(request: Dict[str, Any]) -> Iterator[Violation]:
     for k, tool in enumerate(request.get("tools") or []):
         for n, declaration in enumerate(tool.get("functionDeclarations") or []):
             if not re.match(r"^[A-Za-z_][\w.:-]{0,63}$", declaration.get("name") or ""):
-                yield (f"tools[{k}].function_declarations[{n}].name",
-                       "Invalid function name. Must start with a letter or an underscore.")
+                yield (
+                    f"tools[{k}].function_declarations[{n}].name",
+                    "Invalid function name. Must start with a letter or an underscore.",
+                )
 
 
 def _check_tool_turn(contents: List[Dict[str, Any]]) -> Optional[Answer]:
@@ -257,6 +312,8 @@ def _check_tool_turn(contents: List[Dict[str, Any]]) -> Optional[Answer]:
         calls = sum("functionCall" in part for part in before.get("parts") or [])
         if answers and answers != calls:
             return Answer.failure(
-                400, "Please ensure that the number of function response parts is equal to the number of "
-                     "function call parts of the function call turn.")
+                400,
+                "Please ensure that the number of function response parts is equal to the number of "
+                "function call parts of the function call turn.",
+            )
     return None

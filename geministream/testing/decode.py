@@ -96,7 +96,8 @@ class LongDecode:
             if self.reword:  # what an earlier request told already is told anew, in other words
                 variant += sum(
                     before.fingerprint == mark and before.start <= start < before.end
-                    for before in self._stretches.values())
+                    for before in self._stretches.values()
+                )
             self._stretches[number] = Stretch(mark, parent, start, end, variant)
 
         def issue(place: int) -> str:
@@ -116,7 +117,7 @@ class LongDecode:
         while at is not None:
             stretch = self._stretches[at]
             end = stretch.end if upto is None else upto
-            told.append("".join(reworded(word, stretch.variant) for word in words[stretch.start:end]))
+            told.append("".join(reworded(word, stretch.variant) for word in words[stretch.start : end]))
             at, upto = stretch.parent, stretch.start
         return "".join(reversed(told))
 
@@ -131,5 +132,7 @@ def fingerprint(request: Dict[str, Any]) -> str:
 
 def _other_request() -> Answer:
     return Answer.failure(
-        400, "The continuation_token was issued for another request: send the same request again, "
-             "with the token added.")
+        400,
+        "The continuation_token was issued for another request: send the same request again, "
+        "with the token added.",
+    )

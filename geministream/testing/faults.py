@@ -24,7 +24,12 @@ class RandomFaults:
     """
 
     def __init__(
-        self, seed: int, rate: float = 0.3, *, kinds: Sequence[str] = KINDS, body_bytes: int = 2000,
+        self,
+        seed: int,
+        rate: float = 0.3,
+        *,
+        kinds: Sequence[str] = KINDS,
+        body_bytes: int = 2000,
         limit: Optional[int] = None,
     ):
         self.rate = rate

@@ -59,11 +59,17 @@ class StoredFile:
         state = self.state
         # Google's field is the base64 of the *hexadecimal* digest.
         told: Dict[str, Any] = {
-            "name": self.name, "displayName": self.display_name, "mimeType": self.mime_type,
-            "sizeBytes": str(self.size), "createTime": _timestamp(self.created),
-            "updateTime": _timestamp(self.created), "expirationTime": _timestamp(self.created + LIFETIME),
-            "sha256Hash": base64.b64encode(self.sha256.encode()).decode(), "uri": f"{base}/{self.name}",
-            "state": state, "source": "UPLOADED",
+            "name": self.name,
+            "displayName": self.display_name,
+            "mimeType": self.mime_type,
+            "sizeBytes": str(self.size),
+            "createTime": _timestamp(self.created),
+            "updateTime": _timestamp(self.created),
+            "expirationTime": _timestamp(self.created + LIFETIME),
+            "sha256Hash": base64.b64encode(self.sha256.encode()).decode(),
+            "uri": f"{base}/{self.name}",
+            "state": state,
+            "source": "UPLOADED",
         }
         if not self.display_name:
             del told["displayName"]
@@ -105,8 +111,13 @@ class Files:
     """The files of one server, and the uploads that bring them."""
 
     def __init__(
-        self, base: Callable[[], str], *, processing_seconds: float = 0.0, processing_polls: int = 0,
-        upload_host: Optional[str] = None, max_file_bytes: int = MAX_FILE_BYTES,
+        self,
+        base: Callable[[], str],
+        *,
+        processing_seconds: float = 0.0,
+        processing_polls: int = 0,
+        upload_host: Optional[str] = None,
+        max_file_bytes: int = MAX_FILE_BYTES,
     ):
         self._base = base
         self.processing_seconds = processing_seconds
@@ -147,8 +158,10 @@ class Files:
         if command == "cancel":
             self._forget(upload)
             return _after(pieces, _upload_answer("cancelled", {}))
-        return _after(pieces, Answer.failure(
-            400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel."))
+        return _after(
+            pieces,
+            Answer.failure(400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel."),
+        )
 
     def _start(self, body: bytes, head: Head) -> Answer:
         fault = self._take_fault("start")
@@ -168,11 +181,19 @@ class Files:
         with self._lock:
             self._uploads[upload.id] = upload
         base, slash, version = self._base().rpartition("/")
-        url = (f"{self.upload_host or base}/upload/{version}/files"
-               f"?upload_id={upload.id}&upload_protocol=resumable")
-        return Answer(body=b"", headers={
-            "X-Goog-Upload-Status": "active", "X-Goog-Upload-URL": url, "X-Goog-Upload-Control-URL": url,
-            "X-Goog-Upload-Chunk-Granularity": str(GRANULARITY)})
+        url = (
+            f"{self.upload_host or base}/upload/{version}/files"
+            f"?upload_id={upload.id}&upload_protocol=resumable"
+        )
+        return Answer(
+            body=b"",
+            headers={
+                "X-Goog-Upload-Status": "active",
+                "X-Goog-Upload-URL": url,
+                "X-Goog-Upload-Control-URL": url,
+                "X-Goog-Upload-Chunk-Granularity": str(GRANULARITY),
+            },
+        )
 
     def _query(self, pieces: Iterator[bytes], upload: Upload, recorded: Any) -> Answer:
         _after(pieces)
@@ -222,7 +243,7 @@ class Files:
                 assert fault is not None
                 if self._drop_fault(fault):
                     return self._struck(fault, upload, pieces, recorded)
-                piece = piece[len(part):]  # another request met this fault first
+                piece = piece[len(part) :]  # another request met this fault first
                 fault, limit = self._fault_for(number, start, taken)
         if fault is not None and fault.piece is not None and self._drop_fault(fault):
             return self._struck(fault, upload, pieces, recorded)  # the piece ended before its place
@@ -242,8 +263,8 @@ class Files:
             return Answer.failure(400, wrong)
         if last:
             upload.file = self._store(
-                upload.name, upload.display_name, upload.mime_type, upload.received,
-                upload.digest.hexdigest())
+                upload.name, upload.display_name, upload.mime_type, upload.received, upload.digest.hexdigest()
+            )
         lost = self._answer_lost(number, start, start + taken)
         if lost is not None:
             recorded.fault = _in_words(lost)
@@ -286,7 +307,8 @@ class Files:
         with self._lock:
             for fault in self.faults:
                 if fault.how == "drop_answer" and (
-                        fault.piece == number or (fault.at is not None and start <= fault.at <= end)):
+                    fault.piece == number or (fault.at is not None and start <= fault.at <= end)
+                ):
                     self.faults.remove(fault)
                     return fault
         return None
@@ -370,9 +392,15 @@ class Files:
         if name:
             name = name if name.startswith("files/") else f"files/{name}"
             if not re.match(r"files/[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$", name):
-                return "", "", Answer.failure(
-                    400, "A file's name has at most 40 characters: lower-case letters, digits and dashes, "
-                         "and neither begins nor ends with a dash.")
+                return (
+                    "",
+                    "",
+                    Answer.failure(
+                        400,
+                        "A file's name has at most 40 characters: lower-case letters, digits and dashes, "
+                        "and neither begins nor ends with a dash.",
+                    ),
+                )
             if name in self.stored:
                 return "", "", Answer.failure(409, f"Requested entity already exists: {name}.")
         if len(display_name) > 512:
@@ -388,10 +416,16 @@ class Files:
                 name = "files/" + base64.b32encode(hashlib.sha256(seed).digest()).decode().lower()[:12]
             video = mime_type.startswith("video/")
             file = StoredFile(
-                name, display_name, mime_type, size, sha256, created=time.time(),
+                name,
+                display_name,
+                mime_type,
+                size,
+                sha256,
+                created=time.time(),
                 ready_at=time.monotonic() + self.processing_seconds if video else 0.0,
                 polls_left=self.processing_polls if video else 0,
-                failure=self.failures.pop(0) if self.failures else None)
+                failure=self.failures.pop(0) if self.failures else None,
+            )
             self.stored[name] = file
             return file
 
@@ -425,8 +459,8 @@ class Files:
             stored = list(self.stored.values())
         told: Dict[str, Any] = {}
         if stored[start:]:
-            told["files"] = [file.to_dict(self._base()) for file in stored[start:start + count]]
-        if stored[start + count:]:
+            told["files"] = [file.to_dict(self._base()) for file in stored[start : start + count]]
+        if stored[start + count :]:
             told["nextPageToken"] = base64.b64encode(b"page:%d" % (start + count)).decode()
         return Answer(chunks=[told])
 
@@ -453,8 +487,10 @@ class Files:
                     return _no_file(match.group(1))
                 if file.state != "ACTIVE":
                     return Answer.failure(
-                        400, f"The File {match.group(1)} is not in an ACTIVE state and usage is not allowed.",
-                        "FAILED_PRECONDITION")
+                        400,
+                        f"The File {match.group(1)} is not in an ACTIVE state and usage is not allowed.",
+                        "FAILED_PRECONDITION",
+                    )
         return None
 
 
@@ -472,9 +508,11 @@ def form_parts(pieces: Iterator[bytes], boundary: bytes) -> Iterator[Tuple[Dict[
                 if held.startswith(b"--") or end < 0:
                     break  # the end of the form, or of what is here
                 lines = held[:end].decode("utf-8", "replace").split("\r\n")
-                headers = {name.strip().lower(): value.strip()
-                           for name, _, value in (line.partition(":") for line in lines if line)}
-                held, start = held[end + 2:], 2
+                headers = {
+                    name.strip().lower(): value.strip()
+                    for name, _, value in (line.partition(":") for line in lines if line)
+                }
+                held, start = held[end + 2 :], 2
                 yield headers, b""
             place = held.find(mark)
             if place < 0:
@@ -484,7 +522,7 @@ def form_parts(pieces: Iterator[bytes], boundary: bytes) -> Iterator[Tuple[Dict[
                     held, start = held[safe:], 0
                 break
             yield headers, held[start:place]
-            held, headers = held[place + len(mark):], None
+            held, headers = held[place + len(mark) :], None
 
 
 def _measured(pieces: Iterator[bytes], recorded: Any) -> Iterator[bytes]:

@@ -40,10 +40,18 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from .answers import make_signature
 
 #: Keys whose values are the caller's own data: their keys are not the wire's.
-FREE_FORM = frozenset((
-    "args", "response", "labels", "responseSchema", "responseJsonSchema", "_responseJsonSchema",
-    "parameters", "parametersJsonSchema",
-))
+FREE_FORM = frozenset(
+    (
+        "args",
+        "response",
+        "labels",
+        "responseSchema",
+        "responseJsonSchema",
+        "_responseJsonSchema",
+        "parameters",
+        "parametersJsonSchema",
+    )
+)
 
 #: What the server knows of a file: its URI -> (MIME type, size, SHA-256), or None.
 FileFacts = Callable[[str], Optional[Tuple[str, int, str]]]
@@ -183,7 +191,7 @@ def answer_tokens(
     tokens = words(text)
     limit = config.get("maxOutputTokens")
     if limit is not None and len(tokens) > _whole(limit):
-        return tokens[:_whole(limit)], "MAX_TOKENS"
+        return tokens[: _whole(limit)], "MAX_TOKENS"
     return tokens, "STOP"
 
 
@@ -235,8 +243,11 @@ def _call(declaration: Dict[str, Any], args: Any, number: int) -> Dict[str, Any]
         made = instance_of(schema)
         args = made if isinstance(made, dict) else {}
     seed = json.dumps([declaration.get("name"), args, number], sort_keys=True)
-    return {"name": declaration.get("name"), "args": args,
-            "id": "call-" + hashlib.sha256(seed.encode()).hexdigest()[:12]}
+    return {
+        "name": declaration.get("name"),
+        "args": args,
+        "id": "call-" + hashlib.sha256(seed.encode()).hexdigest()[:12],
+    }
 
 
 # -- structured answers ------------------------------------------------------
@@ -275,8 +286,9 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         required = schema.get("required")
         if depth > 6 and required is not None:  # a schema that contains itself must end somewhere
             order = [each for each in order if each in required]
-        return {each: instance_of(properties[each], each, number, **again)
-                for each in order if each in properties}
+        return {
+            each: instance_of(properties[each], each, number, **again) for each in order if each in properties
+        }
     if kind == "array":
         if schema.get("prefixItems"):
             return [instance_of(each, name, k + 1, **again) for k, each in enumerate(schema["prefixItems"])]
@@ -296,7 +308,8 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
     if kind == "null":
         return None
     made = {"date-time": "2026-01-01T00:00:00Z", "date": "2026-01-01", "time": "00:00:00Z"}.get(
-        str(schema.get("format")), name if number == 1 else f"{name} {number}")
+        str(schema.get("format")), name if number == 1 else f"{name} {number}"
+    )
     return made.ljust(_whole(schema.get("minLength") or 0), ".")
 
 
@@ -314,22 +327,28 @@ def png(seed: bytes, size: int = 16) -> bytes:
     """A valid PNG of `size` by `size` pixels whose colours depend on `seed`."""
     colours = hashlib.sha256(seed).digest()
     rows = b"".join(
-        b"\0" + b"".join(colours[3 * ((x // 4 + y // 4) % 8):][:3] for x in range(size)) for y in range(size))
+        b"\0" + b"".join(colours[3 * ((x // 4 + y // 4) % 8) :][:3] for x in range(size)) for y in range(size)
+    )
 
     def block(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        (block(b"IHDR", head), block(b"IDAT", zlib.compress(rows)), block(b"IEND", b"")))
+        (block(b"IHDR", head), block(b"IDAT", zlib.compress(rows)), block(b"IEND", b""))
+    )
 
 
 # -- usage -------------------------------------------------------------------
 
 
 #: By the first half of the MIME type: the modality, and the tokens that each such medium costs.
-PRICES = {"image": ("IMAGE", 258), "video": ("VIDEO", 263), "audio": ("AUDIO", 32),
-          "application": ("DOCUMENT", 258)}
+PRICES = {
+    "image": ("IMAGE", 258),
+    "video": ("VIDEO", 263),
+    "audio": ("AUDIO", 32),
+    "application": ("DOCUMENT", 258),
+}
 
 
 def prompt_token_details(request: Dict[str, Any]) -> Dict[str, int]:
@@ -369,7 +388,7 @@ class Hop(NamedTuple):
 def reworded(word: str, variant: int) -> str:
     """The word as it is told the `variant`-th time: ``word ``, ``word~2 ``, ``word~3 `` …"""
     bare = word.rstrip()
-    return word if variant == 1 or not bare else f"{bare}~{variant}{word[len(bare):]}"
+    return word if variant == 1 or not bare else f"{bare}~{variant}{word[len(bare) :]}"
 
 
 class Telling:
@@ -384,8 +403,13 @@ class Telling:
         self.thoughts = 0
         self.spoken = 0
 
-    def chunk(self, index: int, part: Optional[Dict[str, Any]], finish: Optional[str] = None,
-              token: Optional[str] = None) -> Dict[str, Any]:
+    def chunk(
+        self,
+        index: int,
+        part: Optional[Dict[str, Any]],
+        finish: Optional[str] = None,
+        token: Optional[str] = None,
+    ) -> Dict[str, Any]:
         """The next chunk: one part of one candidate."""
         candidate: Dict[str, Any] = {"content": {"parts": [part], "role": "model"}} if part else {}
         if finish:
@@ -400,8 +424,12 @@ class Telling:
         usage["promptTokensDetails"] = [{"modality": m, "tokenCount": n} for m, n in self.details.items()]
         if self.thoughts:
             usage["thoughtsTokenCount"] = self.thoughts
-        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": self.model,
-                "responseId": self.response_id}
+        return {
+            "candidates": [candidate],
+            "usageMetadata": usage,
+            "modelVersion": self.model,
+            "responseId": self.response_id,
+        }
 
 
 def generate(
@@ -445,7 +473,7 @@ def generate(
         end = len(tokens) if hop.end is None else hop.end
         if end < len(tokens):
             finish = "CONTINUATION"
-        tokens = [reworded(token, hop.variant) for token in tokens[hop.start:end]]
+        tokens = [reworded(token, hop.variant) for token in tokens[hop.start : end]]
         parts = [({"text": "".join(piece)}, len(piece)) for piece in _groups(tokens, words_per_chunk)]
         if finish != "CONTINUATION":
             parts += _last_parts(config, told, index, thinks)
@@ -466,7 +494,9 @@ def generate(
             yield told.chunk(index, part, finish if ends else None, token)
 
 
-def _last_parts(config: Dict[str, Any], told: Telling, index: int, thinks: bool) -> List[Tuple[Dict[str, Any], int]]:
+def _last_parts(
+    config: Dict[str, Any], told: Telling, index: int, thinks: bool
+) -> List[Tuple[Dict[str, Any], int]]:
     """What follows the text: an image, and a signature on a part of no text."""
     parts: List[Tuple[Dict[str, Any], int]] = []
     if "IMAGE" in _modalities(config):
@@ -480,4 +510,4 @@ def _last_parts(config: Dict[str, Any], told: Telling, index: int, thinks: bool)
 
 def _groups(items: List[str], size: int) -> Iterator[List[str]]:
     for start in range(0, len(items), size):
-        yield items[start:start + size]
+        yield items[start : start + size]

@@ -14,8 +14,10 @@ from .wire import Head
 Check = Callable[[Head, str], Optional[Answer]]
 
 
-NO_TOKEN = ("Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
-            "or other valid authentication credential.")
+NO_TOKEN = (
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
+    "or other valid authentication credential."
+)
 
 
 def bearer(head: Head) -> Optional[str]:
@@ -30,13 +32,23 @@ def _google(head: Head, key: str) -> Optional[Answer]:
         if "authorization" in head.headers:
             return _unauthenticated(NO_TOKEN, "ACCESS_TOKEN_TYPE_UNSUPPORTED")
         return Answer.failure(
-            403, "Method doesn't allow unregistered callers (callers without established identity). "
-                 "Please use API Key or other form of API consumer identity to call this API.")
+            403,
+            "Method doesn't allow unregistered callers (callers without established identity). "
+            "Please use API Key or other form of API consumer identity to call this API.",
+        )
     if given != key:
-        return Answer.failure(400, "API key not valid. Please pass a valid API key.", details=[
-            _error_info("API_KEY_INVALID"),
-            {"@type": "type.googleapis.com/google.rpc.LocalizedMessage", "locale": "en-US",
-             "message": "API key not valid. Please pass a valid API key."}])
+        return Answer.failure(
+            400,
+            "API key not valid. Please pass a valid API key.",
+            details=[
+                _error_info("API_KEY_INVALID"),
+                {
+                    "@type": "type.googleapis.com/google.rpc.LocalizedMessage",
+                    "locale": "en-US",
+                    "message": "API key not valid. Please pass a valid API key.",
+                },
+            ],
+        )
     return None
 
 
@@ -70,8 +82,12 @@ def _unauthenticated(message: str, reason: Optional[str] = None) -> Answer:
 
 
 def _error_info(reason: str) -> Dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com",
-            "metadata": {"service": "generativelanguage.googleapis.com"}}
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": "googleapis.com",
+        "metadata": {"service": "generativelanguage.googleapis.com"},
+    }
 
 
 @dataclass(frozen=True)
@@ -97,12 +113,31 @@ class Profile:
     long_paths: bool = False
 
 
-PROFILES = {profile.name: profile for profile in (
-    Profile("google", "", _google, ("header",), uploads=("resumable",)),
-    Profile("chainhub", "", _chainhub, ("query", "bearer"), newline=b"\n", strict=False),
-    Profile("bifrost", "/genai", _bifrost, ("header",), uploads=("multipart",), newline=b"\n",
-            always_sse=True, strict=False),
-    Profile("vertex", "", _vertex, ("bearer",), long_paths=True),
-    Profile("gateway", "", _gateway, ("header",), uploads=("resumable", "multipart"), newline=b"\n",
-            done=True, strict=False),
-)}
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("google", "", _google, ("header",), uploads=("resumable",)),
+        Profile("chainhub", "", _chainhub, ("query", "bearer"), newline=b"\n", strict=False),
+        Profile(
+            "bifrost",
+            "/genai",
+            _bifrost,
+            ("header",),
+            uploads=("multipart",),
+            newline=b"\n",
+            always_sse=True,
+            strict=False,
+        ),
+        Profile("vertex", "", _vertex, ("bearer",), long_paths=True),
+        Profile(
+            "gateway",
+            "",
+            _gateway,
+            ("header",),
+            uploads=("resumable", "multipart"),
+            newline=b"\n",
+            done=True,
+            strict=False,
+        ),
+    )
+}

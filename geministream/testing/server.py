@@ -12,7 +12,18 @@ import threading
 import time
 from collections import deque
 from typing import (
-    Any, Callable, Container, Deque, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union,
+    Any,
+    Callable,
+    Container,
+    Deque,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+    Union,
 )
 
 from . import checks, model
@@ -28,7 +39,10 @@ MAX_REQUEST_BYTES = 100 * 2**20
 
 #: What a path's verb asks for.
 VERBS = {
-    "streamGenerateContent": "generate", "generateContent": "generate", "countTokens": "count", None: "model",
+    "streamGenerateContent": "generate",
+    "generateContent": "generate",
+    "countTokens": "count",
+    None: "model",
 }
 
 #: What decides on an answer or a fault: called with the request, returns an Answer or None.
@@ -180,8 +194,12 @@ class LocalServer:
         self._decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         self._signatures = Signatures() if require_signatures else None
         self._files = Files(
-            lambda: f"{self.url}{self.profile.prefix}/v1beta", processing_seconds=processing_seconds,
-            processing_polls=processing_polls, upload_host=upload_host, max_file_bytes=max_file_bytes)
+            lambda: f"{self.url}{self.profile.prefix}/v1beta",
+            processing_seconds=processing_seconds,
+            processing_polls=processing_polls,
+            upload_host=upload_host,
+            max_file_bytes=max_file_bytes,
+        )
 
         self.requests: List[RecordedRequest] = []
         self.request_count = 0
@@ -199,7 +217,7 @@ class LocalServer:
 
     # -- its life ------------------------------------------------------------
 
-    def start(self) -> "LocalServer":
+    def start(self) -> LocalServer:
         """Listen; returns the server."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._closing.clear()
@@ -237,7 +255,7 @@ class LocalServer:
         for thread in threads:
             thread.join(5)
 
-    def __enter__(self) -> "LocalServer":
+    def __enter__(self) -> LocalServer:
         return self.start()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -302,7 +320,8 @@ class LocalServer:
         It differs from :meth:`expected_text` where `reword` made it.
         """
         tokens, _ = model.answer_tokens(
-            model.normal(recorded.json), files=self._files.facts, reply=self.reply)
+            model.normal(recorded.json), files=self._files.facts, reply=self.reply
+        )
         return self._decode.whole_text(recorded.number, tokens)
 
     # -- files ---------------------------------------------------------------
@@ -313,7 +332,11 @@ class LocalServer:
         return dict(self._files.stored)
 
     def fail_upload(
-        self, how: Union[str, int], *, piece: Union[None, int, str] = None, at: Optional[int] = None,
+        self,
+        how: Union[str, int],
+        *,
+        piece: Union[None, int, str] = None,
+        at: Optional[int] = None,
         after_bytes: int = 0,
     ) -> None:
         """Let an upload fail, once; call it several times for several faults.
@@ -384,8 +407,11 @@ class LocalServer:
             with self._changed:
                 connection = Connection(sock, self.connections, self._closing)
                 thread = threading.Thread(
-                    target=self._serve, args=(connection,), name=f"LocalServer-{connection.number}",
-                    daemon=True)
+                    target=self._serve,
+                    args=(connection,),
+                    name=f"LocalServer-{connection.number}",
+                    daemon=True,
+                )
                 self.connections += 1
                 self._open.add(connection)
                 self._threads.add(thread)
@@ -451,10 +477,17 @@ class LocalServer:
                     recorded.pieces_sent += 1
                     self._changed.notify_all()
 
-            rendered = render(answer, self._framing(route, head), newline=self.profile.newline,
-                              done=self.profile.done, watch=watch)
+            rendered = render(
+                answer,
+                self._framing(route, head),
+                newline=self.profile.newline,
+                done=self.profile.done,
+                watch=watch,
+            )
             return deliver(
-                connection, answer, rendered,
+                connection,
+                answer,
+                rendered,
                 piece_delay=self.piece_delay if route and route.kind == "generate" else 0.0,
                 accepts_gzip=self.gzip and "gzip" in head.headers.get("accept-encoding", ""),
                 keep_alive=head.keep_alive and not self._closing.is_set(),
@@ -477,7 +510,7 @@ class LocalServer:
             self.request_count += 1
             self.requests.append(recorded)
             if self._keep is not None:
-                del self.requests[:-self._keep or len(self.requests)]
+                del self.requests[: -self._keep or len(self.requests)]
             self._changed.notify_all()
 
     def _receive(
@@ -502,7 +535,8 @@ class LocalServer:
         recorded.sha256 = digest.hexdigest()
         if recorded.size > self.max_request_bytes:
             return Answer.failure(
-                400, f"Request payload size exceeds the limit: {self.max_request_bytes} bytes.")
+                400, f"Request payload size exceeds the limit: {self.max_request_bytes} bytes."
+            )
         recorded.body = b"".join(kept)
         return None
 
@@ -512,7 +546,7 @@ class LocalServer:
         """Where the path leads; None: nowhere."""
         if not head.path.startswith(self.profile.prefix + "/"):
             return None
-        match = re.match(r"/(upload/)?v\d\w*/(.+)$", head.path[len(self.profile.prefix):])
+        match = re.match(r"/(upload/)?v\d\w*/(.+)$", head.path[len(self.profile.prefix) :])
         if not match:
             return None
         path = match.group(2)
@@ -520,7 +554,7 @@ class LocalServer:
             if match.group(1):
                 return Route("upload") if path == "files" else None
             if path == "files" or path.startswith("files/"):
-                return Route("files", path[len("files/"):])
+                return Route("files", path[len("files/") :])
         if self.profile.long_paths:
             match = re.match(r"projects/[^/]+/locations/[^/]+/publishers/google/(models(?:/.+)?)$", path)
             if not match:
@@ -568,7 +602,9 @@ class LocalServer:
             recorded.fault = answer.fault
         return answer, request
 
-    def _check(self, head: Head, route: Route, recorded: RecordedRequest) -> Tuple[Dict[str, Any], Optional[Answer]]:
+    def _check(
+        self, head: Head, route: Route, recorded: RecordedRequest
+    ) -> Tuple[Dict[str, Any], Optional[Answer]]:
         """The request in its normal form, and the error in it."""
         if head.method != "POST":
             return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})
@@ -602,17 +638,26 @@ class LocalServer:
         if route.kind == "generate":
             known: Dict[str, Any] = {"files": self._files.facts, "reply": self.reply}
             hop = self._decode.hop(
-                request, recorded.number, lambda: len(model.answer_tokens(request, **known)[0]))
+                request, recorded.number, lambda: len(model.answer_tokens(request, **known)[0])
+            )
             if isinstance(hop, Answer):
                 return hop
-            return Answer(chunks=model.generate(
-                request, route.name, hop=hop, words_per_chunk=self.words_per_chunk, **known))
+            return Answer(
+                chunks=model.generate(
+                    request, route.name, hop=hop, words_per_chunk=self.words_per_chunk, **known
+                )
+            )
         if route.kind == "count":
             counted = model.normal(request.get("generateContentRequest") or request)
             details = model.prompt_token_details(counted)
-            return Answer(chunks=[{
-                "totalTokens": sum(details.values()),
-                "promptTokensDetails": [{"modality": m, "tokenCount": n} for m, n in details.items()]}])
+            return Answer(
+                chunks=[
+                    {
+                        "totalTokens": sum(details.values()),
+                        "promptTokensDetails": [{"modality": m, "tokenCount": n} for m, n in details.items()],
+                    }
+                ]
+            )
         if head.method not in ("GET", "HEAD"):
             return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
         if route.kind == "models":
@@ -625,9 +670,11 @@ class LocalServer:
 
 def _no_model(route: Route) -> Answer:
     return Answer.failure(
-        404, f"models/{route.name} is not found for API version v1beta, or is not supported for "
-             f"{route.verb or 'GetModel'}. Call ListModels to see the list of available models and their "
-             "supported methods.")
+        404,
+        f"models/{route.name} is not found for API version v1beta, or is not supported for "
+        f"{route.verb or 'GetModel'}. Call ListModels to see the list of available models and their "
+        "supported methods.",
+    )
 
 
 def _model_info(name: str) -> Dict[str, Any]:

@@ -51,16 +51,19 @@ class Signatures:
                     issued = self._parts.get(signature, set())
                     if not issued & {_canonical(part), _named_call(part)}:
                         return Answer.failure(
-                            400, f"Corrupted thought signature in contents[{k}].parts[{n}].")
+                            400, f"Corrupted thought signature in contents[{k}].parts[{n}]."
+                        )
                 if "functionCall" in part:
                     calls += 1
                     if not signature and k >= turn and self._must_be_signed(part, first=calls == 1):
                         name = part["functionCall"].get("name")
                         return Answer.failure(
-                            400, "Function call is missing a thought_signature in functionCall parts. "
-                                 "This is required for tools to work correctly, and missing "
-                                 "thought_signature may lead to degraded model performance. Additional "
-                                 f"data, function call `{name}`, position {k + 1}.")
+                            400,
+                            "Function call is missing a thought_signature in functionCall parts. "
+                            "This is required for tools to work correctly, and missing "
+                            "thought_signature may lead to degraded model performance. Additional "
+                            f"data, function call `{name}`, position {k + 1}.",
+                        )
         return None
 
     def _must_be_signed(self, part: Dict[str, Any], first: bool) -> bool:

@@ -78,9 +78,13 @@ class Call:
         try:
             return self._follow(method, url, headers or {}, body, ok)
         except GeministreamError as error:
-            raise error.with_traceback(None)  # the frames below hold credentials and what a server made of them
+            raise error.with_traceback(
+                None
+            )  # the frames below hold credentials and what a server made of them
 
-    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]) -> Reply:
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]
+    ) -> Reply:
         """Send, and once more for each redirect and for a fresh token."""
         redirects = 0
         token_is_fresh = False
@@ -132,7 +136,9 @@ class Call:
         self.retried_below = bool(getattr(getattr(response.raw, "retries", None), "history", ()))
         return Reply(response, self.patience)
 
-    def _ask(self, sending: Sending, method: str, url: str, headers: Mapping[str, str], body: Any) -> requests.Response:
+    def _ask(
+        self, sending: Sending, method: str, url: str, headers: Mapping[str, str], body: Any
+    ) -> requests.Response:
         """One request through the session, whatever kind of session it is."""
         self._check_home(url)
         secret_headers, secret_query = credentials(self.endpoint, self._token)
@@ -203,7 +209,9 @@ class Call:
             from_a_mock = isinstance(error, requests.ReadTimeout) and not any(
                 isinstance(cause, HTTPError) for cause in causes
             )
-            connected = (sending.may_be_known or from_a_mock) and not isinstance(error, requests.ConnectTimeout)
+            connected = (sending.may_be_known or from_a_mock) and not isinstance(
+                error, requests.ConnectTimeout
+            )
             answer: GeministreamError = self.patience.timed_out(
                 f"{host} sent no answer" if connected else f"no connection to {host}",
                 self.patience.silence if connected else self.patience.connect,
@@ -211,7 +219,9 @@ class Call:
             # The server may be at work on an answer that costs money, if it has the request.
             answer.retryable = not connected
             return answer
-        if isinstance(error, ValueError) and not (isinstance(error, requests.ConnectionError) or sending.begun):
+        if isinstance(error, ValueError) and not (
+            isinstance(error, requests.ConnectionError) or sending.begun
+        ):
             return ConfigurationError(f"no request can be made to {host}: {error}")
         reasons = [str(cause) for cause in causes if isinstance(cause, (OSError, http.client.HTTPException))]
         reason = reasons[-1] if reasons else str(error)
@@ -233,7 +243,8 @@ class Call:
         proxy = self._proxy_url(url)
         parts = urlsplit(proxy)
         variables = [
-            name for name, value in os.environ.items()
+            name
+            for name, value in os.environ.items()
             if value and name.lower().endswith("_proxy") and proxy.endswith(value)
         ]
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -254,7 +254,10 @@ def _watched(base: Any) -> Any:
         def _finds_addresses_itself(self) -> bool:
             """Neither is there a SOCKS proxy, nor has somebody put a name resolution of their own in place."""
             connects = urllib3_connection.create_connection
-            return base._new_conn is HTTPConnection._new_conn and connects.__module__ == urllib3_connection.__name__
+            return (
+                base._new_conn is HTTPConnection._new_conn
+                and connects.__module__ == urllib3_connection.__name__
+            )
 
         def _first_that_connects(self, patience: Patience) -> Any:
             """urllib3 would give each address of a host the whole timeout, and ask nobody in between."""
@@ -352,7 +355,9 @@ class Response(http.client.HTTPResponse):
     :param silence: seconds that it may take until the head is here, or None.
     """
 
-    def __init__(self, sending: Sending, silence: Optional[float], sock: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, sending: Sending, silence: Optional[float], sock: Any, *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(sock, *args, **kwargs)
         sending.begun = True
         self._sending = sending
@@ -430,7 +435,9 @@ class _Reader(io.BufferedReader):
     def readline(self, limit: Any = -1) -> bytes:
         line = super().readline(limit)
         if self.in_head and not line.endswith(b"\n") and len(line) != limit:
-            raise http.client.RemoteDisconnected("the connection was closed before the end of the answer's head")
+            raise http.client.RemoteDisconnected(
+                "the connection was closed before the end of the answer's head"
+            )
         return line
 
 

@@ -119,7 +119,13 @@ class Reply:
         except IncompleteStreamError:
             patience.check()  # a connection that was shut down looks like an early end
             raise
-        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        except (
+            requests.RequestException,
+            HTTPError,
+            http.client.HTTPException,
+            OSError,
+            ValueError,
+        ) as error:
             patience.check()
             raise self._broken(error) from error
         patience.check()
@@ -130,7 +136,9 @@ class Reply:
         if any(isinstance(cause, (socket.timeout, ReadTimeoutError)) for cause in error_chain(error)):
             return self._patience.timed_out("nothing came", self._patience.silence)
         if isinstance(error, requests.exceptions.StreamConsumedError):
-            return ConfigurationError("something else, such as a hook of the session, has read the stream already")
+            return ConfigurationError(
+                "something else, such as a hook of the session, has read the stream already"
+            )
         if isinstance(error, requests.exceptions.ContentDecodingError):
             return StreamDecodeError(f"the compressed answer is damaged: {error}")
         reason = str(error) or type(error).__name__

@@ -40,7 +40,11 @@ class Attempts:
         delay = max(random.uniform(0, longest), asked)
         log.debug(
             "attempt %d of %d failed with %s %s, the next follows in %.2f s",
-            self._failed, retry.attempts, type(error).__name__, getattr(error, "code", ""), delay,
+            self._failed,
+            retry.attempts,
+            type(error).__name__,
+            getattr(error, "code", ""),
+            delay,
         )
         self._call.patience.sleep(delay)
         return True

@@ -103,11 +103,15 @@ class Secrets:
         """
         for each in error_chain(error):
             if isinstance(each, GeministreamError):
-                _each_attribute(each, lambda name, value: self.redact_value(value) if name in _TEXTS else value)
+                _each_attribute(
+                    each, lambda name, value: self.redact_value(value) if name in _TEXTS else value
+                )
             else:
                 each.__traceback__ = None if each is not error else each.__traceback__
                 _each_attribute(each, self._harmless)
-            each.args = tuple(arg if isinstance(arg, BaseException) else self._harmless("", arg) for arg in each.args)
+            each.args = tuple(
+                arg if isinstance(arg, BaseException) else self._harmless("", arg) for arg in each.args
+            )
 
     def _harmless(self, name: str, value: Any) -> Any:
         """The attribute of a foreign exception, or what can be shown of it."""
@@ -185,7 +189,11 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
     waiting: List[Any] = [error]
     while waiting:
         each = waiting.pop(0)
-        if isinstance(each, BaseException) and id(each) not in seen and (each is error or not _is_callers(each)):
+        if (
+            isinstance(each, BaseException)
+            and id(each) not in seen
+            and (each is error or not _is_callers(each))
+        ):
             seen.add(id(each))
             yield each
             waiting += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]

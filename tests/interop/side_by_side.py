@@ -21,9 +21,11 @@ MODEL = "gemini-flash-latest"
 PROMPT = "Hello there"
 ANSWER = "You said: Hello there"
 EVENTS = b"".join(
-    b"data: " + json.dumps({
-        "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **end}],
-    }).encode() + b"\r\n\r\n"
+    b"data: "
+    + json.dumps(
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **end}]}
+    ).encode()
+    + b"\r\n\r\n"
     for text, end in (("You said: ", {}), ("Hello there", {"finishReason": "STOP"}))
 )
 
@@ -63,7 +65,9 @@ def chat_plainly(session, endpoint, *prompts):
 def streamed(session, endpoint, prompt=PROMPT, **options):
     """The text of the answer, read by this library."""
     endpoint = dataclasses.replace(endpoint, session=session)
-    return "".join(chunk.text for chunk in geministream.stream_generate(MODEL, prompt, endpoint=endpoint, **options))
+    return "".join(
+        chunk.text for chunk in geministream.stream_generate(MODEL, prompt, endpoint=endpoint, **options)
+    )
 
 
 def chat_streamed(session, endpoint, *prompts):
@@ -81,9 +85,15 @@ def uploaded(session, endpoint, data=b"bytes of a file"):
 def arrived(server):
     """The questions that came to the server: path, credentials and contents."""
     return [
-        (each.path, each.query.get("key"), each.headers.get("x-goog-api-key"), each.headers.get("authorization"),
-         each.json["contents"])
-        for each in server.requests if each.verb
+        (
+            each.path,
+            each.query.get("key"),
+            each.headers.get("x-goog-api-key"),
+            each.headers.get("authorization"),
+            each.json["contents"],
+        )
+        for each in server.requests
+        if each.verb
     ]
 
 

@@ -11,7 +11,12 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed (
 import readme  # noqa: E402
 
 from geministream import (  # noqa: E402
-    BadRequestError, ConfigurationError, IncompleteStreamError, RateLimitError, ServerError, generate_many,
+    BadRequestError,
+    ConfigurationError,
+    IncompleteStreamError,
+    RateLimitError,
+    ServerError,
+    generate_many,
     part_from_bytes,
 )
 from geministream.testing import Answer, LocalServer  # noqa: E402
@@ -50,8 +55,19 @@ def test_prompts(server, client):
 
 def test_failures_come_back_as_they_are(server, client):
     answers = {
-        "bad": Answer(error=(400, None, "bad", [{"@type": "type.googleapis.com/google.rpc.BadRequest",
-                                                 "fieldViolations": [{"field": "f", "description": "d"}]}])),
+        "bad": Answer(
+            error=(
+                400,
+                None,
+                "bad",
+                [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.BadRequest",
+                        "fieldViolations": [{"field": "f", "description": "d"}],
+                    }
+                ],
+            )
+        ),
         "down": Answer.failure(503),
         "quota": Answer.failure(429, retry_info="0.01s"),
         "short": Answer(chunks=["as far as ", "here"], finish=None),
@@ -59,10 +75,23 @@ def test_failures_come_back_as_they_are(server, client):
     server.faults = lambda recorded: answers.get(recorded.json["contents"][0]["parts"][0].get("text"))
     picture = part_from_bytes(b"x" * 200_000, "image/png")
     with client.get_executor() as executor:
-        results = by_index(generate_many(
-            [*answers, {"contents": 7}, picture, "good"], model=MODEL, endpoint=server.endpoint, executor=executor))
+        results = by_index(
+            generate_many(
+                [*answers, {"contents": 7}, picture, "good"],
+                model=MODEL,
+                endpoint=server.endpoint,
+                executor=executor,
+            )
+        )
     assert [type(result.error) for result in results] == [
-        BadRequestError, ServerError, RateLimitError, IncompleteStreamError, ConfigurationError, type(None), type(None)]
+        BadRequestError,
+        ServerError,
+        RateLimitError,
+        IncompleteStreamError,
+        ConfigurationError,
+        type(None),
+        type(None),
+    ]
     assert [result.attempts for result in results] == [1, 4, 4, 4, 0, 1, 1]
     assert results[0].error.field_violations == [("f", "d")] and results[2].error.retry_after == 0.01
     assert results[3].error.partial.text == "as far as here"
@@ -97,7 +126,8 @@ def test_the_key_is_in_no_tasks_repr(server, client):
     server.answer_with(lambda recorded: Answer(wait=release))
     with client.get_executor() as executor:
         results = generate_many(
-            ["private words"] * 8, model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=4)
+            ["private words"] * 8, model=MODEL, endpoint=server.endpoint, executor=executor, max_workers=4
+        )
         seen = []
 
         def look():
@@ -113,7 +143,9 @@ def test_the_key_is_in_no_tasks_repr(server, client):
         looker.start()
         assert [result.error for result in results] == [None] * 8
         looker.join()
-    assert sum(bool(re.search(r"_attempt.*<prompt \d>", text)) for text in seen) >= 4  # they were caught at it
+    assert (
+        sum(bool(re.search(r"_attempt.*<prompt \d>", text)) for text in seen) >= 4
+    )  # they were caught at it
     assert KEY not in "".join(seen) and "private words" not in "".join(seen)
 
 
@@ -122,7 +154,8 @@ def test_closing_cancels_what_has_not_begun(server, client):
     server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=release))
     with client.get_executor() as executor:
         results = generate_many(
-            (f"prompt {k}" for k in range(100)), model=MODEL, endpoint=server.endpoint, executor=executor)
+            (f"prompt {k}" for k in range(100)), model=MODEL, endpoint=server.endpoint, executor=executor
+        )
         assert next(results).text == "You said: prompt 0"
         results.close()
         release.set()
@@ -139,4 +172,5 @@ def test_the_readmes_example(server, client, monkeypatch, capsys):
     assert '"tcp://scheduler:8786"' in cluster
     exec(code + cluster.replace("tcp://scheduler:8786", client.scheduler.address), {})
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(
-        f"{n} You said: Write a haiku about the number {n}" for n in range(30))
+        f"{n} You said: Write a haiku about the number {n}" for n in range(30)
+    )

@@ -28,8 +28,13 @@ if __name__ == "__main__":
 
 def run(*command, **options):
     done = subprocess.run(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True, timeout=180, **options)
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=180,
+        **options,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -37,7 +42,9 @@ def run(*command, **options):
 def test_a_folder_that_pyinstaller_built(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM.format(package="geministream"))
     (tmp_path / "app.py").write_text(APP)
-    package = Path(geministream.__file__).parent.parent  # PyInstaller finds no editable installation by itself
+    package = Path(
+        geministream.__file__
+    ).parent.parent  # PyInstaller finds no editable installation by itself
     run(sys.executable, "-m", "PyInstaller", "--onedir", "--paths", package, "app.py", cwd=str(tmp_path))
     app = tmp_path / "dist" / "app" / "app"
     alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -15,8 +15,16 @@ from geministream.testing import LocalServer  # noqa: E402
 
 def test_the_readmes_example(tmp_path, monkeypatch, capsys):
     certificates = Certificates(tmp_path, ["oauth2.googleapis.com", "europe-west4-aiplatform.googleapis.com"])
-    (tmp_path / "credentials.json").write_text(json.dumps({
-        "type": "authorized_user", "client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}))
+    (tmp_path / "credentials.json").write_text(
+        json.dumps(
+            {
+                "type": "authorized_user",
+                "client_id": "id",
+                "client_secret": "secret",
+                "refresh_token": "refresh",
+            }
+        )
+    )
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.authority)
@@ -24,18 +32,20 @@ def test_the_readmes_example(tmp_path, monkeypatch, capsys):
 
     def give_token(connection):
         asked.append(connection.read_request())
-        body = json.dumps({"access_token": "fresh-token", "expires_in": 3600, "token_type": "Bearer"}).encode()
+        body = json.dumps(
+            {"access_token": "fresh-token", "expires_in": 3600, "token_type": "Bearer"}
+        ).encode()
         connection.send(head(content_type="application/json", content_length=len(body)) + body)
 
     context = certificates.context()
     with RawServer(give_token, tls=context) as tokens, LocalServer(
         profile="vertex", api_key="fresh-token", tls=context
-    ) as server, Proxy({
-        "oauth2.googleapis.com:443": tokens.port, "europe-west4-aiplatform.googleapis.com:443": server.port,
-    }) as proxy:
+    ) as server, Proxy(
+        {"oauth2.googleapis.com:443": tokens.port, "europe-west4-aiplatform.googleapis.com:443": server.port}
+    ) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         code = readme.code("endpoint-vertex")
-        again = code[code.index("for chunk in"):]
+        again = code[code.index("for chunk in") :]
         exec(code + again, {})
         assert capsys.readouterr().out == "You said: Hello" * 2
         assert len(asked) == 1 and b"refresh_token" in asked[0]  # the second call found the token valid

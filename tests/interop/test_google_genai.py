@@ -44,7 +44,9 @@ def test_text_stream(server, client):
 
 def test_unstreamed_text_thoughts_and_media(server, client):
     config = types.GenerateContentConfig(
-        system_instruction="Be kind", temperature=0.5, thinking_config=types.ThinkingConfig(include_thoughts=True)
+        system_instruction="Be kind",
+        temperature=0.5,
+        thinking_config=types.ThinkingConfig(include_thoughts=True),
     )
     contents = ["Look", types.Part.from_bytes(data=b"abc", mime_type="image/png")]
     response = client.models.generate_content(model=MODEL, contents=contents, config=config)
@@ -110,11 +112,16 @@ def test_streamed_function_call(client):
         description="Adds.",
         parameters=types.Schema(
             type=types.Type.OBJECT,
-            properties={"a": types.Schema(type=types.Type.INTEGER), "b": types.Schema(type=types.Type.INTEGER)},
+            properties={
+                "a": types.Schema(type=types.Type.INTEGER),
+                "b": types.Schema(type=types.Type.INTEGER),
+            },
         ),
     )
     config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=[declaration])])
-    stream = client.models.generate_content_stream(model=MODEL, contents='add({"a": 1, "b": 2})', config=config)
+    stream = client.models.generate_content_stream(
+        model=MODEL, contents='add({"a": 1, "b": 2})', config=config
+    )
     calls = [call for chunk in stream for call in chunk.function_calls or []]
     assert [(call.name, call.args) for call in calls] == [("add", {"a": 1, "b": 2})]
 
@@ -151,10 +158,10 @@ def test_video_is_processed_first(client, tmp_path):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("model", "config", "code", "status"), [
-    ("no-such-model", None, 404, "NOT_FOUND"),
-    (MODEL, {"temperature": 7}, 400, "INVALID_ARGUMENT"),
-])
+@pytest.mark.parametrize(
+    ("model", "config", "code", "status"),
+    [("no-such-model", None, 404, "NOT_FOUND"), (MODEL, {"temperature": 7}, 400, "INVALID_ARGUMENT")],
+)
 def test_errors(client, stream, model, config, code, status):
     with pytest.raises(errors.ClientError) as caught:
         if stream:
@@ -195,7 +202,10 @@ def test_long_answer_over_several_requests():
     words = " ".join(f"w{k}" for k in range(30))
     with LocalServer(tokens_per_request=7) as server:
         client = genai.Client(api_key="local-key", http_options=types.HttpOptions(base_url=server.url))
-        assert text_of(client.models.generate_content_stream(model=MODEL, contents=words)) == f"You said: {words}"
+        assert (
+            text_of(client.models.generate_content_stream(model=MODEL, contents=words))
+            == f"You said: {words}"
+        )
         assert server.request_count == 5
 
 
@@ -205,8 +215,15 @@ def test_vertex():
 
     with LocalServer(profile="vertex", api_key="local-token") as server:
         client = genai.Client(
-            vertexai=True, project="local-project", location="global", credentials=Credentials(token="local-token"),
+            vertexai=True,
+            project="local-project",
+            location="global",
+            credentials=Credentials(token="local-token"),
             http_options=types.HttpOptions(base_url=server.url, api_version="v1"),
         )
-        assert text_of(client.models.generate_content_stream(model=MODEL, contents="Hello")) == "You said: Hello"
-        assert server.requests[0].path.startswith("/v1/projects/local-project/locations/global/publishers/google/")
+        assert (
+            text_of(client.models.generate_content_stream(model=MODEL, contents="Hello")) == "You said: Hello"
+        )
+        assert server.requests[0].path.startswith(
+            "/v1/projects/local-project/locations/global/publishers/google/"
+        )

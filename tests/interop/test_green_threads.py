@@ -69,8 +69,13 @@ def run(library, server, run_python, request):
         code = f"{PATCHES[library]}\nimport sys; sys.path.insert(0, {directory!r})\n{PRELUDE}\n{code}"
         with RawServer(arrived) as gate:
             done = run_python(
-                code, timeout=40, URL=server.url, ARRIVED=gate.url, REQUESTS_CA_BUNDLE=server.certificate,
-                EVENTLET_NO_GREENDNS="yes")
+                code,
+                timeout=40,
+                URL=server.url,
+                ARRIVED=gate.url,
+                REQUESTS_CA_BUNDLE=server.certificate,
+                EVENTLET_NO_GREENDNS="yes",
+            )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
@@ -170,8 +175,10 @@ result(green)
 
 def test_a_deadline(run, server):
     server.queue(
-        Answer(wait=threading.Event()), Answer(chunks=["one", threading.Event(), "two"]),
-        Answer.failure(503, retry_info="50s"))
+        Answer(wait=threading.Event()),
+        Answer(chunks=["one", threading.Event(), "two"]),
+        Answer.failure(503, retry_info="50s"),
+    )
     out = run("""
 for _ in range(3):
     print(ends_with(StreamTimeoutError, streamed, None, endpoint, deadline=1))

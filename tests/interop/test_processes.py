@@ -170,8 +170,13 @@ def outcome(tmp_path):
             server.answer_with(answer)
             done = subprocess.run(
                 [sys.executable, str(path), who, *arguments, server.url, server.api_key],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                timeout=60, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
             # The end of a program may cut a request that is on its way.
             asked = collections.Counter(text_of(each) for each in server.requests if each.body)
         return done.returncode, done.stdout, asked, done.stderr
@@ -183,10 +188,14 @@ def text_of(recorded):
     return recorded.json["contents"][0]["parts"][0]["text"]
 
 
-@pytest.mark.parametrize("way, state", [
-    *((way, state) for way in ("os.fork", "fork") for state in ("idle", "streaming", "many")),
-    ("spawn", "many"), ("forkserver", "many"),
-])
+@pytest.mark.parametrize(
+    "way, state",
+    [
+        *((way, state) for way in ("os.fork", "fork") for state in ("idle", "streaming", "many")),
+        ("spawn", "many"),
+        ("forkserver", "many"),
+    ],
+)
 def test_children_end_in_every_way(outcome, way, state):
     *plainly, _ = outcome(CHILDREN, "plain", way, state)
     status, printed, asked, errors = outcome(CHILDREN, "ours", way, state)

@@ -17,8 +17,16 @@ import requests  # noqa: E402
 from proxies import Certificates, Proxy  # noqa: E402
 
 from geministream import (  # noqa: E402
-    Cancel, Chat, Endpoint, GeministreamError, StreamCancelled, StreamTimeoutError, TransportError, generate_many,
-    stream_generate, upload_file,
+    Cancel,
+    Chat,
+    Endpoint,
+    GeministreamError,
+    StreamCancelled,
+    StreamTimeoutError,
+    TransportError,
+    generate_many,
+    stream_generate,
+    upload_file,
 )
 from geministream.testing import Answer, LocalServer  # noqa: E402
 
@@ -48,8 +56,12 @@ def through(monkeypatch, url):
 
 def plainly(endpoint, prompt="Hello", session=requests, timeout=LONG):
     response = session.post(
-        endpoint.model_url(MODEL, "streamGenerateContent", {"alt": "sse"}), stream=True, timeout=timeout,
-        headers={"x-goog-api-key": KEY}, json={"contents": [{"role": "user", "parts": [{"text": prompt}]}]})
+        endpoint.model_url(MODEL, "streamGenerateContent", {"alt": "sse"}),
+        stream=True,
+        timeout=timeout,
+        headers={"x-goog-api-key": KEY},
+        json={"contents": [{"role": "user", "parts": [{"text": prompt}]}]},
+    )
     response.raise_for_status()
     for line in response.iter_lines():
         if line.startswith(b"data: "):
@@ -100,7 +112,10 @@ class Program:
         self.netloc = f"127.0.0.1:{port}"
         self._process = subprocess.Popen(
             [argument.format(port=port) for argument in command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         until = time.monotonic() + 60
         while True:
             try:
@@ -125,8 +140,21 @@ class Program:
 @pytest.fixture(scope="module")
 def proxy_py():
     with Program(
-        sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", "{port}", "--basic-auth", "me:pass word",
-        "--num-workers", "1", "--num-acceptors", "1", "--log-level", "CRITICAL",
+        sys.executable,
+        "-m",
+        "proxy",
+        "--hostname",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "--basic-auth",
+        "me:pass word",
+        "--num-workers",
+        "1",
+        "--num-acceptors",
+        "1",
+        "--log-level",
+        "CRITICAL",
     ) as program:
         yield program.netloc
 
@@ -156,9 +184,18 @@ def test_proxy_py_with_a_wrong_password(server, proxy_py, monkeypatch):
 @pytest.mark.skipif(not os.path.exists(MITMDUMP), reason="mitmproxy is not installed (extra: interop)")
 def test_mitmproxy(server, certificates, tmp_path, monkeypatch):
     with Program(
-        MITMDUMP, "--quiet",
-        "--listen-host", "127.0.0.1", "--listen-port", "{port}", "--set", "stream_large_bodies=1",
-        "--set", f"confdir={tmp_path}", "--set", f"ssl_verify_upstream_trusted_ca={certificates.authority}",
+        MITMDUMP,
+        "--quiet",
+        "--listen-host",
+        "127.0.0.1",
+        "--listen-port",
+        "{port}",
+        "--set",
+        "stream_large_bodies=1",
+        "--set",
+        f"confdir={tmp_path}",
+        "--set",
+        f"ssl_verify_upstream_trusted_ca={certificates.authority}",
     ) as program:
         through(monkeypatch, f"http://{program.netloc}")
         if server.url.startswith("https"):  # the server's own certificate is not what the client sees
@@ -261,7 +298,8 @@ def test_a_call_through_socks_ends_in_time(server, where, how, own, monkeypatch)
         # that, and what the call then raises is the cancel.
         connect = 3 if (where, how) == ("handshake", "cancel") else 60
         endpoint = Endpoint(
-            server.url, api_key=KEY, timeout=(connect, 60), retry=None, session=session if own else None)
+            server.url, api_key=KEY, timeout=(connect, 60), retry=None, session=session if own else None
+        )
         cancel = Cancel()
         options = {"deadline": 1} if how == "deadline" else {"cancel": cancel}
 

@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 import requests
 from side_by_side import (
-    ANSWER, EVENTS, PROMPT, arrived, chat_plainly, chat_streamed, plainly, skip_if_requests_fails, streamed, uploaded,
+    ANSWER,
+    EVENTS,
+    PROMPT,
+    arrived,
+    chat_plainly,
+    chat_streamed,
+    plainly,
+    skip_if_requests_fails,
+    streamed,
+    uploaded,
     url_of,
 )
 
@@ -67,11 +76,15 @@ def test_responses_then_a_retry(session, responses):
     assert len(responses.calls) == 2
 
 
-@pytest.mark.parametrize("failure, error, requests_sent", [
-    (requests.ReadTimeout("mocked"), StreamTimeoutError, 1),
-    (requests.ConnectTimeout("mocked"), StreamTimeoutError, 4),
-    (requests.ConnectionError("mocked"), TransportError, 4),
-], ids=["read timeout", "connect timeout", "connection error"])
+@pytest.mark.parametrize(
+    "failure, error, requests_sent",
+    [
+        (requests.ReadTimeout("mocked"), StreamTimeoutError, 1),
+        (requests.ConnectTimeout("mocked"), StreamTimeoutError, 4),
+        (requests.ConnectionError("mocked"), TransportError, 4),
+    ],
+    ids=["read timeout", "connect timeout", "connection error"],
+)
 def test_responses_that_are_no_answers(session, responses, failure, error, requests_sent):
     responses.post(url_of(MOCKED), body=failure)
     with pytest.raises(type(failure)):
@@ -103,7 +116,9 @@ def test_the_recorder_of_responses(session, tmp_path, zip_it):
 
 @pytest.fixture
 def requests_mock(session):
-    requests_mock = pytest.importorskip("requests_mock", reason="requests-mock is not installed (extra: interop)")
+    requests_mock = pytest.importorskip(
+        "requests_mock", reason="requests-mock is not installed (extra: interop)"
+    )
     with requests_mock.Mocker(session=session) as mocker:
         yield mocker
 
@@ -120,11 +135,17 @@ def test_requests_mock(session, requests_mock, encoding):
 
 
 def test_requests_mock_that_fails_and_then_answers(session, requests_mock):
-    requests_mock.post(url_of(MOCKED), [
-        {"exc": requests.ConnectTimeout},
-        {"status_code": 503, "json": {"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}}},
-        {"content": EVENTS, "headers": SSE},
-    ])
+    requests_mock.post(
+        url_of(MOCKED),
+        [
+            {"exc": requests.ConnectTimeout},
+            {
+                "status_code": 503,
+                "json": {"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}},
+            },
+            {"content": EVENTS, "headers": SSE},
+        ],
+    )
     with pytest.raises(requests.ConnectTimeout):
         plainly(session, MOCKED)
     assert streamed(session, MOCKED) == ANSWER
@@ -141,9 +162,18 @@ def test_requests_mock_whose_read_times_out(session, requests_mock):
 
 
 def test_requests_mock_of_an_error(session, requests_mock):
-    requests_mock.post(url_of(MOCKED), status_code=429, json={
-        "error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED", "details": [
-            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "77s"}]}})
+    requests_mock.post(
+        url_of(MOCKED),
+        status_code=429,
+        json={
+            "error": {
+                "code": 429,
+                "message": "slow down",
+                "status": "RESOURCE_EXHAUSTED",
+                "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "77s"}],
+            }
+        },
+    )
     with pytest.raises(RateLimitError, match="slow down") as caught:
         streamed(session, MOCKED)
     assert caught.value.retry_after == 77
@@ -220,7 +250,9 @@ def test_vcrpy(vcr, tmp_path, zip_it, auth, own):
         # What one has recorded, the other plays.
         with requests.Session() as session, vcr.use_cassette(path, record_mode="none"):
             assert chat_plainly(session, endpoint, "one", "two") == EXPECTED[1]
-        with requests.Session() as session, vcr.use_cassette(str(tmp_path / "plain.yaml"), record_mode="none"):
+        with requests.Session() as session, vcr.use_cassette(
+            str(tmp_path / "plain.yaml"), record_mode="none"
+        ):
             assert chat_streamed(session if own else None, endpoint, "one", "two") == EXPECTED[1]
         assert len(server.requests) == sent
 
@@ -270,7 +302,8 @@ def test_betamax(tmp_path, zip_it, auth):
 
     def recorder(session, name):
         return betamax.Betamax(session, cassette_library_dir=str(tmp_path)).use_cassette(
-            name, match_requests_on=["method", "uri"])
+            name, match_requests_on=["method", "uri"]
+        )
 
     with LocalServer(gzip=zip_it) as server:
         endpoint = Endpoint(server.url, api_key=server.api_key, auth=auth, timeout=(5, 30))
@@ -297,7 +330,9 @@ def test_httpretty(session, scheme, limits):
     endpoint = Endpoint(f"{scheme}://gemini.example", api_key="k", retry=None, timeout=(5, 30))
     limits = {"cancel": geministream.Cancel()} if "cancel" in limits else limits
     with httpretty.enabled(allow_net_connect=False, verbose=False):
-        httpretty.register_uri("POST", url_of(endpoint).partition("?")[0], body=EVENTS, **{"content_type": SSE["Content-Type"]})
+        httpretty.register_uri(
+            "POST", url_of(endpoint).partition("?")[0], body=EVENTS, **{"content_type": SSE["Content-Type"]}
+        )
         skip_if_requests_fails(session, endpoint, "httpretty")
         assert streamed(session, endpoint, **limits) == ANSWER
         assert streamed(None, endpoint, **limits) == ANSWER
@@ -329,17 +364,22 @@ def test_mocket(session, scheme, limits):
 
 def test_pytest_httpserver(session):
     pytest_httpserver = pytest.importorskip(
-        "pytest_httpserver", reason="pytest-httpserver is not installed (extra: interop)")
+        "pytest_httpserver", reason="pytest-httpserver is not installed (extra: interop)"
+    )
     with pytest_httpserver.HTTPServer() as httpserver:
         endpoint = Endpoint(httpserver.url_for("").rstrip("/"), api_key="k", retry=Retry(initial_delay=0.01))
-        path = url_of(endpoint).partition("?")[0][len(endpoint.base_url):]
-        httpserver.expect_ordered_request(path, "POST", query_string="alt=sse").respond_with_data(EVENTS, headers=SSE)
+        path = url_of(endpoint).partition("?")[0][len(endpoint.base_url) :]
+        httpserver.expect_ordered_request(path, "POST", query_string="alt=sse").respond_with_data(
+            EVENTS, headers=SSE
+        )
         assert plainly(session, endpoint) == ANSWER
         httpserver.expect_ordered_request(path, "POST", query_string="alt=sse").respond_with_json(
-            {"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}}, 503)
+            {"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}}, 503
+        )
         for _ in range(3):
             httpserver.expect_ordered_request(path, "POST", query_string="alt=sse").respond_with_data(
-                zipped(EVENTS), headers={**SSE, "Content-Encoding": "gzip"})
+                zipped(EVENTS), headers={**SSE, "Content-Encoding": "gzip"}
+            )
         assert streamed(session, endpoint, deadline=20) == ANSWER
         assert chat_streamed(session, endpoint, PROMPT, PROMPT) == [ANSWER, ANSWER]
         assert len(httpserver.log) == 5
@@ -351,7 +391,9 @@ def test_pytest_httpserver(session):
 
 @pytest.mark.parametrize("zip_it", [True, False], ids=["gzip", "identity"])
 def test_requests_cache(tmp_path, zip_it):
-    requests_cache = pytest.importorskip("requests_cache", reason="requests-cache is not installed (extra: interop)")
+    requests_cache = pytest.importorskip(
+        "requests_cache", reason="requests-cache is not installed (extra: interop)"
+    )
     with LocalServer(gzip=zip_it) as server, requests_cache.CachedSession(
         str(tmp_path / "cache"), backend="sqlite", allowable_methods=["GET", "POST"]
     ) as session:

@@ -15,13 +15,30 @@ import urllib3
 from raw_server import RawServer, answering, head
 from requests.adapters import BaseAdapter, HTTPAdapter
 from side_by_side import (
-    ANSWER, EVENTS, MODEL, PROMPT, assert_same, chat_streamed, plainly, skip_if_requests_fails, streamed, unix_socket,
-    uploaded, url_of,
+    ANSWER,
+    EVENTS,
+    MODEL,
+    PROMPT,
+    assert_same,
+    chat_streamed,
+    plainly,
+    skip_if_requests_fails,
+    streamed,
+    unix_socket,
+    uploaded,
+    url_of,
 )
 
 import geministream
 from geministream import (
-    AuthenticationError, BadRequestError, Cancel, ConfigurationError, Endpoint, RateLimitError, Retry, ServerError,
+    AuthenticationError,
+    BadRequestError,
+    Cancel,
+    ConfigurationError,
+    Endpoint,
+    RateLimitError,
+    Retry,
+    ServerError,
     TransportError,
 )
 from geministream.testing import Answer, LocalServer
@@ -62,13 +79,17 @@ def vertex_without_token(server):
 
 
 def google_session(*tokens):
-    google = pytest.importorskip("google.auth.credentials", reason="google-auth is not installed (extra: interop)")
+    google = pytest.importorskip(
+        "google.auth.credentials", reason="google-auth is not installed (extra: interop)"
+    )
     from google.auth.transport.requests import AuthorizedSession
 
     class Credentials(google.Credentials):
         def refresh(self, request):
             self.token = given.pop(0)
-            self.expiry = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) + datetime.timedelta(1)
+            self.expiry = datetime.datetime.now(datetime.timezone.utc).replace(
+                tzinfo=None
+            ) + datetime.timedelta(1)
 
     given = list(tokens)
     return AuthorizedSession(Credentials())
@@ -110,7 +131,8 @@ def test_authorized_session_refreshes_under_a_deadline_and_a_cancel(vertex):
 
 def oauth_session(**options):
     requests_oauthlib = pytest.importorskip(
-        "requests_oauthlib", reason="requests-oauthlib is not installed (extra: interop)")
+        "requests_oauthlib", reason="requests-oauthlib is not installed (extra: interop)"
+    )
     return requests_oauthlib.OAuth2Session("client", **options)
 
 
@@ -128,8 +150,14 @@ def test_oauth2_session_refreshes_a_token_that_is_over(vertex, monkeypatch):
     with RawServer(tokens) as raw:
         for ask in (plainly, streamed):
             with oauth_session(
-                token={"access_token": "stale", "token_type": "Bearer", "refresh_token": "r", "expires_in": -1},
-                auto_refresh_url=f"{raw.url}/token", token_updater=lambda token: None,
+                token={
+                    "access_token": "stale",
+                    "token_type": "Bearer",
+                    "refresh_token": "r",
+                    "expires_in": -1,
+                },
+                auto_refresh_url=f"{raw.url}/token",
+                token_updater=lambda token: None,
             ) as session:
                 assert ask(session, vertex_without_token(vertex)) == ANSWER
         assert raw.connections == 2
@@ -140,7 +168,9 @@ def test_oauth2_session_refreshes_a_token_that_is_over(vertex, monkeypatch):
 
 
 def test_dump_all_in_a_hook(session, server):
-    dump = pytest.importorskip("requests_toolbelt.utils.dump", reason="requests-toolbelt is not installed (extra: interop)")
+    dump = pytest.importorskip(
+        "requests_toolbelt.utils.dump", reason="requests-toolbelt is not installed (extra: interop)"
+    )
     dumped = []
     session.hooks["response"].append(lambda response, **_: dumped.append(dump.dump_all(response)))
     assert_same(session, server)
@@ -149,7 +179,9 @@ def test_dump_all_in_a_hook(session, server):
 
 
 def test_dump_all_and_a_key_in_the_query(session, server):
-    dump = pytest.importorskip("requests_toolbelt.utils.dump", reason="requests-toolbelt is not installed (extra: interop)")
+    dump = pytest.importorskip(
+        "requests_toolbelt.utils.dump", reason="requests-toolbelt is not installed (extra: interop)"
+    )
     dumped = []
     session.hooks["response"].append(lambda response, **_: dumped.append(dump.dump_all(response)))
     assert_same(session, server, replace(server.endpoint, auth="query"))
@@ -157,14 +189,17 @@ def test_dump_all_and_a_key_in_the_query(session, server):
 
 
 def test_base_url_session(server):
-    sessions = pytest.importorskip("requests_toolbelt.sessions", reason="requests-toolbelt is not installed (extra: interop)")
+    sessions = pytest.importorskip(
+        "requests_toolbelt.sessions", reason="requests-toolbelt is not installed (extra: interop)"
+    )
     with sessions.BaseUrlSession(base_url=server.url + "/somewhere/") as session:
         assert_same(session, server)
 
 
 def test_source_address_adapter(session, server):
     adapters = pytest.importorskip(
-        "requests_toolbelt.adapters.source", reason="requests-toolbelt is not installed (extra: interop)")
+        "requests_toolbelt.adapters.source", reason="requests-toolbelt is not installed (extra: interop)"
+    )
     session.mount("http://", adapters.SourceAddressAdapter("127.0.0.2"))
     assert_same(session, server)
 
@@ -188,8 +223,11 @@ def reads_raw(response, **_):
 def test_a_hook_that_reads_the_body(session, server, hook):
     session.hooks["response"].append(hook)
     assert session.post(
-        url_of(server.endpoint), json={"contents": [{"role": "user", "parts": [{"text": PROMPT}]}]},
-        headers={"x-goog-api-key": server.api_key}, stream=True).content.startswith(b"data: ")
+        url_of(server.endpoint),
+        json={"contents": [{"role": "user", "parts": [{"text": PROMPT}]}]},
+        headers={"x-goog-api-key": server.api_key},
+        stream=True,
+    ).content.startswith(b"data: ")
     for _ in range(2):
         assert streamed(session, server.endpoint) == ANSWER
     assert chat_streamed(session, server.endpoint, PROMPT) == [ANSWER]
@@ -232,9 +270,15 @@ def raises_for_status(response, **_):
     response.raise_for_status()
 
 
-@pytest.mark.parametrize("status, error, retry", [
-    (400, BadRequestError, Retry(initial_delay=0.01)), (429, RateLimitError, None), (503, ServerError, None),
-], ids=str)
+@pytest.mark.parametrize(
+    "status, error, retry",
+    [
+        (400, BadRequestError, Retry(initial_delay=0.01)),
+        (429, RateLimitError, None),
+        (503, ServerError, None),
+    ],
+    ids=str,
+)
 def test_a_hook_that_raises_for_the_status(session, server, status, error, retry):
     session.hooks["response"].append(raises_for_status)
     server.queue(*[Answer.failure(status, retry_info="7s") for _ in range(2)])
@@ -385,8 +429,10 @@ def override(monkeypatch):
 
 
 LIMITS = pytest.mark.parametrize(
-    "limits", [{}, {"deadline": 20}, {"cancel": True}, {"deadline": 20, "cancel": True}],
-    ids=["", "deadline", "cancel", "both"])
+    "limits",
+    [{}, {"deadline": 20}, {"cancel": True}, {"deadline": 20, "cancel": True}],
+    ids=["", "deadline", "cancel", "both"],
+)
 
 
 def limited(limits):
@@ -425,7 +471,8 @@ def test_a_getaddrinfo_of_ones_own(session, server, monkeypatch, limits):
 def unix_session():
     # requests-unixsocket2 has the same name for its module.
     module = pytest.importorskip(
-        "requests_unixsocket", reason="requests-unixsocket is not installed (extra: interop)")
+        "requests_unixsocket", reason="requests-unixsocket is not installed (extra: interop)"
+    )
     with requests.Session() as session:
         session.mount("http+unix://", module.UnixAdapter())
         yield session
@@ -444,13 +491,16 @@ def unix_url(server, tmp_path):
 @pytest.mark.parametrize("auth", ["header", "query"])
 def test_unix_sockets(unix_session, unix_url, server, auth, limits):
     endpoint = Endpoint(
-        unix_url, api_key=server.api_key, auth=auth, session=unix_session, retry=Retry(initial_delay=0.01))
+        unix_url, api_key=server.api_key, auth=auth, session=unix_session, retry=Retry(initial_delay=0.01)
+    )
     assert_same(unix_session, server, endpoint)
     assert streamed(unix_session, endpoint, **limited(limits)) == ANSWER
 
 
 def test_files_and_retries_over_unix_sockets(unix_session, unix_url, server):
-    endpoint = Endpoint(unix_url, api_key=server.api_key, session=unix_session, retry=Retry(initial_delay=0.01))
+    endpoint = Endpoint(
+        unix_url, api_key=server.api_key, session=unix_session, retry=Retry(initial_delay=0.01)
+    )
     assert uploaded(unix_session, endpoint) == 15
     file = geministream.upload_file(b"x" * 100, mime_type="text/plain", endpoint=endpoint, cancel=Cancel())
     assert "100 bytes" in streamed(unix_session, endpoint, prompt=file)
@@ -466,7 +516,7 @@ def test_a_relative_upload_url_over_unix_sockets(unix_session, unix_url, server)
         for name in ("X-Goog-Upload-URL", "X-Goog-Upload-Control-URL"):
             if name in response.headers:
                 seen.append(response.headers[name])
-                response.headers[name] = response.headers[name][len(server.url):]
+                response.headers[name] = response.headers[name][len(server.url) :]
 
     unix_session.hooks["response"].append(relative)
     assert uploaded(unix_session, Endpoint(unix_url, api_key=server.api_key, session=unix_session)) == 15
@@ -477,7 +527,9 @@ def cancelled_between_two_chunks(session, server, endpoint):
     """Cancel on another thread while nothing comes; the kind of error that ended it."""
     server.queue(Answer(chunks=["one", threading.Event(), "two"]))
     cancel = Cancel()
-    chunks = geministream.stream_generate(MODEL, PROMPT, endpoint=replace(endpoint, session=session), cancel=cancel)
+    chunks = geministream.stream_generate(
+        MODEL, PROMPT, endpoint=replace(endpoint, session=session), cancel=cancel
+    )
     assert next(chunks).text == "one"
     timer = threading.Timer(0.1, cancel.cancel)
     timer.start()
@@ -518,8 +570,12 @@ def test_redirects_stay_at_the_unix_socket(unix_session, unix_url, server):
         streamed(unix_session, endpoint)
 
 
-@pytest.mark.parametrize("given", [None, requests.Session()], ids=["no session", "a session without an adapter"])
-@pytest.mark.parametrize("url", ["http+unix://%2Ftmp%2Fsocket", "ftp://host", "file:///etc/passwd", "host", "mock://x"])
+@pytest.mark.parametrize(
+    "given", [None, requests.Session()], ids=["no session", "a session without an adapter"]
+)
+@pytest.mark.parametrize(
+    "url", ["http+unix://%2Ftmp%2Fsocket", "ftp://host", "file:///etc/passwd", "host", "mock://x"]
+)
 def test_a_scheme_without_an_adapter_for_it(given, url):
     with pytest.raises(ConfigurationError, match="does not begin with http:// or https://"):
         Endpoint(url, session=given)

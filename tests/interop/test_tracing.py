@@ -5,8 +5,12 @@ import json
 
 import pytest
 
-pytest.importorskip("opentelemetry.instrumentation.requests", reason="OpenTelemetry is not installed (extra: interop)")
-pytest.importorskip("opentelemetry.instrumentation.urllib3", reason="OpenTelemetry is not installed (extra: interop)")
+pytest.importorskip(
+    "opentelemetry.instrumentation.requests", reason="OpenTelemetry is not installed (extra: interop)"
+)
+pytest.importorskip(
+    "opentelemetry.instrumentation.urllib3", reason="OpenTelemetry is not installed (extra: interop)"
+)
 pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not installed (extra: interop)")
 
 import requests  # noqa: E402
@@ -29,8 +33,10 @@ def server():
         yield server
 
 
-@pytest.fixture(params=[[RequestsInstrumentor], [URLLib3Instrumentor], [RequestsInstrumentor, URLLib3Instrumentor]],
-                ids=["requests", "urllib3", "both"])
+@pytest.fixture(
+    params=[[RequestsInstrumentor], [URLLib3Instrumentor], [RequestsInstrumentor, URLLib3Instrumentor]],
+    ids=["requests", "urllib3", "both"],
+)
 def spans(request):
     """The spans that were made and not yet looked at."""
     exporter = InMemorySpanExporter()
@@ -53,9 +59,13 @@ def spans(request):
 
 def plainly(server, auth="header"):
     response = requests.post(
-        server.endpoint.model_url(MODEL, "streamGenerateContent", {"alt": "sse"}), stream=True, timeout=20,
-        headers={"x-goog-api-key": KEY} if auth == "header" else {}, params={} if auth == "header" else {"key": KEY},
-        json={"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]})
+        server.endpoint.model_url(MODEL, "streamGenerateContent", {"alt": "sse"}),
+        stream=True,
+        timeout=20,
+        headers={"x-goog-api-key": KEY} if auth == "header" else {},
+        params={} if auth == "header" else {"key": KEY},
+        json={"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+    )
     response.raise_for_status()
     lines = [line for line in response.iter_lines() if line.startswith(b"data: ")]
     return "".join(json.loads(line[6:])["candidates"][0]["content"]["parts"][0]["text"] for line in lines)
@@ -69,9 +79,12 @@ def streamed(server, auth="header", **options):
 def told(spans):
     """What of the spans is the same for the same request."""
     return [
-        (span["name"], span["kind"], span["status"], {
-            name: value for name, value in span["attributes"].items() if name != "user_agent.original"
-        })
+        (
+            span["name"],
+            span["kind"],
+            span["status"],
+            {name: value for name, value in span["attributes"].items() if name != "user_agent.original"},
+        )
         for span in spans
     ]
 
