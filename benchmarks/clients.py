@@ -152,7 +152,7 @@ class Client:
         """Seconds of CPU for framing alone, the body being fed in pieces of so many bytes."""
         from bodies import array, image_chunk, small_chunk, sse
 
-        from geministream.framing import Framing
+        from geministream.wire.framing import Framing
 
         write = sse if kind.startswith("sse") else array
         chunks = [image_chunk(size)] if kind.endswith("image") else [small_chunk()] * size

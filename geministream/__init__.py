@@ -13,7 +13,7 @@ import typing as _typing
 from . import types
 from ._version import __version__
 from .cancel import Cancel
-from .endpoint import Endpoint, Retry
+from .endpoint import Endpoint, Retry, RetryEvent
 from .errors import (
     APIError,
     AuthenticationError,
@@ -46,125 +46,12 @@ if _typing.TYPE_CHECKING:
     from .files import list_files as list_files
     from .files import upload_file as upload_file
     from .files import wait_for_file as wait_for_file
-    from .functions import function_declaration as function_declaration
     from .merging import collect as collect
     from .structured import iter_items as iter_items
     from .structured import json_schema as json_schema
     from .structured import parse as parse
-
-    # By name, since editors offer all that a star import could bring; a test compares this with `types`.
-    # fmt: off
-    from .types import AudioMetadata as AudioMetadata
-    from .types import Behavior as Behavior
-    from .types import Blob as Blob
-    from .types import BlockedReason as BlockedReason
-    from .types import Candidate as Candidate
-    from .types import Citation as Citation
-    from .types import CitationMetadata as CitationMetadata
-    from .types import CodeExecutionResult as CodeExecutionResult
-    from .types import Content as Content
-    from .types import DocumentMetadata as DocumentMetadata
-    from .types import DocumentMetadataContentLayer as DocumentMetadataContentLayer
-    from .types import ExecutableCode as ExecutableCode
-    from .types import File as File
-    from .types import FileData as FileData
-    from .types import FileSource as FileSource
-    from .types import FileState as FileState
-    from .types import FileStatus as FileStatus
-    from .types import FinishReason as FinishReason
-    from .types import FunctionCall as FunctionCall
-    from .types import FunctionCallingConfig as FunctionCallingConfig
-    from .types import FunctionCallingConfigMode as FunctionCallingConfigMode
-    from .types import FunctionDeclaration as FunctionDeclaration
-    from .types import FunctionResponse as FunctionResponse
-    from .types import FunctionResponseBlob as FunctionResponseBlob
-    from .types import FunctionResponseFileData as FunctionResponseFileData
-    from .types import FunctionResponsePart as FunctionResponsePart
-    from .types import FunctionResponseScheduling as FunctionResponseScheduling
-    from .types import GenerateContentRequest as GenerateContentRequest
-    from .types import GenerateContentResponse as GenerateContentResponse
-    from .types import GenerationConfig as GenerationConfig
-    from .types import GoogleTypeDate as GoogleTypeDate
-    from .types import GroundingAttribution as GroundingAttribution
-    from .types import GroundingChunk as GroundingChunk
-    from .types import GroundingChunkCustomMetadata as GroundingChunkCustomMetadata
-    from .types import GroundingChunkImage as GroundingChunkImage
-    from .types import GroundingChunkMaps as GroundingChunkMaps
-    from .types import GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources
-    from .types import (
-        GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
-    )
-    from .types import (
-        GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
-    )
-    from .types import GroundingChunkMapsRoute as GroundingChunkMapsRoute
-    from .types import GroundingChunkRetrievedContext as GroundingChunkRetrievedContext
-    from .types import GroundingChunkStringList as GroundingChunkStringList
-    from .types import GroundingChunkWeb as GroundingChunkWeb
-    from .types import GroundingMetadata as GroundingMetadata
-    from .types import GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri
-    from .types import GroundingSupport as GroundingSupport
-    from .types import HarmBlockMethod as HarmBlockMethod
-    from .types import HarmBlockThreshold as HarmBlockThreshold
-    from .types import HarmCategory as HarmCategory
-    from .types import HarmProbability as HarmProbability
-    from .types import HarmSeverity as HarmSeverity
-    from .types import ImageConfig as ImageConfig
-    from .types import Language as Language
-    from .types import LatLng as LatLng
-    from .types import LogprobsResult as LogprobsResult
-    from .types import LogprobsResultCandidate as LogprobsResultCandidate
-    from .types import LogprobsResultTopCandidates as LogprobsResultTopCandidates
-    from .types import MapsAuthorAttribution as MapsAuthorAttribution
-    from .types import MapsPlaceAnswerSources as MapsPlaceAnswerSources
-    from .types import MapsReviewSnippet as MapsReviewSnippet
-    from .types import MapsRoute as MapsRoute
-    from .types import MediaModality as MediaModality
-    from .types import MediaProcessing as MediaProcessing
-    from .types import MediaResolution as MediaResolution
-    from .types import Modality as Modality
-    from .types import ModalityTokenCount as ModalityTokenCount
-    from .types import ModelStage as ModelStage
-    from .types import ModelStatus as ModelStatus
-    from .types import MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig
-    from .types import Outcome as Outcome
-    from .types import Part as Part
-    from .types import PartialArg as PartialArg
-    from .types import PartMediaResolution as PartMediaResolution
-    from .types import PartMediaResolutionLevel as PartMediaResolutionLevel
-    from .types import PrebuiltVoiceConfig as PrebuiltVoiceConfig
-    from .types import PromptFeedback as PromptFeedback
-    from .types import RagChunk as RagChunk
-    from .types import RagChunkPageSpan as RagChunkPageSpan
-    from .types import RetrievalConfig as RetrievalConfig
-    from .types import RetrievalMetadata as RetrievalMetadata
-    from .types import SafetyRating as SafetyRating
-    from .types import SafetySetting as SafetySetting
-    from .types import SearchEntryPoint as SearchEntryPoint
-    from .types import Segment as Segment
-    from .types import SpeakerVoiceConfig as SpeakerVoiceConfig
-    from .types import SpeechConfig as SpeechConfig
-    from .types import SpeechMetadata as SpeechMetadata
-    from .types import SpreadsheetMetadata as SpreadsheetMetadata
-    from .types import SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer
-    from .types import ThinkingConfig as ThinkingConfig
-    from .types import ThinkingLevel as ThinkingLevel
-    from .types import Tool as Tool
-    from .types import ToolCall as ToolCall
-    from .types import ToolConfig as ToolConfig
-    from .types import ToolResponse as ToolResponse
-    from .types import ToolType as ToolType
-    from .types import TrafficType as TrafficType
-    from .types import Transcription as Transcription
-    from .types import UrlContextMetadata as UrlContextMetadata
-    from .types import UrlMetadata as UrlMetadata
-    from .types import UrlRetrievalStatus as UrlRetrievalStatus
-    from .types import UsageMetadata as UsageMetadata
-    from .types import VideoMetadata as VideoMetadata
-    from .types import VideoMetadataContentLayer as VideoMetadataContentLayer
-    from .types import VoiceConfig as VoiceConfig
-    from .types import WordInfo as WordInfo
-    # fmt: on
+    from .tools.functions import function_declaration as function_declaration
+    from .types import *
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.
@@ -178,7 +65,7 @@ _ROOMS = {
     "list_files": "files",
     "delete_file": "files",
     "wait_for_file": "files",
-    "function_declaration": "functions",
+    "function_declaration": "tools.functions",
     "json_schema": "structured",
     "parse": "structured",
     "iter_items": "structured",
@@ -188,6 +75,7 @@ __all__ = [
     "__version__",
     "Endpoint",
     "Retry",
+    "RetryEvent",
     "Cancel",
     "stream_generate",
     "collect",

@@ -39,11 +39,11 @@ from .errors import (
     StreamCancelled,
     StreamTimeoutError,
 )
-from .functions import Toolbox, failure
 from .merging import Merger
 from .parts import ContentsLike, to_contents
-from .schema import Mismatch
 from .stream import stream_generate
+from .tools.functions import Toolbox, failure
+from .tools.schema import Mismatch
 from .transport import new_session
 from .types import (
     Candidate,

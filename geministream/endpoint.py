@@ -56,8 +56,33 @@ def _is_whole(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
+class RetryEvent:
+    """A request failed and will be sent again; what `Retry` passes to ``on_retry``.
+
+    :ivar attempt: the number of the attempt that failed, from 1.  After progress
+        (a file's next piece, an answer's next token) the count starts again.
+    :ivar attempts: the most attempts, ``Retry.attempts``.
+    :ivar delay: seconds until the next attempt.
+    :ivar error: why the attempt failed.
+    :ivar resuming: whether the next attempt continues an answer that has begun, from its
+        last continuation token; False if it starts over.
+    :ivar index: in `generate_many`: the index of the prompt, from 0.
+    :ivar gate: in `generate_many`: ``"closed"`` if all prompts wait because of this error
+        (a 429), ``"opened"`` if they go on (``delay`` is 0); otherwise None.
+    """
+
+    attempt: int
+    attempts: int
+    delay: float
+    error: Exception
+    resuming: bool = False
+    index: Optional[int] = None
+    gate: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Retry:
-    """How often and how patiently a request is sent again.
+    """How often a request is sent again, and after which delays.
 
     Before attempt ``n + 1`` the call sleeps a random time between 0 and
     ``min(max_delay, initial_delay * multiplier ** (n - 1))`` seconds (full
@@ -68,6 +93,10 @@ class Retry:
     :param max_delay: seconds; where a server asks for more, its error is raised at once.
     :param multiplier: growth of the delay from attempt to attempt; at least 1.
     :param statuses: the HTTP codes, also of errors inside a stream, worth another attempt.
+    :param on_retry: called with a `RetryEvent` before each sleep; None for nothing.
+        It runs in the thread that iterates over the stream or the results, and what
+        it raises ends the call.  An Endpoint that is pickled needs a callable that
+        can be pickled.
     :raises ConfigurationError: for a value outside these bounds.
     """
 
@@ -77,6 +106,7 @@ class Retry:
     multiplier: float = 2.0
     # 520 to 524: Cloudflare cannot reach the server behind it.  529: the server is overloaded.
     statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
+    on_retry: Optional[Callable[[RetryEvent], object]] = None
 
     def __post_init__(self) -> None:
         if not _is_whole(self.attempts) or self.attempts < 1:
@@ -89,6 +119,8 @@ class Retry:
         if not isinstance(statuses, (tuple, list, set, frozenset)) or not all(map(_is_whole, statuses)):
             raise ConfigurationError(f"Retry(statuses=) must be a tuple of HTTP codes, {_got(statuses)}")
         object.__setattr__(self, "statuses", tuple(statuses))
+        if self.on_retry is not None and not callable(self.on_retry):
+            raise ConfigurationError(f"Retry(on_retry=) must be a callable or None, {_got(self.on_retry)}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,9 +3,9 @@
 import re
 from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple
 
-from .codec import Message
 from .errors import GeministreamError
 from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
+from .types.codec import Message
 
 
 def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentResponse:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, List, Mapping, Optional, Union
 from urllib.parse import unquote
 
-from .codec import from_request, shorten
 from .errors import ConfigurationError
 from .types import Blob, Content, File, FileData, Part
+from .types.codec import from_request, shorten
 
 PartLike = Union[str, "os.PathLike[str]", Part, File, Mapping[str, Any]]
 ContentsLike = Union[PartLike, Content, "List[Any]"]

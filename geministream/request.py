@@ -15,10 +15,10 @@ from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
-from .codec import SpelledBytes, from_request, shorten
 from .errors import ConfigurationError
 from .parts import to_contents, to_instruction
 from .types import Content, Part
+from .types.codec import SpelledBytes, from_request, shorten
 
 _LARGE = 2**16  # bytes of media from which the detour pays
 _SLICE = 3 * 2**16  # a multiple of 3, so that base64 can be written slice by slice
@@ -177,7 +177,7 @@ def _tools(tools: List[Any]) -> List[Dict[str, Any]]:
         if isinstance(tool, FunctionDeclaration):
             declarations.append(tool.to_dict())
         elif callable(tool):
-            from .functions import function_declaration
+            from .tools.functions import function_declaration
 
             declarations.append(function_declaration(tool).to_dict())
         else:

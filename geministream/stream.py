@@ -18,13 +18,11 @@ it broke when every candidate had ended     an exception, and no further request
 ==========================================  =====================================
 """
 
-import logging
 from contextlib import closing
 from functools import partial
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Set, Union
 
 from .cancel import Cancel
-from .codec import decoder, shorten
 from .endpoint import MOST_SECONDS, Endpoint, Retry, resolve
 from .errors import (
     ConfigurationError,
@@ -34,13 +32,12 @@ from .errors import (
     StreamTimeoutError,
     TransportError,
 )
-from .framing import Framing
 from .parts import ContentsLike
 from .request import RequestBody
 from .transport import Attempts, Call, Reply, is_retryable
 from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeedback
-
-log = logging.getLogger("geministream")
+from .types.codec import decoder, shorten
+from .wire.framing import Framing
 
 # An answer may have 1,048,576 tokens and a request gives up to 65,536 of them,
 # so this many requests in a row without content are no answer any more.
@@ -171,9 +168,7 @@ def answer_chunks(
                 if said is None or not isinstance(error, TransportError):
                     said = error
                 at_token = token is not None and (resume_with_repeats or not hop.content_since_token)
-                if (at_token or not delivered) and _again(attempts, error, token):
-                    if delivered:
-                        log.debug("resuming the answer from its last token")
+                if (at_token or not delivered) and _again(attempts, error, token, delivered):
                     continue
                 # What a server said last tells more than that it is no longer there.
                 # The frames below this one hold what came, and the caller has that.
@@ -384,11 +379,11 @@ def _hide_continuation(chunk: GenerateContentResponse) -> None:
             candidate.finish_reason = None
 
 
-def _again(attempts: Attempts, error: GeministreamError, token: Optional[str]) -> bool:
+def _again(attempts: Attempts, error: GeministreamError, token: Optional[str], resuming: bool) -> bool:
     if isinstance(error, StreamTimeoutError) and token is not None:
         error.retryable = True  # the token marks what is paid for already
     try:
-        return attempts.again(error)
+        return attempts.again(error, resuming=resuming)
     except StreamTimeoutError as late:
         late.continuation_token = token
         raise

@@ -4,11 +4,11 @@ import json
 from collections.abc import Generator
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
-from .codec import shorten
 from .errors import ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
-from .framing import _AFTER, _FIRST, _NEXT, _OUTSIDE, DEEPEST, JSONValues, nested_too_deeply
-from .schema import Kind, Mismatch, below, kind_of, schema_of
+from .tools.schema import Kind, Mismatch, below, kind_of, schema_of
 from .types import FinishReason, GenerateContentResponse
+from .types.codec import shorten
+from .wire.json_values import AFTER, DEEPEST, FIRST, NEXT, OUTSIDE, JSONValues, nested_too_deeply
 
 T = TypeVar("T")
 
@@ -169,18 +169,18 @@ _MEMBER = "where a member's value must be"
 _ARRAY = "where the array must be"
 _BEHIND_MEMBER = "behind a member"
 
-_ELEMENT_STEPS = {(_FIRST, "]"): _END, (_AFTER, ","): _NEXT, (_AFTER, "]"): _END}
-_ELEMENTS = {_FIRST: _AFTER, _NEXT: _AFTER}
+_ELEMENT_STEPS = {(OUTSIDE, "["): FIRST, (FIRST, "]"): _END, (AFTER, ","): NEXT, (AFTER, "]"): _END}
+_ELEMENTS = {FIRST: AFTER, NEXT: AFTER}
 
 _MEMBER_STEPS = {
-    (_OUTSIDE, "{"): _FIRST_NAME,
+    (OUTSIDE, "{"): _FIRST_NAME,
     (_FIRST_NAME, "}"): _END,
     (_NAMED, ":"): _MEMBER,
     (_FOUND, ":"): _ARRAY,
-    (_ARRAY, "["): _FIRST,
-    (_FIRST, "]"): _BEHIND_MEMBER,
-    (_AFTER, ","): _NEXT,
-    (_AFTER, "]"): _BEHIND_MEMBER,
+    (_ARRAY, "["): FIRST,
+    (FIRST, "]"): _BEHIND_MEMBER,
+    (AFTER, ","): NEXT,
+    (AFTER, "]"): _BEHIND_MEMBER,
     (_BEHIND_MEMBER, ","): _NEXT_NAME,
     (_BEHIND_MEMBER, "}"): _END,
 }
@@ -190,34 +190,31 @@ _MEMBERS = {**_ELEMENTS, _FIRST_NAME: _NAMED, _NEXT_NAME: _NAMED, _MEMBER: _BEHI
 class _Items(JSONValues):
     """The elements of one array: the whole text, or a member of the object that is the whole text.
 
-    The framing's parser, with what may stand between values told by other tables:
-    there a body may hold several arrays, here nothing follows the first.
+    The framing's parser with other tables: a body may hold several arrays, here
+    nothing follows the first.
 
     :ivar found: whether the array was there.
     """
 
     def __init__(self, key: Optional[str]) -> None:
-        super().__init__()
+        if key is None:
+            super().__init__(steps=_ELEMENT_STEPS, values=_ELEMENTS)
+        else:
+            super().__init__(steps=_MEMBER_STEPS, values=_MEMBERS)
         self._key = key
         self.found = key is None
-        if key is None:
-            self._steps = {(_OUTSIDE, "["): _FIRST, **_ELEMENT_STEPS}
-            self._values = _ELEMENTS
-        else:
-            self._steps = _MEMBER_STEPS
-            self._values = _MEMBERS
 
     @property
     def idle(self) -> bool:
         """All of it has come."""
-        return self._state is _END
+        return self.state is _END
 
     def feed(self, text: str) -> Iterator[Any]:
         for value in super().feed(text):
             # The parser is already in the state behind this value.
-            if self._state is _NAMED:
+            if self.state is _NAMED:
                 self._look_at_name(value)
-            elif self._state is not _BEHIND_MEMBER:  # of other members only the end matters
+            elif self.state is not _BEHIND_MEMBER:  # of other members only the end matters
                 yield value
 
     def _look_at_name(self, name: Any) -> None:
@@ -227,7 +224,7 @@ class _Items(JSONValues):
             if self.found:
                 raise StreamDecodeError(f"the answer has the key {name!r} twice")
             self.found = True
-            self._state = _FOUND
+            self.state = _FOUND
 
 
 # JSON, strictly --------------------------------------------------------------------

@@ -23,10 +23,11 @@ import zlib
 from dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
 
 from geministream import collect
-from geministream.body import dechunk, inflate
-from geministream.codec import decoder
+from geministream.wire.body import dechunk, inflate
+from geministream.types.codec import decoder
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError, api_error
-from geministream.framing import DEEPEST, Framing
+from geministream.wire.framing import Framing
+from geministream.wire.json_values import DEEPEST
 from geministream.stream import Hop, _hide_continuation
 from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse

@@ -6,7 +6,7 @@ import zlib
 import pytest
 from long_form import sample
 
-from geministream.body import PIECE, dechunk, inflate
+from geministream.wire.body import PIECE, dechunk, inflate
 from geministream.errors import IncompleteStreamError, StreamDecodeError
 
 TEXT = bytes(range(256)) * 2

@@ -14,7 +14,8 @@ import pytest
 from long_form import LONG
 from program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
-from geministream import GenerateContentResponse, cli_batch
+from geministream import GenerateContentResponse
+from geministream.cli import batch as cli_batch
 from geministream.testing import Answer, LocalServer
 
 here, server = program.here, program.server

@@ -11,8 +11,8 @@ import program
 import pytest
 from program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
 
-from geministream.cli_chat import read_message
-from geministream.cli_output import replacing
+from geministream.cli.chat import read_message
+from geministream.cli.disk import replacing
 from geministream.testing import Answer, LocalServer
 
 here, server = program.here, program.server
@@ -284,7 +284,7 @@ def test_wrong_commands(here, server, line, words):
 
 
 def test_help_tells_every_command(here, server):
-    from geministream.cli_chat import HELP
+    from geministream.cli.chat import HELP
 
     result = here("chat", server=server, stdin=b"/help\n/quit\nnever sent\n")
     assert (result.status, result.out, server.requests) == (0, HELP, [])

@@ -9,7 +9,7 @@ import program
 import pytest
 from program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, started
 
-from geministream.cli_output import ProgressLine, Rate, duration, size
+from geministream.cli.progress import ProgressLine, Rate, duration, size
 from geministream.testing import LocalServer
 
 here, server = program.here, program.server
@@ -83,13 +83,13 @@ def test_stream_uploads_when_asked(here, server, film):
 def test_stream_uploads_what_has_no_room_in_the_request(here, server, film, tmp_path, monkeypatch):
     small = tmp_path / "small.png"
     small.write_bytes(b"P" * 1000)
-    monkeypatch.setattr("geministream.cli.LARGEST_INLINE", 2**20 + 500)
+    monkeypatch.setattr("geministream.cli.stream.LARGEST_INLINE", 2**20 + 500)
     result = here("stream", "-f", film, "-f", small, "-f", small, "What?", server=server)
     assert result.status == 0
     (request,) = [request for request in server.requests if request.verb]
     kinds = [next(iter(part)) for part in request.json["contents"][0]["parts"]]
     assert kinds == ["inlineData", "fileData", "fileData", "text"]
-    monkeypatch.setattr("geministream.cli_request.LARGEST_INLINE", 2**20 - 1)
+    monkeypatch.setattr("geministream.cli.request.LARGEST_INLINE", 2**20 - 1)
     result = here("stream", "-f", film, "What?", server=server)
     assert f"uploaded {film}" in result.notes[0]
 
@@ -142,7 +142,7 @@ def test_progress_line_is_nothing_without_a_terminal(capsys):
 
 def test_rate(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("geministream.cli_output.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("geministream.cli.progress.time.monotonic", lambda: now[0])
     rate = Rate()
     assert (rate.per_second, rate.time_left(10)) == (0.0, "")
     for second in range(1, 101):  # 10 a second, and 1 a second in the last minute

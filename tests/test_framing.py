@@ -17,7 +17,8 @@ from memory import TracedMemory
 
 from geministream import collect, iter_items, parse
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError
-from geministream.framing import DEEPEST, Framing
+from geministream.wire.framing import Framing
+from geministream.wire.json_values import DEEPEST
 from geministream.request import RequestBody
 from geministream.types import GenerateContentResponse
 

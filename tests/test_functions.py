@@ -29,9 +29,9 @@ from typing import (
 import pytest
 
 from geministream import Chat, ConfigurationError, collect, function_declaration, stream_generate
-from geministream.docstrings import read_docstring
-from geministream.functions import Function, Toolbox
-from geministream.schema import Mismatch
+from geministream.tools.docstrings import read_docstring
+from geministream.tools.functions import Function, Toolbox
+from geministream.tools.schema import Mismatch
 from geministream.testing import Answer, LocalServer
 from geministream.types import FunctionCall, FunctionDeclaration, Tool
 

@@ -20,7 +20,7 @@ from geministream import (
     stream_generate,
     to_contents,
 )
-from geministream.codec import decode_base64
+from geministream.types.codec import decode_base64
 from geministream.parts import guess_mime_type
 from geministream.request import RequestBody
 from geministream.types import (

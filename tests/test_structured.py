@@ -28,7 +28,7 @@ from geministream import (
     parse,
     stream_generate,
 )
-from geministream.framing import DEEPEST
+from geministream.wire.json_values import DEEPEST
 from geministream.testing import Answer, LocalServer
 from geministream.types import GenerateContentResponse
 

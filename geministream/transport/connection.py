@@ -34,7 +34,7 @@ from urllib3.util import connection as urllib3_connection
 from urllib3.util.wait import wait_for_socket
 
 from .._version import __version__
-from ..body import PIECE
+from ..wire.body import PIECE
 from .patience import Patience, nothing, shut_down
 
 _MOST_INTERIM_ANSWERS = 100

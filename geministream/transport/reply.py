@@ -17,7 +17,6 @@ from typing import Any, Dict, Iterator, List
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from ..body import PIECE, dechunk, inflate
 from ..errors import (
     APIError,
     ConfigurationError,
@@ -27,7 +26,8 @@ from ..errors import (
     StreamTimeoutError,
     api_error,
 )
-from ..framing import Framing
+from ..wire.body import PIECE, dechunk, inflate
+from ..wire.framing import Framing
 from .connection import Response
 from .patience import Patience
 from .secrets import error_chain

@@ -4,6 +4,7 @@ import logging
 import random
 from typing import Tuple
 
+from ..endpoint import RetryEvent
 from ..errors import APIError, GeministreamError
 from .call import Call
 
@@ -21,10 +22,12 @@ class Attempts:
         """Something was gained: the count starts again."""
         self._failed = 0
 
-    def again(self, error: GeministreamError) -> bool:
+    def again(self, error: GeministreamError, *, resuming: bool = False) -> bool:
         """After ``error``: sleep and return True, or return False if it is final.
 
+        :param resuming: for the `RetryEvent`.
         :raises StreamTimeoutError, StreamCancelled: if the call's time is over.
+        :raises Exception: what ``on_retry`` raises.
         """
         retry = self._call.endpoint.retry
         if retry is None or not is_retryable(error, retry.statuses) or self._call.retried_below:
@@ -46,6 +49,8 @@ class Attempts:
             getattr(error, "code", ""),
             delay,
         )
+        if retry.on_retry is not None:
+            retry.on_retry(RetryEvent(self._failed, retry.attempts, delay, error, resuming))
         self._call.patience.sleep(delay)
         return True
 

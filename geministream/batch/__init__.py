@@ -40,10 +40,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Deque, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
-from .cancel import Cancel
-from .codec import shorten
-from .endpoint import Endpoint, Retry, resolve
-from .errors import (
+from ..cancel import Cancel
+from ..endpoint import Endpoint, Retry, RetryEvent, resolve
+from ..errors import (
     APIError,
     ConfigurationError,
     GeministreamError,
@@ -52,11 +51,12 @@ from .errors import (
     StreamCancelled,
     StreamTimeoutError,
 )
-from .merging import Merger
-from .request import RequestBody
-from .stream import Hop, answer_chunks, stream_generate
-from .transport import Call, error_chain, is_retryable, new_session
-from .types import GenerateContentResponse
+from ..merging import Merger
+from ..request import RequestBody
+from ..stream import Hop, answer_chunks, stream_generate
+from ..transport import Call, error_chain, is_retryable, new_session
+from ..types import GenerateContentResponse
+from ..types.codec import shorten
 
 log = logging.getLogger("geministream")
 
@@ -239,6 +239,7 @@ class _Batch:
         self._deadline = deadline
         self._retry = endpoint.retry or Retry(attempts=1)
         self._gate = _Gate(max_workers, self._retry)
+        self._closed: Optional[RetryEvent] = None  # why the gate is closed
         self._most = 2 * max_workers
         self._taken = 0
         self._more = True  # whether to ask `requests` for another
@@ -312,6 +313,10 @@ class _Batch:
             now = time.monotonic()
             if now < self._gate.opens:
                 return
+            if self._closed is not None:
+                opened = replace(self._closed, delay=0.0, gate="opened")
+                self._closed = None
+                self._tell(opened)
             prompt = self._next(now)
             if prompt is None:
                 return
@@ -412,6 +417,8 @@ class _Batch:
     def _try_again(self, prompt: _Prompt, outcome: "_Outcome", ended: float) -> None:
         """Let a prompt whose attempt failed wait for the next one, or make the failure its result."""
         assert outcome.error is not None
+        prompt.failed = 1 if outcome.progress else prompt.failed + 1
+        closed = self._close_gate(prompt, outcome, ended)
         delay = self._delay(prompt, outcome, ended)
         if delay is None:
             self._finish(prompt, ended, error=_with_partial(outcome.error, prompt, outcome))
@@ -431,6 +438,8 @@ class _Batch:
             getattr(outcome.reason, "code", ""),
             delay,
         )
+        if not closed:
+            self._tell(self._event(prompt, outcome, delay))
         # From the last token on; without one, from the start.
         prompt.task.token = outcome.token
         prompt.task.merger = None
@@ -440,22 +449,41 @@ class _Batch:
             prompt.partial = outcome.merger
         heapq.heappush(self._waiting, (due, prompt.task.index, prompt))
 
+    def _close_gate(self, prompt: _Prompt, outcome: "_Outcome", ended: float) -> bool:
+        """After a 429: let everything wait.  True if the gate was open until now."""
+        if not isinstance(outcome.reason, RateLimitError):
+            return False
+        self._gate.refused(prompt.sent, ended, outcome.reason.retry_after or 0.0)
+        if self._closed is not None:
+            return False
+        delay = max(self._gate.opens - ended, 0.0)
+        self._closed = replace(self._event(prompt, outcome, delay), gate="closed")
+        self._tell(self._closed)
+        return True
+
+    def _event(self, prompt: _Prompt, outcome: "_Outcome", delay: float) -> RetryEvent:
+        resuming = outcome.token is not None
+        assert outcome.reason is not None
+        return RetryEvent(
+            prompt.failed, self._retry.attempts, delay, outcome.reason, resuming, prompt.task.index
+        )
+
+    def _tell(self, event: RetryEvent) -> None:
+        if self._retry.on_retry is not None:
+            self._retry.on_retry(event)
+
     def _delay(self, prompt: _Prompt, outcome: "_Outcome", ended: float) -> Optional[float]:
         """Seconds until the prompt's next attempt, or None where this was its last."""
         reason = outcome.reason
         asked: float = getattr(reason, "retry_after", None) or 0.0
-        limited = isinstance(reason, RateLimitError)
-        if limited:
-            self._gate.refused(prompt.sent, ended, asked)
         retryable = isinstance(reason, GeministreamError) and (
             is_retryable(reason, self._retry.statuses)
             # The token marks what is paid for already.
             or (isinstance(reason, StreamTimeoutError) and outcome.token is not None)
         )
-        prompt.failed = 1 if outcome.progress else prompt.failed + 1
         if not retryable or prompt.failed >= self._retry.attempts or asked > self._retry.max_delay:
             return None
-        if limited:
+        if isinstance(reason, RateLimitError):
             return max(self._gate.opens - ended, 0.0)  # the gate is what it waits for
         return max(random.uniform(0, _longest(self._retry, prompt.failed)), asked)
 
@@ -696,7 +724,6 @@ class _Shared:
     def __init__(self, endpoint: Endpoint, stop: Optional[Cancel] = None, name: str = "") -> None:
         self.stop = stop
         self._name = name or uuid.uuid4().hex
-        self._given = endpoint
         # It is the caller's thread that waits and tries again.
         self._endpoint = replace(endpoint, retry=None)
         self._own = threading.local()
@@ -708,7 +735,7 @@ class _Shared:
         return "<batch>"
 
     def __reduce__(self) -> Any:
-        return _shared_here, (self._name, self._given)
+        return _shared_here, (self._name, self._endpoint)
 
     @contextmanager
     def working(self) -> Iterator[Endpoint]:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, TextIO, Union
 
-from .cli_output import is_terminal, note, reason_of
-from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
-from .errors import ConfigurationError
-from .parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, part_from_path, part_from_uri
-from .types import Blob, File, Part
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
+from ..errors import ConfigurationError
+from ..parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, part_from_path, part_from_uri
+from ..types import Blob, File, Part
+from .progress import upload_with_progress
+from .status import reason_of
+from .terminal import is_terminal, note
 
 # Seconds between two pieces of the embedded server: a person sees it stream.
 OFFLINE_PIECE_DELAY = 0.025
@@ -52,7 +54,7 @@ def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
     import requests
     from requests.adapters import HTTPAdapter
 
-    from .testing import LocalServer
+    from ..testing import LocalServer
 
     note("offline: the answers come from an embedded test server, which is no model")
     with LocalServer(
@@ -125,15 +127,13 @@ def attachment(
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         return part_from_uri(name, mime_type)
     if re.fullmatch(r"files/[a-z0-9-]+", name) and not os.path.exists(name):
-        from .files import wait_for_file
+        from ..files import wait_for_file
 
         return wait_for_file(name, endpoint=endpoint)
     mime_type = mime_type_of_file(name, mime_type)
     limit = LARGEST_PDF if mime_type == "application/pdf" else LARGEST_INLINE
     if not upload and os.path.getsize(name) <= min(limit, room):
         return part_from_path(name, mime_type)
-
-    from .cli_files import upload_with_progress
 
     file = upload_with_progress(name, endpoint, mime_type, wait=True)
     note(f"uploaded {name} as {file.name}, which -f takes too for 48 hours")

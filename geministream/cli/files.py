@@ -2,27 +2,15 @@
 
 import argparse
 import json
-import os
-from typing import Any, Callable, List, Optional
+from typing import Callable, List
 
-from .cli_output import (
-    DONE,
-    ProgressLine,
-    Rate,
-    in_options,
-    json_line,
-    note,
-    prepare_streams,
-    print_out,
-    size,
-    status_of,
-    telling_retries,
-)
-from .cli_request import mime_type_of_file, open_endpoint
-from .endpoint import Endpoint
-from .errors import GeministreamError
-from .files import delete_file, get_file, list_files, upload_file, wait_for_file
-from .types import File
+from ..errors import GeministreamError
+from ..files import delete_file, get_file, list_files
+from ..types import File
+from .progress import upload_with_progress
+from .request import mime_type_of_file, open_endpoint
+from .status import DONE, in_options, status_of
+from .terminal import json_line, note, prepare_streams, print_out
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,49 +51,6 @@ def _each(names: List[str], act: Callable[[str], None]) -> int:
     return status
 
 
-def upload_with_progress(
-    path: str, endpoint: Endpoint, mime_type: Optional[str] = None, *, wait: bool = False
-) -> File:
-    """Upload a file, with a bar on stderr where that is a terminal.
-
-    :param wait: until the server has processed it.
-    """
-    line = ProgressLine()
-    rate = Rate()
-    name = os.path.basename(path)
-
-    def progress(sent: int, total: Optional[int]) -> None:
-        rate.reached(sent)
-        line.show(_bar(sent, total, rate) + f"  {name}", now=sent == total)
-
-    try:
-        with telling_retries(line.note, _nothing):
-            progress(0, os.path.getsize(path))
-            file = upload_file(path, mime_type=mime_type, endpoint=endpoint, progress=progress)
-            if wait and file.state == "PROCESSING":
-                line.show(f"the server processes {file.name}  {name}", now=True)
-                file = wait_for_file(file, endpoint=endpoint)
-    finally:
-        line.clear()
-    return file
-
-
-def _bar(sent: int, total: Optional[int], rate: Rate) -> str:
-    """``[#####---------------]  25%  12.0 of 48.0 MB  8.0 MB/s  0:05 left``"""
-    fields = []
-    if total:
-        filled = 20 * sent // total
-        fields.append(f"[{'#' * filled}{'-' * (20 - filled)}] {100 * sent // total:3d}%")
-        fields.append(f"{size(sent)} of {size(total)}")
-    else:
-        fields.append(size(sent))
-    if rate.per_second > 0:
-        fields.append(f"{size(rate.per_second)}/s")
-        if total:
-            fields.append(rate.time_left(total - sent))
-    return "  ".join(fields)
-
-
 # A file on stdout ----------------------------------------------------------------
 
 
@@ -123,7 +68,3 @@ def _as_json(file: File) -> str:
 
 def _in_full(file: File) -> str:
     return json.dumps(file.to_dict(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _nothing(*args: Any) -> None:
-    pass

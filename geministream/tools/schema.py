@@ -52,9 +52,9 @@ from typing import (
     get_origin,
 )
 
-from .codec import Message
+from ..errors import ConfigurationError
+from ..types.codec import Message
 from .docstrings import read_docstring
-from .errors import ConfigurationError
 
 Schema = Dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Dataclasses to and from the wire's JSON, driven by the dataclasses themselves.
 
-A message of the wire is stated once, as a dataclass (see ``types.py``).  Its
+A message of the wire is stated once, as a dataclass (see the other rooms of ``types/``).  Its
 field names and annotations say everything that this room needs:
 
 ======================  =====================================================
@@ -41,7 +41,7 @@ from dataclasses import Field, fields, replace
 from itertools import islice
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
-from .errors import ConfigurationError, StreamDecodeError
+from ..errors import ConfigurationError, StreamDecodeError
 
 Int64 = int
 Convert = Optional[Callable[[Any], Any]]
@@ -263,8 +263,10 @@ def _inside(outer: str, text: str) -> Optional[str]:
 
 def _message_class(owner: type, kind: str) -> Optional[type]:
     """The message class that an annotation names, or None where it names anything else."""
-    for cls in owner.__mro__:  # a user's subclass lives in another module
-        found = getattr(sys.modules.get(cls.__module__), kind, None)
+    # A user's subclass lives in another module; the package loads a room of its own on first use.
+    homes = [*(cls.__module__ for cls in owner.__mro__), __package__]
+    for home in homes:
+        found = getattr(sys.modules.get(home), kind, None)
         if isinstance(found, type) and issubclass(found, Message):
             return found
     return None

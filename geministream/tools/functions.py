@@ -14,9 +14,10 @@ from collections.abc import Mapping as AnyMapping
 from dataclasses import MISSING
 from typing import Any, Callable, Dict, List, Mapping, Set
 
-from .codec import from_request, shorten
+from ..errors import ConfigurationError
+from ..types import FunctionDeclaration, Tool
+from ..types.codec import from_request, shorten
 from .docstrings import read_docstring
-from .errors import ConfigurationError
 from .schema import (
     Annotations,
     Mismatch,
@@ -28,7 +29,6 @@ from .schema import (
     to_json,
     with_default,
 )
-from .types import FunctionDeclaration, Tool
 
 log = logging.getLogger("geministream")
 

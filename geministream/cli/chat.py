@@ -9,28 +9,21 @@ import argparse
 import json
 import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from .chat import Chat
-from .cli_output import (
-    DONE,
-    INTERRUPTED,
-    Answer,
-    in_options,
-    is_terminal,
-    note,
-    print_out,
-    reason_of,
-    replacing,
-    show_answer,
-    status_of,
-)
-from .cli_request import attachment, generation_config, inline_bytes, media_directory, open_endpoint
-from .errors import ConfigurationError, GeministreamError
-from .parts import LARGEST_INLINE, to_contents
-from .types import Content, Part
+from ..chat import Chat
+from ..endpoint import RetryEvent
+from ..errors import ConfigurationError, GeministreamError
+from ..parts import LARGEST_INLINE, to_contents
+from ..types import Content, Part
+from .answer import Answer, show_answer
+from .disk import replacing
+from .progress import telling
+from .request import attachment, generation_config, inline_bytes, media_directory, open_endpoint
+from .status import DONE, INTERRUPTED, in_options, reason_of, status_of
+from .terminal import is_terminal, note, print_out
 
 HELP = """\
 A line is a message.  One that ends with \\ goes on in the next line; between two
@@ -55,8 +48,10 @@ def run(args: argparse.Namespace) -> int:
     config = generation_config(args)
     media = media_directory(args)
     fields = {"system_instruction": args.system, "generation_config": config, "deadline": args.deadline}
-    with open_endpoint(args) as endpoint, Chat(args.model, endpoint=endpoint, **fields) as chat:
-        conversation = _Conversation(chat, thoughts=args.thoughts, usage=args.usage, media=media)
+    with open_endpoint(args) as endpoint, ExitStack() as stack:
+        conversation = _Conversation(thoughts=args.thoughts, usage=args.usage, media=media)
+        chat = Chat(args.model, endpoint=telling(endpoint, conversation.on_retry), **fields)
+        conversation.chat = stack.enter_context(chat)
         if args.load is not None:
             conversation.load(args.load)
             if args.system is not None:
@@ -147,11 +142,13 @@ def read_message(read: Callable[[str], str]) -> str:
 class _Conversation:
     """A `Chat`, and what was said last.
 
-    :ivar chat: the chat.
+    :ivar chat: the chat; it tells `on_retry` of its retries.
     """
 
-    def __init__(self, chat: Chat, *, thoughts: bool, usage: bool, media: Optional[Path]) -> None:
-        self.chat = chat
+    chat: Chat
+
+    def __init__(self, *, thoughts: bool, usage: bool, media: Optional[Path]) -> None:
+        self._answer: Optional[Answer] = None  # the one under way
         self._media = media
         self._thoughts = thoughts
         self._usage = usage
@@ -183,12 +180,17 @@ class _Conversation:
             raise ConfigurationError(f"there is no command {name}; /help tells those that there are")
         return command(rest.strip()) or DONE
 
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell a person that there is a wait."""
+        if self._answer is not None:
+            self._answer.on_retry(event)
+
     # Messages
 
     def _say(self, message: List[Any]) -> int:
         self._message, self._answered = message, False
         before = len(self.chat.history)
-        answer = Answer(thoughts=self._thoughts, usage=True, media=self._media)
+        answer = self._answer = Answer(thoughts=self._thoughts, usage=True, media=self._media)
         try:
             with closing(self.chat.send(message)) as chunks:
                 self._files = []

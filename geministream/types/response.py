@@ -1,167 +1,26 @@
-"""The messages of the wire as plain dataclasses, each field under its wire name in snake_case.
+"""The response: one chunk of a stream, or a whole answer.
 
-Every field is None until it is set, lists too: that is the one rule.  What the
-wire calls ``finishReason`` is ``finish_reason`` here; what this version of the
-library does not know is kept in ``extra``, under its wire name, and sent back
-from there.  ``codec.py`` reads these definitions and does the rest; no second
-table says the same.
-
-This module holds what nearly every stream needs.  The request's messages
-(``types_request.py``) and what responses seldom carry (``types_rare.py``) are
-just as much in ``geministream.types``, and loaded when they are first asked for:
-seventy-five dataclasses take longer to make than ``requests`` takes to import.
-
-Enums are classes of plain strings, and fields that hold their values are plain
-``str``: servers send values that are in no published list.
+Enums are classes of plain strings, and the fields that hold their values are
+plain ``str``, because servers send values that are on no published list.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from .codec import Int64, Message, shorten
-from .errors import BlockedError, ConfigurationError
+from ..errors import BlockedError
+from .codec import Message, shorten
+from .content import Content, FunctionCall, Part
 
-if TYPE_CHECKING:
-    from .types_rare import *
-    from .types_request import *
-
-__all__ = [
-    "GenerateContentResponse",
-    "Candidate",
-    "Content",
-    "Part",
-    "Blob",
-    "FileData",
-    "FunctionCall",
-    "PartialArg",
-    "FunctionResponse",
-    "UsageMetadata",
-    "ModalityTokenCount",
-    "PromptFeedback",
-    "SafetyRating",
-    "File",
-    "FileStatus",
-    "BlockedReason",
-    "FileSource",
-    "FileState",
-    "FinishReason",
-    "HarmCategory",
-    "HarmProbability",
-    "HarmSeverity",
-    "MediaModality",
-    "TrafficType",
-]
-# Loaded on first use, from types_request.py.
-__all__ += [
-    "GenerateContentRequest",
-    "GenerationConfig",
-    "ThinkingConfig",
-    "ImageConfig",
-    "SpeechConfig",
-    "VoiceConfig",
-    "PrebuiltVoiceConfig",
-    "MultiSpeakerVoiceConfig",
-    "SpeakerVoiceConfig",
-    "SafetySetting",
-    "Tool",
-    "FunctionDeclaration",
-    "ToolConfig",
-    "FunctionCallingConfig",
-    "RetrievalConfig",
-    "LatLng",
-    "Behavior",
-    "FunctionCallingConfigMode",
-    "FunctionResponseScheduling",
-    "HarmBlockMethod",
-    "HarmBlockThreshold",
-    "MediaResolution",
-    "Modality",
-    "ThinkingLevel",
-]
-_HERE_OR_IN_REQUEST = frozenset(__all__)
-# Loaded on first use, from types_rare.py.
-__all__ += [
-    "ModelStatus",
-    "CodeExecutionResult",
-    "ExecutableCode",
-    "ToolCall",
-    "ToolResponse",
-    "FunctionResponsePart",
-    "FunctionResponseBlob",
-    "FunctionResponseFileData",
-    "PartMediaResolution",
-    "VideoMetadata",
-    "AudioMetadata",
-    "DocumentMetadata",
-    "SpreadsheetMetadata",
-    "SpeechMetadata",
-    "Transcription",
-    "WordInfo",
-    "CitationMetadata",
-    "Citation",
-    "GoogleTypeDate",
-    "GroundingMetadata",
-    "GroundingAttribution",
-    "GroundingChunk",
-    "GroundingChunkWeb",
-    "GroundingChunkImage",
-    "GroundingChunkRetrievedContext",
-    "GroundingChunkCustomMetadata",
-    "GroundingChunkStringList",
-    "RagChunk",
-    "RagChunkPageSpan",
-    "GroundingChunkMaps",
-    "MapsPlaceAnswerSources",
-    "MapsReviewSnippet",
-    "MapsAuthorAttribution",
-    "MapsRoute",
-    "GroundingChunkMapsPlaceAnswerSources",
-    "GroundingChunkMapsPlaceAnswerSourcesReviewSnippet",
-    "GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution",
-    "GroundingChunkMapsRoute",
-    "GroundingSupport",
-    "Segment",
-    "RetrievalMetadata",
-    "SearchEntryPoint",
-    "GroundingMetadataSourceFlaggingUri",
-    "LogprobsResult",
-    "LogprobsResultCandidate",
-    "LogprobsResultTopCandidates",
-    "UrlContextMetadata",
-    "UrlMetadata",
-    "DocumentMetadataContentLayer",
-    "Language",
-    "MediaProcessing",
-    "ModelStage",
-    "Outcome",
-    "PartMediaResolutionLevel",
-    "SpreadsheetMetadataContentLayer",
-    "ToolType",
-    "UrlRetrievalStatus",
-    "VideoMetadataContentLayer",
-]
-
-# A type checker must not see this: it would take every misspelt name for one of these.
-if not TYPE_CHECKING:
-
-    def __getattr__(name):
-        """Load what is defined in the other two modules when it is first used (PEP 562)."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name in _HERE_OR_IN_REQUEST:
-            from . import types_request as home
-        else:
-            from . import types_rare as home
-        value = globals()[name] = getattr(home, name)
-        return value
-
-
-def __dir__() -> List[str]:
-    return sorted({*globals(), *__all__})
+if TYPE_CHECKING:  # loaded when the first of them is needed
+    from .grounding import (
+        CitationMetadata,
+        GroundingAttribution,
+        GroundingMetadata,
+        LogprobsResult,
+        UrlContextMetadata,
+    )
 
 
 class FinishReason:
@@ -264,22 +123,17 @@ class TrafficType:
     PROVISIONED_THROUGHPUT = "PROVISIONED_THROUGHPUT"
 
 
-class FileState:
-    """Whether an uploaded file can be used yet."""
+class ModelStage:
+    """How far in its life a model is."""
 
-    STATE_UNSPECIFIED = "STATE_UNSPECIFIED"
-    PROCESSING = "PROCESSING"
-    ACTIVE = "ACTIVE"
-    FAILED = "FAILED"
-
-
-class FileSource:
-    """Where a file of the Files API came from."""
-
-    SOURCE_UNSPECIFIED = "SOURCE_UNSPECIFIED"
-    UPLOADED = "UPLOADED"
-    GENERATED = "GENERATED"
-    REGISTERED = "REGISTERED"
+    MODEL_STAGE_UNSPECIFIED = "MODEL_STAGE_UNSPECIFIED"
+    UNSTABLE_EXPERIMENTAL = "UNSTABLE_EXPERIMENTAL"
+    EXPERIMENTAL = "EXPERIMENTAL"
+    PREVIEW = "PREVIEW"
+    STABLE = "STABLE"
+    LEGACY = "LEGACY"
+    DEPRECATED = "DEPRECATED"
+    RETIRED = "RETIRED"
 
 
 # The finish reasons by which a policy withheld the answer.  The others that are
@@ -438,141 +292,6 @@ class Candidate(Message):
 
 
 @dataclass(repr=False, eq=False)
-class Content(Message):
-    """One turn of a conversation.
-
-    :ivar role: "user" or "model".
-    """
-
-    parts: Optional[List[Part]] = None
-    role: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class Part(Message):
-    """One piece of a turn: a text, data, a file, a function call or its response, …
-
-    :ivar thought: true where the text is the model's thinking, not its answer.
-    :ivar thought_signature: opaque; goes back byte for byte, on this very part.
-    :ivar part_metadata: anything that the application wants to keep with the part.
-    """
-
-    text: Optional[str] = None
-    inline_data: Optional[Blob] = None
-    file_data: Optional[FileData] = None
-    function_call: Optional[FunctionCall] = None
-    function_response: Optional[FunctionResponse] = None
-    thought: Optional[bool] = None
-    thought_signature: Optional[str] = None
-    executable_code: Optional[ExecutableCode] = None
-    code_execution_result: Optional[CodeExecutionResult] = None
-    video_metadata: Optional[VideoMetadata] = None
-    media_resolution: Optional[PartMediaResolution] = None
-    media_processing: Optional[str] = None
-    tool_call: Optional[ToolCall] = None
-    tool_response: Optional[ToolResponse] = None
-    audio_transcription: Optional[Transcription] = None
-    audio_metadata: Optional[AudioMetadata] = None
-    document_metadata: Optional[DocumentMetadata] = None
-    spreadsheet_metadata: Optional[SpreadsheetMetadata] = None
-    speech_metadata: Optional[SpeechMetadata] = None
-    part_metadata: Optional[Dict[str, Any]] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class Blob(Message):
-    """Data inside a message: an image, a sound, a document.
-
-    :ivar data: the bytes themselves; base64 is the wire's business alone.
-    """
-
-    data: Optional[bytes] = None
-    mime_type: Optional[str] = None
-    display_name: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-    def save(self, path: Union[str, os.PathLike[str]]) -> Path:
-        """Write the data to a file, replacing one that is there, and return its path.
-
-        :raises ConfigurationError: where there is no data, or what came was not base64.
-        :raises OSError: where the file cannot be written.
-        """
-        if not isinstance(self.data, (bytes, bytearray)):
-            raise ConfigurationError(f"this Blob has no bytes to save, its data is {shorten(self.data)}")
-        target = Path(path)
-        target.write_bytes(self.data)
-        return target
-
-
-@dataclass(repr=False, eq=False)
-class FileData(Message):
-    """A file that the server fetches itself: of the Files API, or at a URL."""
-
-    file_uri: Optional[str] = None
-    mime_type: Optional[str] = None
-    display_name: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FunctionCall(Message):
-    """The model asks for a function to be called.
-
-    :ivar id: goes back in the response to this call, where one was given.
-    :ivar partial_args: pieces of the arguments, where these are streamed.
-    :ivar will_continue: true where more pieces of this call follow.
-    """
-
-    name: Optional[str] = None
-    args: Optional[Dict[str, Any]] = None
-    id: Optional[str] = None
-    partial_args: Optional[List[PartialArg]] = None
-    will_continue: Optional[bool] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class PartialArg(Message):
-    """One piece of a streamed argument; one of the four values is set.
-
-    :ivar json_path: where in the arguments the value belongs, such as ``$.city`` (RFC 9535).
-    :ivar null_value: "NULL_VALUE" where the argument is null.
-    :ivar will_continue: true where the string goes on in the next piece.
-    """
-
-    json_path: Optional[str] = None
-    string_value: Optional[str] = None
-    number_value: Optional[float] = None
-    bool_value: Optional[bool] = None
-    null_value: Optional[str] = None
-    will_continue: Optional[bool] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FunctionResponse(Message):
-    """What a function gave back.
-
-    :ivar name: that of the call.
-    :ivar response: by custom ``{"output": …}`` or ``{"error": …}``.
-    :ivar id: that of the call, where it had one.
-    :ivar parts: media that belong to the response.
-    :ivar will_continue: true where more responses to this call follow.
-    :ivar scheduling: one of `FunctionResponseScheduling`.
-    """
-
-    name: Optional[str] = None
-    response: Optional[Dict[str, Any]] = None
-    id: Optional[str] = None
-    parts: Optional[List[FunctionResponsePart]] = None
-    will_continue: Optional[bool] = None
-    scheduling: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
 class UsageMetadata(Message):
     """How many tokens a request took, in all and by modality.
 
@@ -644,45 +363,14 @@ class SafetyRating(Message):
 
 
 @dataclass(repr=False, eq=False)
-class File(Message):
-    """A file of the Files API.
+class ModelStatus(Message):
+    """How far in its life the model is that answered.
 
-    :ivar name: "files/…", its identity.
-    :ivar uri: what a `FileData` names.
-    :ivar state: one of `FileState`.
-    :ivar size_bytes: bytes.
-    :ivar sha256_hash: base64 of the digest, as the server writes it.
-    :ivar create_time: RFC 3339, as are ``update_time`` and ``expiration_time``.
-    :ivar source: one of `FileSource`.
-    :ivar video_metadata: of a video, such as ``{"videoDuration": "12s"}``.
-    :ivar error: why the processing failed.
+    :ivar model_stage: one of `ModelStage`.
+    :ivar retirement_time: RFC 3339.
     """
 
-    name: Optional[str] = None
-    uri: Optional[str] = None
-    mime_type: Optional[str] = None
-    state: Optional[str] = None
-    display_name: Optional[str] = None
-    size_bytes: Optional[Int64] = None
-    create_time: Optional[str] = None
-    update_time: Optional[str] = None
-    expiration_time: Optional[str] = None
-    sha256_hash: Optional[str] = None
-    download_uri: Optional[str] = None
-    source: Optional[str] = None
-    video_metadata: Optional[Dict[str, Any]] = None
-    error: Optional[FileStatus] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FileStatus(Message):
-    """Why a file could not be processed, as a ``google.rpc.Status``.
-
-    :ivar code: of ``google.rpc.Code``, not of HTTP.
-    """
-
+    model_stage: Optional[str] = None
+    retirement_time: Optional[str] = None
     message: Optional[str] = None
-    code: Optional[int] = None
-    details: Optional[List[Dict[str, Any]]] = None
     extra: Dict[str, Any] = field(default_factory=dict)

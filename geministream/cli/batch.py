@@ -18,24 +18,14 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Dict, Iterator, Optional
 
-from .batch import BatchResult, generate_many
-from .cli_output import (
-    DONE,
-    FAILED,
-    ProgressLine,
-    Rate,
-    duration,
-    in_options,
-    is_terminal,
-    json_line,
-    note,
-    problem_of,
-    reason_of,
-    replacing,
-    visible,
-)
-from .cli_request import generation_config, open_endpoint
-from .errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
+from ..batch import BatchResult, generate_many
+from ..endpoint import RetryEvent
+from ..errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
+from .disk import replacing
+from .progress import ProgressLine, Rate, duration, telling
+from .request import generation_config, open_endpoint
+from .status import DONE, FAILED, in_options, problem_of, reason_of
+from .terminal import is_terminal, json_line, note, visible
 
 # How every line of the output begins.
 _BEGINNING = b'{"index":'
@@ -63,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             system_instruction=args.system,
             generation_config=config,
             alt=args.alt,
-            endpoint=endpoint,
+            endpoint=telling(endpoint, progress.on_retry),
             deadline=args.deadline,
         )
         last_words = "broken off; the same command goes on" if _is_regular(output) else "broken off"
@@ -425,6 +415,11 @@ class _Progress:
         elif self._told == _MOST_TOLD + 1:
             self._line.note("further failures are in the output alone")
         self.one_done()
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell a person that the server asked for a pause; a prompt's own retries would be noise."""
+        if event.gate is not None:
+            self._line.on_retry(event)
 
     def make_room(self) -> None:
         """Take the line away, for a result on the same terminal."""

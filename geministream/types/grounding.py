@@ -1,8 +1,4 @@
-"""What responses seldom carry: grounding, citations, log probabilities, metadata of media, …
-
-Part of ``geministream.types``; loaded when one of these names is first used,
-or one of these messages first comes.
-"""
+"""What an answer rests on: citations, grounding, pages that were read, log probabilities."""
 
 from __future__ import annotations
 
@@ -10,92 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from .codec import Message
-from .types import Content
-
-
-class ModelStage:
-    """How far in its life a model is."""
-
-    MODEL_STAGE_UNSPECIFIED = "MODEL_STAGE_UNSPECIFIED"
-    UNSTABLE_EXPERIMENTAL = "UNSTABLE_EXPERIMENTAL"
-    EXPERIMENTAL = "EXPERIMENTAL"
-    PREVIEW = "PREVIEW"
-    STABLE = "STABLE"
-    LEGACY = "LEGACY"
-    DEPRECATED = "DEPRECATED"
-    RETIRED = "RETIRED"
-
-
-class Language:
-    """The language of code that the model wrote."""
-
-    LANGUAGE_UNSPECIFIED = "LANGUAGE_UNSPECIFIED"
-    PYTHON = "PYTHON"
-
-
-class Outcome:
-    """How the execution of code ended."""
-
-    OUTCOME_UNSPECIFIED = "OUTCOME_UNSPECIFIED"
-    OUTCOME_OK = "OUTCOME_OK"
-    OUTCOME_FAILED = "OUTCOME_FAILED"
-    OUTCOME_DEADLINE_EXCEEDED = "OUTCOME_DEADLINE_EXCEEDED"
-
-
-class ToolType:
-    """One of the server's own tools."""
-
-    TOOL_TYPE_UNSPECIFIED = "TOOL_TYPE_UNSPECIFIED"
-    GOOGLE_SEARCH_WEB = "GOOGLE_SEARCH_WEB"
-    GOOGLE_SEARCH_IMAGE = "GOOGLE_SEARCH_IMAGE"
-    URL_CONTEXT = "URL_CONTEXT"
-    GOOGLE_MAPS = "GOOGLE_MAPS"
-    FILE_SEARCH = "FILE_SEARCH"
-    MEDIA_PROCESSING = "MEDIA_PROCESSING"
-
-
-class MediaProcessing:
-    """Whether media are read once, or looked at again as the model finds it needful."""
-
-    MEDIA_PROCESSING_UNSPECIFIED = "MEDIA_PROCESSING_UNSPECIFIED"
-    STATIC = "STATIC"
-    AGENTIC = "AGENTIC"
-
-
-class PartMediaResolutionLevel:
-    """How finely the media of one part are read."""
-
-    MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
-    MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
-    MEDIA_RESOLUTION_MEDIUM = "MEDIA_RESOLUTION_MEDIUM"
-    MEDIA_RESOLUTION_HIGH = "MEDIA_RESOLUTION_HIGH"
-    MEDIA_RESOLUTION_ULTRA_HIGH = "MEDIA_RESOLUTION_ULTRA_HIGH"
-
-
-class VideoMetadataContentLayer:
-    """What of a video is read."""
-
-    CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
-    FRAMES = "FRAMES"
-    AUDIO = "AUDIO"
-    TRANSCRIPT = "TRANSCRIPT"
-
-
-class DocumentMetadataContentLayer:
-    """What of a document is read."""
-
-    CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
-    PAGE_IMAGE = "PAGE_IMAGE"
-    PAGE_TEXT = "PAGE_TEXT"
-
-
-class SpreadsheetMetadataContentLayer:
-    """What of a spreadsheet is read."""
-
-    CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
-    DATA = "DATA"
-    FORMULAS = "FORMULAS"
-    VISUAL = "VISUAL"
+from .content import Content
 
 
 class UrlRetrievalStatus:
@@ -108,231 +19,7 @@ class UrlRetrievalStatus:
     URL_RETRIEVAL_STATUS_UNSAFE = "URL_RETRIEVAL_STATUS_UNSAFE"
 
 
-@dataclass(repr=False, eq=False)
-class ModelStatus(Message):
-    """How far in its life the model is that answered.
-
-    :ivar model_stage: one of `ModelStage`.
-    :ivar retirement_time: RFC 3339.
-    """
-
-    model_stage: Optional[str] = None
-    retirement_time: Optional[str] = None
-    message: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-# Code and tools that the server runs ------------------------------------------
-
-
-@dataclass(repr=False, eq=False)
-class ExecutableCode(Message):
-    """Code that the model wrote and the server runs.
-
-    :ivar language: one of `Language`.
-    """
-
-    code: Optional[str] = None
-    language: Optional[str] = None
-    id: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class CodeExecutionResult(Message):
-    """What running an `ExecutableCode` gave.
-
-    :ivar output: standard output where it went well, else standard error or another text.
-    :ivar outcome: one of `Outcome`.
-    :ivar id: that of the code.
-    """
-
-    output: Optional[str] = None
-    outcome: Optional[str] = None
-    id: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class ToolCall(Message):
-    """A call of one of the server's own tools; it goes back with the turn as it came.
-
-    :ivar tool_type: one of `ToolType`.
-    """
-
-    tool_type: Optional[str] = None
-    args: Optional[Dict[str, Any]] = None
-    id: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class ToolResponse(Message):
-    """What one of the server's own tools gave; it goes back with the turn as it came.
-
-    :ivar tool_type: one of `ToolType`.
-    :ivar id: that of the call.
-    """
-
-    tool_type: Optional[str] = None
-    response: Optional[Dict[str, Any]] = None
-    id: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FunctionResponsePart(Message):
-    """A medium that belongs to the response of a function.
-
-    :ivar media_processing: one of `MediaProcessing`.
-    """
-
-    inline_data: Optional[FunctionResponseBlob] = None
-    file_data: Optional[FunctionResponseFileData] = None
-    media_processing: Optional[str] = None
-    media_resolution: Optional[PartMediaResolution] = None
-    video_metadata: Optional[VideoMetadata] = None
-    document_metadata: Optional[DocumentMetadata] = None
-    spreadsheet_metadata: Optional[SpreadsheetMetadata] = None
-    audio_metadata: Optional[AudioMetadata] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FunctionResponseBlob(Message):
-    """Data inside the response of a function.
-
-    :ivar data: the bytes themselves; base64 is the wire's business alone.
-    """
-
-    data: Optional[bytes] = None
-    mime_type: Optional[str] = None
-    display_name: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class FunctionResponseFileData(Message):
-    """A file, named in the response of a function."""
-
-    file_uri: Optional[str] = None
-    mime_type: Optional[str] = None
-    display_name: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-# Media --------------------------------------------------------------------------
-
-
-@dataclass(repr=False, eq=False)
-class PartMediaResolution(Message):
-    """How finely the medium of one part is read.
-
-    :ivar level: one of `PartMediaResolutionLevel`.
-    :ivar num_tokens: tokens, where a number is wanted instead of a level.
-    """
-
-    level: Optional[str] = None
-    num_tokens: Optional[int] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class VideoMetadata(Message):
-    """Which piece of a video is meant, and how densely it is read.
-
-    :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
-    :ivar fps: frames a second.
-    :ivar content_layers: of `VideoMetadataContentLayer`.
-    """
-
-    start_offset: Optional[str] = None
-    end_offset: Optional[str] = None
-    fps: Optional[float] = None
-    content_layers: Optional[List[str]] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class AudioMetadata(Message):
-    """Which piece of a recording is meant.
-
-    :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
-    """
-
-    start_offset: Optional[str] = None
-    end_offset: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class DocumentMetadata(Message):
-    """Which pages of a document are meant.
-
-    :ivar content_layers: of `DocumentMetadataContentLayer`.
-    """
-
-    start_page: Optional[int] = None
-    end_page: Optional[int] = None
-    content_layers: Optional[List[str]] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class SpreadsheetMetadata(Message):
-    """Which cells of a spreadsheet are meant.
-
-    :ivar content_layers: of `SpreadsheetMetadataContentLayer`.
-    """
-
-    sheet_index: Optional[int] = None
-    visible_cells: Optional[str] = None
-    content_layers: Optional[List[str]] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class SpeechMetadata(Message):
-    """Who speaks a text, and how."""
-
-    speaker: Optional[str] = None
-    style: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class Transcription(Message):
-    """What was said in a recording, or in a piece of it.
-
-    :ivar finished: true where no more of this transcription follows.
-    :ivar language_code: BCP 47, such as "en-US".
-    :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
-    """
-
-    text: Optional[str] = None
-    finished: Optional[bool] = None
-    language_code: Optional[str] = None
-    speaker_label: Optional[str] = None
-    words: Optional[List[WordInfo]] = None
-    start_offset: Optional[str] = None
-    end_offset: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(repr=False, eq=False)
-class WordInfo(Message):
-    """When a word was said.
-
-    :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
-    """
-
-    word: Optional[str] = None
-    start_offset: Optional[str] = None
-    end_offset: Optional[str] = None
-    extra: Dict[str, Any] = field(default_factory=dict)
-
-
-# Citations ----------------------------------------------------------------------
+# Citations -------------------------------------------------------------------
 
 
 @dataclass(repr=False, eq=False)
@@ -374,7 +61,7 @@ class GoogleTypeDate(Message):
     extra: Dict[str, Any] = field(default_factory=dict)
 
 
-# Grounding ----------------------------------------------------------------------
+# Grounding -------------------------------------------------------------------
 
 
 @dataclass(repr=False, eq=False)
@@ -636,7 +323,7 @@ class GroundingMetadataSourceFlaggingUri(Message):
     extra: Dict[str, Any] = field(default_factory=dict)
 
 
-# Log probabilities, and pages that were read -------------------------------------
+# Log probabilities, and pages that were read ---------------------------------
 
 
 @dataclass(repr=False, eq=False)

@@ -9,7 +9,7 @@ import re
 import zlib
 from typing import Any, Callable, Generator, Iterator
 
-from .errors import IncompleteStreamError, StreamDecodeError
+from ..errors import IncompleteStreamError, StreamDecodeError
 
 PIECE = 2**16  # the most bytes that are read, sent or inflated at once
 

@@ -4,11 +4,11 @@ import argparse
 import re
 from typing import Any, List, NoReturn
 
-from .cli_output import one_line, print_out
-from .endpoint import KEY_VARIABLES, MOST_SECONDS
-from .errors import ConfigurationError
-from .testing import LocalServer
-from .testing.profiles import PROFILES
+from ..endpoint import KEY_VARIABLES, MOST_SECONDS
+from ..errors import ConfigurationError
+from ..testing import LocalServer
+from ..testing.profiles import PROFILES
+from .terminal import one_line, print_out
 
 
 def run(args: argparse.Namespace) -> NoReturn:

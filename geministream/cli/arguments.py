@@ -1,43 +1,13 @@
-"""The command line: what a person types.
-
-This room has the arguments, ``stream`` and the exit status; the other commands
-are in ``cli_*.py``, and what only one command needs is imported when it runs: a
-command line is started often, and starts in the time that ``requests`` takes.
-"""
+"""What a person types: the commands and their options."""
 
 import argparse
-import errno
-import os
-import sys
-import warnings
-from typing import Any, Dict, NoReturn, Optional, Sequence
+from typing import Any, Dict, NoReturn, Tuple
 
-from ._version import __version__
-from .cli_output import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    USAGE,
-    Answer,
-    in_options,
-    note,
-    prepare_streams,
-    show_answer,
-    status_of,
-)
-from .cli_request import (
-    OFFLINE_PIECE_DELAY,
-    attachment,
-    generation_config,
-    inline_bytes,
-    media_directory,
-    open_endpoint,
-    piped_text,
-)
-from .endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
-from .errors import ConfigurationError, GeministreamError
-from .parts import LARGEST_INLINE
-from .stream import stream_generate
+from .._version import __version__
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
+from .request import OFFLINE_PIECE_DELAY
+from .status import USAGE
+from .terminal import note
 
 DEFAULT_MODEL = "gemini-flash-latest"
 
@@ -55,140 +25,6 @@ exit status:
 """
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command line and return its exit status.
-
-    :param argv: the arguments; None takes the process's.
-    """
-    prepare_streams()
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: note(str(message))
-            status = _run(sys.argv[1:] if argv is None else argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a closed pipe can be dealt with
-        return status
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except GeministreamError as error:
-        note(in_options(error))
-        return status_of(error)
-    except OSError as error:
-        _drop_what_stdout_does_not_take()
-        # Windows reports a closed pipe as EINVAL.
-        if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
-            return DONE  # whoever read it has had enough
-        note(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        return FAILED
-    except Exception as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
-        note(f"this is a bug in geministream {__version__}, please report it: {error!r} at {place}")
-        return FAILED
-
-
-def _run(argv: Sequence[str]) -> int:
-    parser, commands = make_parser()
-    try:
-        if argv and argv[0] == "stream":
-            # Options may stand between the words of a prompt ("intermixed"), but
-            # not behind a --, of which argparse loses sight there.
-            end = argv.index("--") if "--" in argv else len(argv)
-            args = commands["stream"].parse_intermixed_args(argv[1:end])
-            args.prompt += argv[end + 1 :]
-        else:
-            args = parser.parse_args(argv)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    status: int = args.run(args)
-    return status
-
-
-def _drop_what_stdout_does_not_take() -> None:
-    """Python would try again to write it when it exits, and complain."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-# The commands ----------------------------------------------------------------
-
-
-def run_stream(args: argparse.Namespace) -> int:
-    """``geministream stream``"""
-    if args.json:
-        prepare_streams(utf8=True)
-    texts = [" ".join(args.prompt), piped_text(sys.stdin)]
-    prompt = "\n\n".join(text for text in texts if text.strip())
-    if not prompt and not args.file:
-        raise ConfigurationError(
-            "there is nothing to ask: give a prompt, pipe one in, or give a file with -f"
-        )
-    config = generation_config(args)
-    media = media_directory(args)
-    with open_endpoint(args) as endpoint:
-        contents: Any = []
-        for name in args.file:
-            room = LARGEST_INLINE - inline_bytes(contents)
-            contents.append(
-                attachment(name, endpoint, mime_type=args.mime_type, upload=args.upload, room=room)
-            )
-        if prompt:
-            contents.append(prompt)  # Google's advice: media before the text that is about them
-        chunks = stream_generate(
-            args.model,
-            contents,
-            system_instruction=args.system,
-            generation_config=config,
-            alt=args.alt,
-            deadline=args.deadline,
-            endpoint=endpoint,
-        )
-        answer = Answer(
-            as_json=args.json,
-            thoughts=args.thoughts,
-            usage=args.usage,
-            media=media,
-            whole=args.schema is not None,
-        )
-        return show_answer(answer, chunks, usage=args.usage)
-
-
-def run_chat(args: argparse.Namespace) -> int:
-    """``geministream chat``"""
-    from .cli_chat import run
-
-    return run(args)
-
-
-def run_files(args: argparse.Namespace) -> int:
-    """``geministream files``"""
-    from .cli_files import run
-
-    return run(args)
-
-
-def run_batch(args: argparse.Namespace) -> int:
-    """``geministream batch``"""
-    from .cli_batch import run
-
-    return run(args)
-
-
-def run_serve(args: argparse.Namespace) -> int:
-    """``geministream serve``"""
-    from .cli_serve import run
-
-    return run(args)
-
-
-# The arguments ---------------------------------------------------------------
-
-
 class _Parser(argparse.ArgumentParser):
     """Tells an error in one line, as everything here does."""
 
@@ -201,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE)
 
 
-def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
+def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
     """The parser, and those of the commands by name."""
     parser = _Parser(
         prog="geministream",
@@ -210,31 +46,27 @@ def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
     )
     parser.add_argument("--version", action="version", version=f"geministream {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for name, run, add_arguments, help, description in (
+    for name, add_arguments, help, description in (
         (
             "stream",
-            run_stream,
             _stream_arguments,
             "ask once and watch the answer stream in",
             "Ask once; the answer appears on stdout as it arrives.",
         ),
         (
             "chat",
-            run_chat,
             _chat_arguments,
             "a conversation in the terminal",
             "A conversation; /help tells its commands.  Ctrl-C stops an answer, Ctrl-D leaves.",
         ),
         (
             "files",
-            run_files,
             _files_arguments,
             "upload files, and look after those that are there",
             "Upload files to the Files API, where they live for 48 hours, and look after them.",
         ),
         (
             "batch",
-            run_batch,
             _batch_arguments,
             "ask many prompts, several at once",
             "Ask the prompts of a file, several at once.  Each line of it is a JSON string, or an\n"
@@ -244,7 +76,6 @@ def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
         ),
         (
             "serve",
-            run_serve,
             _serve_arguments,
             "run the test server, LocalServer, in the foreground",
             "Run LocalServer, a test server that tells back what it receives; it is no model.",
@@ -253,7 +84,7 @@ def make_parser() -> "tuple[argparse.ArgumentParser, Dict[str, Any]]":
         command = commands.add_parser(
             name, help=help, description=description, epilog=None if name == "serve" else _EPILOG
         )
-        command.set_defaults(run=run)
+        command.set_defaults(command=name)
         add_arguments(command)
     return parser, commands.choices
 

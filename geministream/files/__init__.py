@@ -35,11 +35,9 @@ from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
-from .body import PIECE
-from .cancel import Cancel
-from .codec import shorten
-from .endpoint import MOST_SECONDS, Endpoint, resolve
-from .errors import (
+from ..cancel import Cancel
+from ..endpoint import MOST_SECONDS, Endpoint, resolve
+from ..errors import (
     APIError,
     ConfigurationError,
     FileProcessingError,
@@ -50,10 +48,12 @@ from .errors import (
     StreamTimeoutError,
     TransportError,
 )
-from .framing import Framing
-from .parts import check_file, guess_mime_type
-from .transport import Attempts, Call, Reply
-from .types import File
+from ..parts import check_file, guess_mime_type
+from ..transport import Attempts, Call, Reply
+from ..types import File
+from ..types.codec import shorten
+from ..wire.body import PIECE
+from ..wire.framing import Framing
 
 log = logging.getLogger("geministream")
 

@@ -1,8 +1,7 @@
-"""What a request is made of, beside its contents; part of ``geministream.types``.
+"""What a request consists of, apart from its contents.
 
-Loaded when one of these names is first used.  Where the wire has an object that
-the library has no use for itself (a JSON schema, the settings of a built-in
-tool), the field takes a plain dict and leaves it as it is.
+Where the wire has an object that the library does not use itself (a JSON schema,
+the settings of a built-in tool), the field takes a plain dict and leaves it as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from .codec import Message
-from .types import Content
+from .content import Content
 
 
 class Behavior:
@@ -30,15 +29,6 @@ class FunctionCallingConfigMode:
     ANY = "ANY"
     NONE = "NONE"
     VALIDATED = "VALIDATED"
-
-
-class FunctionResponseScheduling:
-    """When the model takes notice of the response of a non-blocking function."""
-
-    SCHEDULING_UNSPECIFIED = "SCHEDULING_UNSPECIFIED"
-    SILENT = "SILENT"
-    WHEN_IDLE = "WHEN_IDLE"
-    INTERRUPT = "INTERRUPT"
 
 
 class HarmBlockMethod:

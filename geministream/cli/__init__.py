@@ -1,0 +1,79 @@
+"""The command line.
+
+``arguments`` has the commands and their options, and each command has a room of
+its own, imported when it runs: a command line is started often, and should start
+quickly.
+"""
+
+import errno
+import importlib
+import os
+import sys
+import warnings
+from typing import Optional, Sequence
+
+from .._version import __version__
+from ..errors import GeministreamError
+from .arguments import make_parser
+from .status import DONE, FAILED, INTERRUPTED, in_options, status_of
+from .terminal import note, prepare_streams
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command line and return its exit status.
+
+    :param argv: the arguments; None takes the process's.
+    """
+    prepare_streams()
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: note(str(message))
+            status = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can be dealt with
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except GeministreamError as error:
+        note(in_options(error))
+        return status_of(error)
+    except OSError as error:
+        _drop_what_stdout_does_not_take()
+        # Windows reports a closed pipe as EINVAL.
+        if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
+            return DONE  # whoever read it has had enough
+        note(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return FAILED
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
+        note(f"this is a bug in geministream {__version__}, please report it: {error!r} at {place}")
+        return FAILED
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser, commands = make_parser()
+    try:
+        if argv and argv[0] == "stream":
+            # Options may stand between the words of a prompt ("intermixed"), but
+            # not behind a --, of which argparse loses sight there.
+            end = argv.index("--") if "--" in argv else len(argv)
+            args = commands["stream"].parse_intermixed_args(argv[1:end])
+            args.prompt += argv[end + 1 :]
+        else:
+            args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    status: int = importlib.import_module(f".{args.command}", __name__).run(args)
+    return status
+
+
+def _drop_what_stdout_does_not_take() -> None:
+    """Python would try again to write it when it exits, and complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,201 @@
+"""An answer on its way to a person: text on stdout as it arrives, everything about it on stderr."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional
+
+from ..endpoint import RetryEvent
+from ..errors import BlockedError, GeministreamError
+from ..types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
+from .disk import save_media
+from .status import DONE, in_options, problem_of, retry_words, status_of
+from .terminal import Column, is_terminal, json_line, note
+
+
+def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False) -> int:
+    """Print an answer as it arrives, then what there is to say about it, and return the exit status.
+
+    :param usage: also tell the tokens, where the answer counts them.
+    """
+    status = DONE
+    last_words: List[str] = []
+    try:
+        for chunk in chunks:
+            answer.show(chunk)
+    except GeministreamError as error:
+        status = status_of(error, began=answer.began)
+        last_words.append(in_options(error))
+    finally:
+        answer.end()
+    if status == DONE:
+        problem = problem_of(answer.blocked, answer.finish_reason, whole=answer.must_be_whole)
+        if problem is not None:
+            status = status_of(problem)
+            last_words.append(str(problem))
+        elif answer.finish_reason == FinishReason.MAX_TOKENS:
+            last_words.append("the answer has as many tokens as it may have (MAX_TOKENS)")
+    if usage and answer.usage:
+        last_words.insert(0, answer.usage)
+    for text in last_words:
+        note(text)
+    return status
+
+
+class Answer:
+    """One answer on its way to a person, or with ``as_json`` to a program.
+
+    Text goes to stdout.  Thoughts are shown where that was asked for: dimmed
+    where stdout is a terminal, and else on stderr, so that a file or a pipe
+    holds the answer alone.
+
+    :param usage: count tokens, for the property of that name.
+    :param media: the directory for images and other data; their paths are
+        printed, each on a line of its own.
+    :param whole: see `problem_of`.
+    :ivar began: whether anything of the answer has come.
+    :ivar blocked: the block, where there is one.
+    :ivar finish_reason: the last that came.
+    """
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        thoughts: bool = False,
+        usage: bool = False,
+        media: Optional[Path] = None,
+        whole: bool = False,
+    ) -> None:
+        self.began = False
+        self.blocked: Optional[BlockedError] = None
+        self.finish_reason: Optional[str] = None
+        self.must_be_whole = whole
+        self._as_json = as_json
+        self._media = media
+        self._out = Column(sys.stdout)
+        self._thoughts: Optional[Column] = None
+        if thoughts and not as_json:
+            self._thoughts = self._out if is_terminal(sys.stdout) else Column(sys.stderr)
+        self._after_thought = False
+        self._resumed = 0
+        self._not_shown: Dict[str, str] = {}
+        self._usage: Any = None
+        if usage:
+            from ..merging import Merger
+
+            self._usage = Merger()
+
+    def show(self, chunk: GenerateContentResponse) -> None:
+        """Print what is new.
+
+        :raises OSError: where stdout takes no more; BrokenPipeError where nobody reads it.
+        """
+        self.began = True
+        if self._usage is not None:
+            bare = copy.copy(chunk)
+            bare.candidates = None  # the text is not kept, however long the answer
+            self._usage.add(bare)
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        try:
+            chunk.raise_for_block()
+        except BlockedError as blocked:
+            self.blocked = blocked  # what may still come is not lost for it
+        if self._as_json:
+            self._out.write(json_line(chunk.to_dict()))
+        for part in chunk.parts:
+            if self._media is not None and isinstance(part.inline_data, Blob):
+                self._save(part.inline_data, self._media)
+            elif isinstance(part.text, str) and not self._as_json:
+                self._show_text(part.text, bool(part.thought))
+            elif not self._as_json:
+                self._mention(part)
+
+    def _show_text(self, text: str, is_thought: bool) -> None:
+        if not text:
+            return
+        column = self._thoughts if is_thought else self._out
+        if column is None:
+            return
+        if is_thought != self._after_thought:
+            (self._out if is_thought else self._thoughts or self._out).end_line()
+            if self._after_thought and self._thoughts is self._out:
+                self._out.write("\n")
+            self._after_thought = is_thought
+        column.write(text, dim=is_thought)
+
+    def _save(self, blob: Blob, directory: Path) -> None:
+        if not isinstance(blob.data, (bytes, bytearray)):
+            self._not_shown["no data"] = "the answer holds data that is not base64, which was not saved"
+            return
+        path = save_media(blob.data, str(blob.mime_type), directory)
+        if self._as_json:
+            note(f"saved {path}")
+        else:
+            self._out.end_line()
+            self._out.write(f"{path}\n")
+
+    def _mention(self, part: Part) -> None:
+        """Tell, once for each kind, what has no place in a text."""
+        for kind in part.to_dict():
+            if kind in ("thought", "thoughtSignature") or kind in self._not_shown:
+                continue
+            blob = part.inline_data if isinstance(part.inline_data, Blob) else None
+            what = f"{blob.mime_type} data" if blob else kind
+            how = "--save-media saves it" if blob else "stream --json shows it"
+            self._not_shown[kind] = f"the answer holds {what}, which is not shown; {how}"
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell a person at a terminal that there is a wait, unless that is in the middle of a line."""
+        self._resumed += event.resuming
+        if is_terminal(sys.stderr) and (self._out.at_start or not is_terminal(sys.stdout)):
+            note(retry_words(event))
+
+    def end(self) -> None:
+        """Let the terminal be at the start of a line, and tell what has been held back."""
+        for column in (self._thoughts, self._out):
+            if column is not None:
+                column.end_line()
+        notes = list(self._not_shown.values())
+        if self._resumed and is_terminal(sys.stderr):
+            times = "" if self._resumed == 1 else f" {self._resumed} times"
+            notes.append(f"the answer had broken off and was resumed{times}")
+        for text in notes:
+            note(text)
+        self._not_shown = {}
+        self._resumed = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """The tokens of all requests; 0 where the server told none or nobody asked."""
+        usage = self._usage.response().usage_metadata if self._usage is not None else None
+        return usage.total_token_count or 0 if isinstance(usage, UsageMetadata) else 0
+
+    @property
+    def usage(self) -> str:
+        """The tokens in words, or "" where the server told none or nobody asked."""
+        response = self._usage.response() if self._usage is not None else GenerateContentResponse()
+        if not isinstance(response.usage_metadata, UsageMetadata):
+            return ""
+        words = usage_in_words(response.usage_metadata)
+        hops = response.usage_by_request
+        if len(hops) > 1:
+            each = "; ".join(usage_in_words(hop) for hop in hops)
+            words += f", in {len(hops)} requests ({each})"
+        ending = [text for text in (self.finish_reason, response.model_version) if text]
+        return ", ".join([words, *ending])
+
+
+def usage_in_words(usage: UsageMetadata) -> str:
+    """``4 prompt + 12 answer = 16 tokens``."""
+    counts = [
+        (usage.prompt_token_count, "prompt"),
+        (usage.tool_use_prompt_token_count, "tools"),
+        (usage.thoughts_token_count, "thoughts"),
+        (usage.candidates_token_count, "answer"),
+    ]
+    words = " + ".join(f"{count} {name}" for count, name in counts if count)
+    total = usage.total_token_count
+    if total is None:
+        total = sum(count or 0 for count, _ in counts)
+    return " = ".join([word for word in (words, f"{total} tokens") if word])

@@ -1,0 +1,157 @@
+"""A line on stderr about work that takes a while, and uploads with such a line."""
+
+import os
+import sys
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Callable, Deque, Optional, Tuple
+
+from ..endpoint import Endpoint, RetryEvent
+from ..files import upload_file, wait_for_file
+from ..types import File
+from .status import retry_words
+from .terminal import is_terminal, note, visible, write_quietly
+
+
+class ProgressLine:
+    """A line on stderr that is written anew as things go on; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._on = is_terminal(sys.stderr)
+        self._text = ""
+        self._due = 0.0
+
+    def show(self, text: str, *, now: bool = False) -> None:
+        """Write it, though not more often than ten times a second, but for ``now``."""
+        if not self._on or (time.monotonic() < self._due and not now):
+            return
+        self._due = time.monotonic() + 0.1
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            columns = 80
+        text = visible(" ".join(text.splitlines()))[: max(columns - 1, 1)]
+        write_quietly(sys.stderr, "\r" + text.ljust(len(self._text)))
+        self._text = text
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self._text:
+            write_quietly(sys.stderr, "\r" + " " * len(self._text) + "\r")
+            self._text = ""
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell a person at a terminal that there is a wait."""
+        if self._on:
+            self.note(retry_words(event))
+
+    def note(self, text: str) -> None:
+        """A note that stays, above the line."""
+        line = self._text
+        self.clear()
+        note(text)
+        if line:
+            self.show(line, now=True)
+
+
+def telling(endpoint: Endpoint, on_retry: Callable[[RetryEvent], None]) -> Endpoint:
+    """The endpoint, with a listener for its retries."""
+    if endpoint.retry is None:
+        return endpoint
+    return replace(endpoint, retry=replace(endpoint.retry, on_retry=on_retry))
+
+
+class Rate:
+    """How fast something goes, by the last half minute.
+
+    :ivar seconds: since the beginning.
+    """
+
+    WINDOW = 30.0
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._amounts: Deque[Tuple[float, float]] = deque([(self._began, 0.0)])  # when, how much by then
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def reached(self, amount: float) -> None:
+        """So much is done by now, since the beginning."""
+        now = time.monotonic()
+        self._amounts.append((now, amount))
+        while len(self._amounts) > 2 and self._amounts[1][0] < now - self.WINDOW:
+            self._amounts.popleft()
+
+    @property
+    def per_second(self) -> float:
+        (began, before), (ended, after) = self._amounts[0], self._amounts[-1]
+        return max(after - before, 0.0) / (ended - began) if ended > began else 0.0
+
+    def time_left(self, amount: float) -> str:
+        """For so much more: ``0:08 left``, or "" where it cannot be told."""
+        rate = self.per_second
+        return f"{duration(amount / rate)} left" if rate > 0 else ""
+
+
+def upload_with_progress(
+    path: str, endpoint: Endpoint, mime_type: Optional[str] = None, *, wait: bool = False
+) -> File:
+    """Upload a file, with a bar on stderr where that is a terminal.
+
+    :param wait: until the server has processed it.
+    """
+    line = ProgressLine()
+    rate = Rate()
+    name = os.path.basename(path)
+
+    def progress(sent: int, total: Optional[int]) -> None:
+        rate.reached(sent)
+        line.show(_bar(sent, total, rate) + f"  {name}", now=sent == total)
+
+    endpoint = telling(endpoint, line.on_retry)
+    try:
+        progress(0, os.path.getsize(path))
+        file = upload_file(path, mime_type=mime_type, endpoint=endpoint, progress=progress)
+        if wait and file.state == "PROCESSING":
+            line.show(f"the server processes {file.name}  {name}", now=True)
+            file = wait_for_file(file, endpoint=endpoint)
+    finally:
+        line.clear()
+    return file
+
+
+def _bar(sent: int, total: Optional[int], rate: Rate) -> str:
+    """``[#####---------------]  25%  12.0 of 48.0 MB  8.0 MB/s  0:05 left``"""
+    fields = []
+    if total:
+        filled = 20 * sent // total
+        fields.append(f"[{'#' * filled}{'-' * (20 - filled)}] {100 * sent // total:3d}%")
+        fields.append(f"{size(sent)} of {size(total)}")
+    else:
+        fields.append(size(sent))
+    if rate.per_second > 0:
+        fields.append(f"{size(rate.per_second)}/s")
+        if total:
+            fields.append(rate.time_left(total - sent))
+    return "  ".join(fields)
+
+
+def duration(seconds: float) -> str:
+    """``0:08``, ``12:34``, ``1:02:03``"""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """``999 B``, ``1.5 kB``, ``12.0 MB``"""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            break
+    return f"{count:.1f} {unit}"

@@ -1,0 +1,168 @@
+"""A turn of a conversation and its parts: text, data, files, function calls and responses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
+
+from ..errors import ConfigurationError
+from .codec import Message, shorten
+
+if TYPE_CHECKING:  # loaded when the first of them is needed
+    from .execution import CodeExecutionResult, ExecutableCode, ToolCall, ToolResponse
+    from .media import (
+        AudioMetadata,
+        DocumentMetadata,
+        FunctionResponsePart,
+        PartMediaResolution,
+        SpeechMetadata,
+        SpreadsheetMetadata,
+        Transcription,
+        VideoMetadata,
+    )
+
+
+@dataclass(repr=False, eq=False)
+class Content(Message):
+    """One turn of a conversation.
+
+    :ivar role: "user" or "model".
+    """
+
+    parts: Optional[List[Part]] = None
+    role: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class Part(Message):
+    """One piece of a turn: a text, data, a file, a function call or its response, …
+
+    :ivar thought: true where the text is the model's thinking, not its answer.
+    :ivar thought_signature: opaque; goes back byte for byte, on this very part.
+    :ivar part_metadata: anything that the application wants to keep with the part.
+    """
+
+    text: Optional[str] = None
+    inline_data: Optional[Blob] = None
+    file_data: Optional[FileData] = None
+    function_call: Optional[FunctionCall] = None
+    function_response: Optional[FunctionResponse] = None
+    thought: Optional[bool] = None
+    thought_signature: Optional[str] = None
+    executable_code: Optional[ExecutableCode] = None
+    code_execution_result: Optional[CodeExecutionResult] = None
+    video_metadata: Optional[VideoMetadata] = None
+    media_resolution: Optional[PartMediaResolution] = None
+    media_processing: Optional[str] = None
+    tool_call: Optional[ToolCall] = None
+    tool_response: Optional[ToolResponse] = None
+    audio_transcription: Optional[Transcription] = None
+    audio_metadata: Optional[AudioMetadata] = None
+    document_metadata: Optional[DocumentMetadata] = None
+    spreadsheet_metadata: Optional[SpreadsheetMetadata] = None
+    speech_metadata: Optional[SpeechMetadata] = None
+    part_metadata: Optional[Dict[str, Any]] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class Blob(Message):
+    """Data inside a message: an image, a sound, a document.
+
+    :ivar data: the bytes themselves; base64 is the wire's business alone.
+    """
+
+    data: Optional[bytes] = None
+    mime_type: Optional[str] = None
+    display_name: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> Path:
+        """Write the data to a file, replacing one that is there, and return its path.
+
+        :raises ConfigurationError: where there is no data, or what came was not base64.
+        :raises OSError: where the file cannot be written.
+        """
+        if not isinstance(self.data, (bytes, bytearray)):
+            raise ConfigurationError(f"this Blob has no bytes to save, its data is {shorten(self.data)}")
+        target = Path(path)
+        target.write_bytes(self.data)
+        return target
+
+
+@dataclass(repr=False, eq=False)
+class FileData(Message):
+    """A file that the server fetches itself: of the Files API, or at a URL."""
+
+    file_uri: Optional[str] = None
+    mime_type: Optional[str] = None
+    display_name: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class FunctionCall(Message):
+    """The model asks for a function to be called.
+
+    :ivar id: goes back in the response to this call, where one was given.
+    :ivar partial_args: pieces of the arguments, where these are streamed.
+    :ivar will_continue: true where more pieces of this call follow.
+    """
+
+    name: Optional[str] = None
+    args: Optional[Dict[str, Any]] = None
+    id: Optional[str] = None
+    partial_args: Optional[List[PartialArg]] = None
+    will_continue: Optional[bool] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class PartialArg(Message):
+    """One piece of a streamed argument; one of the four values is set.
+
+    :ivar json_path: where in the arguments the value belongs, such as ``$.city`` (RFC 9535).
+    :ivar null_value: "NULL_VALUE" where the argument is null.
+    :ivar will_continue: true where the string goes on in the next piece.
+    """
+
+    json_path: Optional[str] = None
+    string_value: Optional[str] = None
+    number_value: Optional[float] = None
+    bool_value: Optional[bool] = None
+    null_value: Optional[str] = None
+    will_continue: Optional[bool] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(repr=False, eq=False)
+class FunctionResponse(Message):
+    """What a function gave back.
+
+    :ivar name: that of the call.
+    :ivar response: by custom ``{"output": …}`` or ``{"error": …}``.
+    :ivar id: that of the call, where it had one.
+    :ivar parts: media that belong to the response.
+    :ivar will_continue: true where more responses to this call follow.
+    :ivar scheduling: one of `FunctionResponseScheduling`.
+    """
+
+    name: Optional[str] = None
+    response: Optional[Dict[str, Any]] = None
+    id: Optional[str] = None
+    parts: Optional[List[FunctionResponsePart]] = None
+    will_continue: Optional[bool] = None
+    scheduling: Optional[str] = None
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+class FunctionResponseScheduling:
+    """When the model takes notice of the response of a non-blocking function."""
+
+    SCHEDULING_UNSPECIFIED = "SCHEDULING_UNSPECIFIED"
+    SILENT = "SILENT"
+    WHEN_IDLE = "WHEN_IDLE"
+    INTERRUPT = "INTERRUPT"

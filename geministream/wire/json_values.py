@@ -1,0 +1,342 @@
+"""JSON values out of text that arrives in pieces, each as soon as its last character is here.
+
+`JSONValues` reads elements of arrays, and objects one after another.  What may stand
+between two values is a table of states, which `structured` replaces to read the
+elements of one array that is a member of an object.
+
+A value is parsed where it stands if all of it is in one piece.  Only a value that
+lies across pieces is held, and searched for its end first, so that the time is
+linear in the characters however they are split.
+"""
+
+import io
+import json
+import re
+from itertools import accumulate
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
+
+from ..errors import IncompleteStreamError, StreamDecodeError
+
+raw_decode = json.JSONDecoder().raw_decode
+# JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
+_space = re.compile(r"[ \t\n\r]*")
+
+# Levels of lists and objects in one value: copy.deepcopy() takes two calls for
+# each, and Python gives 1,000 to all of a program.
+DEEPEST = 200
+
+
+# Where the text stands between two values.
+OUTSIDE = "outside any array"
+FIRST = "at the start of an array"
+NEXT = "after a comma"
+AFTER = "after an element"
+
+Steps = Mapping[Tuple[str, str], str]
+
+# (state, character) to the next state; every other character begins a value.
+STEPS = {(OUTSIDE, "["): FIRST, (FIRST, "]"): OUTSIDE, (AFTER, ","): NEXT, (AFTER, "]"): OUTSIDE}
+# The state in which a value begins to the one behind it; in no other can one begin.
+VALUES = {OUTSIDE: OUTSIDE, FIRST: AFTER, NEXT: AFTER}
+
+_bracket_or_quote = re.compile(r'["{}\[\]]')
+_scalar_end = re.compile(r"[,:\]}\s]")
+# "1" is no value yet where it may become "1.5" or "1e5".
+_SCALAR_ENDS = frozenset(",:]} \t\n\r")
+
+
+class JSONValues:
+    """The values of JSON text that comes in pieces: elements of arrays, or objects in a row.
+
+    :param limit: the largest value that is accepted, in characters.
+    :param steps: what may stand between values, as `STEPS` has it for arrays.
+    :param values: the states in which a value may begin, as `VALUES` has them.
+    :ivar state: where the text stands; behind a value, once the value is out.
+    """
+
+    def __init__(
+        self, limit: int = 256 * 2**20, steps: Steps = STEPS, values: Mapping[str, str] = VALUES
+    ) -> None:
+        self.state = OUTSIDE
+        self._limit = limit
+        self._steps = steps
+        self._values = values
+        self._held = Held(limit)  # a value whose end is not here yet,
+        self._search = _Search("")  # and how far the search for it is
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way: the text could end here."""
+        return self.state is OUTSIDE and not self._held.begun
+
+    def feed(self, text: str) -> Iterator[Any]:
+        """Yield the values that this piece of text completes.
+
+        :raises StreamDecodeError: where the text is not JSON.
+        """
+        pos = 0
+        if self._held.begun:
+            if not text:
+                return  # or it would end an escape
+            pos = self._hold(text, 0)
+            if pos < 0:
+                return
+            yield self._held_value()
+        while True:
+            pos = _end_of_space(text, pos)
+            if pos == len(text):
+                return
+            step = self._steps.get((self.state, text[pos]))
+            if step is not None:
+                self.state = step
+                pos += 1
+                continue
+            state_behind = self._values.get(self.state)
+            if state_behind is None or (self.state is OUTSIDE and text[pos] != "{"):
+                raise StreamDecodeError(f"bad JSON: {text[pos : pos + 40]!r} stands {self.state}")
+            try:
+                value, end = raw_decode(text, pos)
+            except (ValueError, RecursionError):
+                end = -1
+            if (
+                end < 0
+                or end - pos > self._limit
+                or (end - pos > FLAT and nested_too_deeply(text, pos, end))
+                or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS)
+            ):
+                # It is not all here, or something is wrong with it: its end will tell.
+                self._search = _Search(text[pos])
+                pos = self._hold(text, pos)
+                if pos < 0:
+                    return
+                yield self._held_value()
+                continue
+            self.state = state_behind
+            yield value
+            pos = end
+
+    def close(self) -> Iterator[Any]:
+        """The text has ended.
+
+        :raises IncompleteStreamError: where it ended inside a value or an array.
+        :raises StreamDecodeError: where what it ended in could not have become a value.
+        """
+        if self._held.begun:
+            text = self._held.take()
+            if not self._search.could_go_on(text):
+                raise bad_json(text)
+            raise IncompleteStreamError("the stream ended in the middle of a JSON value")
+        if not self.idle:
+            raise IncompleteStreamError("the stream ended in the middle of a JSON array")
+        return iter(())
+
+    def _hold(self, text: str, pos: int) -> int:
+        """Hold what this piece has of the value; the index just past the value, or -1 if it goes on."""
+        # One character more than there is room for, because only what follows ends a number.
+        end = self._search.find_end(text, pos, pos + self._held.room + 1)
+        stop = len(text) if end < 0 else end
+        if stop - pos > self._held.room:
+            raise too_large(self._limit)
+        self._held.add(text[pos:stop])
+        return end
+
+    def _held_value(self) -> Any:
+        text = self._held.take()
+        self.state = self._values[self.state]
+        try:
+            value, end = raw_decode(text)
+        except (ValueError, RecursionError):
+            end = -1
+        if end != len(text):
+            raise bad_json(text)
+        return value
+
+
+class Held:
+    """Text of which more must come, and how much more there is room for."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._text: Optional[io.StringIO] = None
+        self.begun = False
+
+    @property
+    def room(self) -> int:
+        """How many characters more it may hold."""
+        return self._limit if self._text is None else self._limit - self._text.tell()
+
+    def add(self, text: str) -> None:
+        """Hold this, too."""
+        if self._text is None:
+            self._text = io.StringIO()
+            self.begun = True
+        self._text.write(text)
+
+    def take(self) -> str:
+        """All of it; then nothing is held any more."""
+        text = "" if self._text is None else self._text.getvalue()
+        self._text = None
+        self.begun = False
+        return text
+
+
+class _Search:
+    """The search for the end of one value, through piece after piece.
+
+    :param first: the first character of the value.
+    """
+
+    def __init__(self, first: str) -> None:
+        self._scalar = first not in ("{", "[", '"')  # a number or a name: only what follows it ends it
+        self._open: List[str] = []  # what closes the lists and objects that are open
+        self._in_string = False
+        self._escaped = False  # the piece ended in an odd number of backslashes
+
+    def find_end(self, text: str, pos: int, stop: int) -> int:
+        """Search on from ``pos`` to ``stop``: the index just past the value, or -1 if it goes on.
+
+        :raises StreamDecodeError: where it is nested too deeply.
+        """
+        if self._scalar:
+            match = _scalar_end.search(text, pos, stop)
+            return match.start() if match else -1
+        if self._escaped and pos < len(text):
+            self._escaped = False
+            pos += 1
+        while True:
+            if self._in_string:
+                pos = self._string_end(text, pos, stop)
+                if pos < 0:
+                    return -1
+                self._in_string = False
+                if not self._open:
+                    return pos  # the value is this string
+            match = _bracket_or_quote.search(text, pos, stop)
+            if match is None:
+                return -1
+            pos = match.end()
+            what = match.group()
+            if what == '"':
+                self._in_string = True
+            elif what in _CLOSING:
+                self._open.append(_CLOSING[what])
+                if len(self._open) > DEEPEST:
+                    raise _too_deep()
+            else:
+                self._open.pop()
+                if not self._open:
+                    return pos
+
+    def _string_end(self, text: str, pos: int, stop: int) -> int:
+        while True:
+            quote = text.find('"', pos, stop)
+            before = text[pos : stop if quote < 0 else quote]
+            escaped = (len(before) - len(before.rstrip("\\"))) % 2 == 1
+            if quote < 0:
+                self._escaped = escaped
+                return -1
+            if not escaped:
+                return quote + 1
+            pos = quote + 1
+
+    def could_go_on(self, text: str) -> bool:
+        """Whether the value so far, ``text``, is the beginning of any JSON: one of the ways to end it will do."""
+        closing = "".join(reversed(self._open))
+        for ending in _STRING_ENDINGS if self._in_string else _ENDINGS:
+            whole = text + ending + closing
+            try:
+                if raw_decode(whole)[1] == len(whole):
+                    return True
+            except (ValueError, RecursionError):
+                pass
+        return False
+
+
+_CLOSING = {"{": "}", "[": "]"}
+# Inside a string: the rest of an escape, the quote, and for a name its value.
+_STRING_ENDINGS = [
+    escape + '"' + value for escape in ("", "\\", "0", "00", "000", "0000") for value in ("", ":0")
+]
+# Elsewhere: a number or its digits, a value or another member, the rest of a name.
+_ENDINGS = ["", "0", ":0", '"":0'] + [
+    name[length:] for name in ("true", "false", "null") for length in range(1, len(name))
+]
+
+
+# Whole texts, and what is wrong with them -----------------------------------------
+
+CUT: Any = object()  # stands for a value of which only the beginning is there
+
+
+def values_in(text: str) -> Iterator[Any]:
+    """The JSON values in a text, up to [DONE]; `CUT` where the text ends in the middle of one."""
+    pos = 0
+    while pos < len(text) and not text.startswith("[DONE]", pos):
+        try:
+            value, end = raw_decode(text, pos)
+        except (ValueError, RecursionError):
+            end = -1
+        if end < 0 or nested_too_deeply(text, pos, end):
+            search = _Search(text[pos])
+            stop = search.find_end(text, pos, len(text))
+            rest = text[pos:] if stop < 0 else text[pos:stop]
+            if stop >= 0 or not ("[DONE]".startswith(rest) or search.could_go_on(rest)):
+                raise bad_json(rest)
+            value, end = CUT, len(text)
+        yield value
+        pos = _end_of_space(text, end)
+
+
+# A value of so many characters cannot be nested too deeply.
+FLAT = 2 * DEEPEST
+_LARGE = 2**12  # characters from which it pays to count no further than needed
+_bracket = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([{}\[\]])', re.DOTALL)
+_STEP_IN = {"{": 1, "[": 1, "}": -1, "]": -1}
+
+
+def nested_too_deeply(text: str, pos: int, end: int) -> bool:
+    """Whether the JSON there has more than `DEEPEST` levels; for nearly all a count of its brackets tells."""
+    if end - pos < _LARGE:
+        found = text.count("[", pos, end)
+        # Each object takes five characters at least, {"":}, and only the innermost two.
+        if found + (end - pos + 3) // 5 <= DEEPEST:
+            return False
+        found += text.count("{", pos, end)
+    else:
+        found = 0
+        for bracket in "[{":
+            at = text.find(bracket, pos, end)
+            while at >= 0 and found <= DEEPEST:
+                found += 1
+                at = text.find(bracket, at + 1, end)
+    if found <= DEEPEST:
+        return False
+    steps = map(_STEP_IN.__getitem__, "".join(_bracket.findall(text, pos, end)))
+    return max(accumulate(steps), default=0) > DEEPEST
+
+
+def _end_of_space(text: str, pos: int) -> int:
+    return _space.match(text, pos).end()  # type: ignore[union-attr]  # it always matches
+
+
+def bad_json(text: str) -> StreamDecodeError:
+    """What is wrong with a text that is no JSON value."""
+    try:
+        at = raw_decode(text)[1]
+        why = "there is more behind the value"
+    except RecursionError:
+        return _too_deep()
+    except ValueError as error:
+        at = getattr(error, "pos", 0)
+        why = getattr(error, "msg", str(error))[:80]
+    return StreamDecodeError(f"bad JSON: {why}, near {text[max(at - 20, 0) : at + 20]!r}")
+
+
+def _too_deep() -> StreamDecodeError:
+    return StreamDecodeError(f"the JSON is nested too deeply, more than {DEEPEST} levels")
+
+
+def too_large(limit: int) -> StreamDecodeError:
+    return StreamDecodeError(
+        f"an event is larger than {limit} bytes; set Endpoint(max_event_bytes=) to accept it"
+    )
