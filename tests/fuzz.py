@@ -412,7 +412,7 @@ def use(values):
         read(chunk)
     if chunks:
         for number, chunk in enumerate(chunks):
-            chunk.__dict__["_request"] = number  # as if each came from a request of its own
+            chunk.request_number = number  # as if each came from a request of its own
         read(collect(iter(chunks)))
 
 

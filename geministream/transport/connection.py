@@ -108,11 +108,14 @@ def on_behalf_of(sending: Sending) -> Iterator[None]:
 # Sessions and pools ----------------------------------------------------------
 
 
-def new_session() -> requests.Session:
-    """A session for calls, for its maker to close: as requests makes it, but for our adapter and User-Agent."""
+def new_session(connections: int = 10) -> requests.Session:
+    """Make a session for calls, as requests makes it but with our adapter and User-Agent; its maker closes it.
+
+    :param connections: how many it keeps open; requests' default is 10.
+    """
     session = requests.Session()
     session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
-    adapter = _Adapter()
+    adapter = _Adapter(pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
