@@ -106,7 +106,7 @@ class Retry:
     multiplier: float = 2.0
     # 520 to 524: Cloudflare cannot reach the server behind it.  529: the server is overloaded.
     statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
-    on_retry: Optional[Callable[[RetryEvent], object]] = None
+    on_retry: Optional[Callable[[RetryEvent], object]] = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _is_whole(self.attempts) or self.attempts < 1:
