@@ -33,8 +33,7 @@ KNOWS_REQUESTS = {"transport"}
 LONGEST_MODULE = 450
 LONGEST_FUNCTION = 60
 # What is better longer, and why.
-LONG = {
-}
+LONG = {}
 
 
 def modules():
@@ -90,7 +89,10 @@ def upward(some_arrows):
         for importer, imported in some_arrows
         if room(importer) not in DOORS
         and room(importer) != room(imported)
-        and (TESTING in (room(importer), room(imported)) or FLOOR[room(importer)] <= FLOOR.get(room(imported), 99))
+        and (
+            TESTING in (room(importer), room(imported))
+            or FLOOR[room(importer)] <= FLOOR.get(room(imported), 99)
+        )
     ]
 
 
@@ -101,7 +103,8 @@ def test_arrows_go_downwards():
         # The command line runs the test server, which gives its endpoint and knows the messages.
         (importer, imported)
         for importer, imported in found
-        if (room(importer), room(imported)) in [("cli", TESTING), *((TESTING, below) for below in ("types", "errors", "endpoint"))]
+        if (room(importer), room(imported))
+        in [("cli", TESTING), *((TESTING, below) for below in ("types", "errors", "endpoint"))]
     }
     assert upward(set(found) - allowed) == []
 
@@ -155,7 +158,10 @@ STANDARD_LIBRARY_OF_WIRE = {"codecs", "io", "itertools", "json", "re", "typing",
 
 def test_wire_does_no_io():
     outside = {
-        package for name, tree in MODULES.items() if room(name) == "wire" for _, package in imports(name, tree)
+        package
+        for name, tree in MODULES.items()
+        if room(name) == "wire"
+        for _, package in imports(name, tree)
     }
     assert outside - {None} <= STANDARD_LIBRARY_OF_WIRE
 

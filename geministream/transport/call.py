@@ -7,6 +7,7 @@ from typing import Any, Mapping, Optional, Tuple
 from urllib.parse import unquote, urlencode, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from ..cancel import Cancel
@@ -165,12 +166,12 @@ class Call:
         )
         return response
 
-    def _last_look(self, sending: Sending, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _last_look(self, sending: Sending, prepared: Any) -> Any:
         """The request as it goes out, by whatever session: requests calls this as its ``auth``."""
         session = self._session
         auth = session.auth
         if isinstance(auth, tuple) and len(auth) == 2:
-            auth = requests.auth.HTTPBasicAuth(*auth)
+            auth = HTTPBasicAuth(*auth)
         if callable(auth):
             prepared = auth(prepared)
         if not is_home(prepared.url or "", self.endpoint) and not self._holds_a_secret(prepared):
