@@ -51,7 +51,67 @@ if _typing.TYPE_CHECKING:
     from .structured import json_schema as json_schema
     from .structured import parse as parse
     from .tools.functions import function_declaration as function_declaration
-    from .types import *
+
+    # By name, since editors offer all that a star import could bring; a test compares this with `types`.
+    # fmt: off
+    from .types import (
+        AudioMetadata as AudioMetadata, Behavior as Behavior, Blob as Blob,
+        BlockedReason as BlockedReason, Candidate as Candidate, Citation as Citation,
+        CitationMetadata as CitationMetadata, CodeExecutionResult as CodeExecutionResult,
+        Content as Content, DocumentMetadata as DocumentMetadata,
+        DocumentMetadataContentLayer as DocumentMetadataContentLayer, ExecutableCode as ExecutableCode,
+        File as File, FileData as FileData, FileSource as FileSource, FileState as FileState,
+        FileStatus as FileStatus, FinishReason as FinishReason, FunctionCall as FunctionCall,
+        FunctionCallingConfig as FunctionCallingConfig,
+        FunctionCallingConfigMode as FunctionCallingConfigMode,
+        FunctionDeclaration as FunctionDeclaration, FunctionResponse as FunctionResponse,
+        FunctionResponseBlob as FunctionResponseBlob,
+        FunctionResponseFileData as FunctionResponseFileData,
+        FunctionResponsePart as FunctionResponsePart,
+        FunctionResponseScheduling as FunctionResponseScheduling,
+        GenerateContentRequest as GenerateContentRequest,
+        GenerateContentResponse as GenerateContentResponse, GenerationConfig as GenerationConfig,
+        GoogleTypeDate as GoogleTypeDate, GroundingAttribution as GroundingAttribution,
+        GroundingChunk as GroundingChunk, GroundingChunkCustomMetadata as GroundingChunkCustomMetadata,
+        GroundingChunkImage as GroundingChunkImage, GroundingChunkMaps as GroundingChunkMaps,
+        GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources,
+        GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
+        GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
+        GroundingChunkMapsRoute as GroundingChunkMapsRoute,
+        GroundingChunkRetrievedContext as GroundingChunkRetrievedContext,
+        GroundingChunkStringList as GroundingChunkStringList, GroundingChunkWeb as GroundingChunkWeb,
+        GroundingMetadata as GroundingMetadata,
+        GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri,
+        GroundingSupport as GroundingSupport, HarmBlockMethod as HarmBlockMethod,
+        HarmBlockThreshold as HarmBlockThreshold, HarmCategory as HarmCategory,
+        HarmProbability as HarmProbability, HarmSeverity as HarmSeverity, ImageConfig as ImageConfig,
+        Language as Language, LatLng as LatLng, LogprobsResult as LogprobsResult,
+        LogprobsResultCandidate as LogprobsResultCandidate,
+        LogprobsResultTopCandidates as LogprobsResultTopCandidates,
+        MapsAuthorAttribution as MapsAuthorAttribution,
+        MapsPlaceAnswerSources as MapsPlaceAnswerSources, MapsReviewSnippet as MapsReviewSnippet,
+        MapsRoute as MapsRoute, MediaModality as MediaModality, MediaProcessing as MediaProcessing,
+        MediaResolution as MediaResolution, Modality as Modality,
+        ModalityTokenCount as ModalityTokenCount, ModelStage as ModelStage, ModelStatus as ModelStatus,
+        MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig, Outcome as Outcome, Part as Part,
+        PartMediaResolution as PartMediaResolution,
+        PartMediaResolutionLevel as PartMediaResolutionLevel, PartialArg as PartialArg,
+        PrebuiltVoiceConfig as PrebuiltVoiceConfig, PromptFeedback as PromptFeedback,
+        RagChunk as RagChunk, RagChunkPageSpan as RagChunkPageSpan, RetrievalConfig as RetrievalConfig,
+        RetrievalMetadata as RetrievalMetadata, SafetyRating as SafetyRating,
+        SafetySetting as SafetySetting, SearchEntryPoint as SearchEntryPoint, Segment as Segment,
+        SpeakerVoiceConfig as SpeakerVoiceConfig, SpeechConfig as SpeechConfig,
+        SpeechMetadata as SpeechMetadata, SpreadsheetMetadata as SpreadsheetMetadata,
+        SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer,
+        ThinkingConfig as ThinkingConfig, ThinkingLevel as ThinkingLevel, Tool as Tool,
+        ToolCall as ToolCall, ToolConfig as ToolConfig, ToolResponse as ToolResponse,
+        ToolType as ToolType, TrafficType as TrafficType, Transcription as Transcription,
+        UrlContextMetadata as UrlContextMetadata, UrlMetadata as UrlMetadata,
+        UrlRetrievalStatus as UrlRetrievalStatus, UsageMetadata as UsageMetadata,
+        VideoMetadata as VideoMetadata, VideoMetadataContentLayer as VideoMetadataContentLayer,
+        VoiceConfig as VoiceConfig, WordInfo as WordInfo,
+    )
+    # fmt: on
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.

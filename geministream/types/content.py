@@ -23,13 +23,6 @@ if TYPE_CHECKING:  # loaded when the first of them is needed
         VideoMetadata,
     )
 
-# fmt: off
-__all__ = [
-    "Blob", "Content", "FileData", "FunctionCall", "FunctionResponse", "FunctionResponseScheduling",
-    "Part", "PartialArg",
-]
-# fmt: on
-
 
 @dataclass(repr=False, eq=False)
 class Content(Message):

@@ -7,13 +7,6 @@ from typing import Any, Dict, Optional
 
 from .codec import Message
 
-# fmt: off
-__all__ = [
-    "CodeExecutionResult", "ExecutableCode", "Language", "Outcome", "ToolCall", "ToolResponse",
-    "ToolType",
-]
-# fmt: on
-
 
 class Language:
     """The language of code that the model wrote."""

@@ -7,12 +7,6 @@ from typing import Any, Dict, List, Optional
 
 from .codec import Int64, Message
 
-# fmt: off
-__all__ = [
-    "File", "FileSource", "FileState", "FileStatus",
-]
-# fmt: on
-
 
 class FileState:
     """Whether an uploaded file can be used yet."""

@@ -8,21 +8,6 @@ from typing import Any, Dict, List, Optional
 from .codec import Message
 from .content import Content
 
-# fmt: off
-__all__ = [
-    "Citation", "CitationMetadata", "GoogleTypeDate", "GroundingAttribution", "GroundingChunk",
-    "GroundingChunkCustomMetadata", "GroundingChunkImage", "GroundingChunkMaps",
-    "GroundingChunkMapsPlaceAnswerSources", "GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution",
-    "GroundingChunkMapsPlaceAnswerSourcesReviewSnippet", "GroundingChunkMapsRoute",
-    "GroundingChunkRetrievedContext", "GroundingChunkStringList", "GroundingChunkWeb",
-    "GroundingMetadata", "GroundingMetadataSourceFlaggingUri", "GroundingSupport", "LogprobsResult",
-    "LogprobsResultCandidate", "LogprobsResultTopCandidates", "MapsAuthorAttribution",
-    "MapsPlaceAnswerSources", "MapsReviewSnippet", "MapsRoute", "RagChunk", "RagChunkPageSpan",
-    "RetrievalMetadata", "SearchEntryPoint", "Segment", "UrlContextMetadata", "UrlMetadata",
-    "UrlRetrievalStatus",
-]
-# fmt: on
-
 
 class UrlRetrievalStatus:
     """Whether a page could be read."""

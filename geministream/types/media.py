@@ -7,16 +7,6 @@ from typing import Any, Dict, List, Optional
 
 from .codec import Message
 
-# fmt: off
-__all__ = [
-    "AudioMetadata", "DocumentMetadata", "DocumentMetadataContentLayer", "FunctionResponseBlob",
-    "FunctionResponseFileData", "FunctionResponsePart", "MediaProcessing", "PartMediaResolution",
-    "PartMediaResolutionLevel", "SpeechMetadata", "SpreadsheetMetadata",
-    "SpreadsheetMetadataContentLayer", "Transcription", "VideoMetadata", "VideoMetadataContentLayer",
-    "WordInfo",
-]
-# fmt: on
-
 
 class MediaProcessing:
     """Whether media are read once, or looked at again as the model finds it needful."""

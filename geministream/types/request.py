@@ -12,16 +12,6 @@ from typing import Any, Dict, List, Optional
 from .codec import Message
 from .content import Content
 
-# fmt: off
-__all__ = [
-    "Behavior", "FunctionCallingConfig", "FunctionCallingConfigMode", "FunctionDeclaration",
-    "GenerateContentRequest", "GenerationConfig", "HarmBlockMethod", "HarmBlockThreshold",
-    "ImageConfig", "LatLng", "MediaResolution", "Modality", "MultiSpeakerVoiceConfig",
-    "PrebuiltVoiceConfig", "RetrievalConfig", "SafetySetting", "SpeakerVoiceConfig", "SpeechConfig",
-    "ThinkingConfig", "ThinkingLevel", "Tool", "ToolConfig", "VoiceConfig",
-]
-# fmt: on
-
 
 class Behavior:
     """Whether the model waits for a function."""

@@ -22,14 +22,6 @@ if TYPE_CHECKING:  # loaded when the first of them is needed
         UrlContextMetadata,
     )
 
-# fmt: off
-__all__ = [
-    "BlockedReason", "Candidate", "FinishReason", "GenerateContentResponse", "HarmCategory",
-    "HarmProbability", "HarmSeverity", "MediaModality", "ModalityTokenCount", "ModelStage",
-    "ModelStatus", "PromptFeedback", "SafetyRating", "TrafficType", "UsageMetadata",
-]
-# fmt: on
-
 
 class FinishReason:
     """Why a candidate ended."""
