@@ -47,7 +47,10 @@ from geministream import (
     generate_many,
     part_from_bytes,
 )
-from geministream.batch import _attempt, _Batch, _Gate, _Stop, _Task
+from geministream.batch.gate import Gate
+from geministream.batch.schedule import Batch
+from geministream.batch.stop import Stop
+from geministream.batch.worker import Task, attempt
 from geministream.request import RequestBody
 from geministream.testing import Answer, LocalServer
 
@@ -498,7 +501,7 @@ def test_a_forgotten_batch_may_be_collected_between_two_attempts(server, monkeyp
 
         return report
 
-    monkeypatch.setattr("geministream.batch._reporter", reporter)
+    monkeypatch.setattr("geministream.batch.schedule.reporter", reporter)
     holder.append(generate_many(prompts(1), model=MODEL, endpoint=server.endpoint))
     assert next(holder[0]).text == "You said: prompt 0"
     go.set()
@@ -934,7 +937,7 @@ def test_a_429_stops_all_workers_until_its_delay_is_over(server, gate_closed):
 
 
 def test_after_a_429_half_as_many_are_under_way_and_each_answer_allows_one_more():
-    gate = _Gate(8, Retry(initial_delay=1.0, max_delay=60.0))
+    gate = Gate(8, Retry(initial_delay=1.0, max_delay=60.0))
     gate.refused(sent=10.0, now=11.0, asked=5.0)
     assert gate.allowed == 4 and gate.opens == 16.0
     gate.refused(sent=10.5, now=12.0, asked=7.0)  # of the same burst: later, but not fewer
@@ -1184,14 +1187,14 @@ def test_a_worker_process_that_dies(server):
 def test_a_task_that_comes_late_does_nothing(server):
     """An executor may start a task after the batch has ended."""
     done = queue.SimpleQueue()
-    batch = _Batch(iter(()), {}, server.endpoint, "sse", 1, None)
-    task = _Task(
+    batch = Batch(iter(()), {}, server.endpoint, "sse", 1, None)
+    task = Task(
         batch._shared, 0, server.endpoint.model_url(MODEL, "streamGenerateContent"), RequestBody("x"), None
     )
     batch._end(None, None)
-    outcome = _attempt(task)
+    outcome = attempt(task)
     assert isinstance(outcome.error, StreamCancelled) and outcome.requests_sent == 0
-    stop = _Stop(done)
+    stop = Stop(done)
     stop.cancel()
     assert done.get_nowait() is None
     assert server.request_count == 0
