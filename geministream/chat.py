@@ -43,7 +43,7 @@ from .merging import Merger
 from .parts import ContentsLike, to_contents
 from .stream import stream_generate
 from .tools.functions import Toolbox, failure
-from .tools.schema import Mismatch
+from .tools.values import Mismatch
 from .transport import new_session
 from .types import (
     Candidate,

@@ -17,18 +17,10 @@ from typing import Any, Callable, Dict, List, Mapping, Set
 from ..errors import ConfigurationError
 from ..types import FunctionDeclaration, Tool
 from ..types.codec import from_request, shorten
+from .annotations import Annotations, names_at, with_default
 from .docstrings import read_docstring
-from .schema import (
-    Annotations,
-    Mismatch,
-    Property,
-    Record,
-    in_words,
-    names_at,
-    schema_of,
-    to_json,
-    with_default,
-)
+from .schema import Property, Record, schema_of
+from .values import Mismatch, in_words, to_json
 
 log = logging.getLogger("geministream")
 
