@@ -122,6 +122,13 @@ class Retry:
         if self.on_retry is not None and not callable(self.on_retry):
             raise ConfigurationError(f"Retry(on_retry=) must be a callable or None, {_got(self.on_retry)}")
 
+    def longest_delay(self, failed: int) -> float:
+        """Return the most seconds to sleep after so many failures in a row, of which full jitter takes a part."""
+        try:
+            return min(self.max_delay, self.initial_delay * self.multiplier ** (failed - 1))
+        except OverflowError:
+            return self.max_delay
+
 
 @dataclass(frozen=True, repr=False)
 class Endpoint:

@@ -33,11 +33,12 @@ failed for good                it is a result too, and stops nothing
 from collections.abc import Iterable as AnyIterable
 from collections.abc import Mapping as AnyMapping
 from concurrent.futures import Executor
-from typing import Any, Dict, Generator, Iterable, Mapping, Optional, Union
+from typing import Any, Generator, Iterable, Mapping, Optional, Union
 
 from ..cancel import Cancel
 from ..endpoint import Endpoint, resolve
 from ..errors import ConfigurationError
+from ..request import request_fields
 from ..stream import stream_generate
 from ..types.codec import shorten
 from .result import BatchResult
@@ -103,6 +104,7 @@ def generate_many(
     >>> for result in generate_many(["one", "two"], model="gemini-2.5-flash"):    # doctest: +SKIP
     ...     print(result.index, result.error or result.text)
     """
+    fields = request_fields(locals())
     endpoint = resolve(endpoint, api_key)
     if isinstance(requests, (str, bytes, AnyMapping)) or not isinstance(requests, AnyIterable):
         raise ConfigurationError(
@@ -112,15 +114,6 @@ def generate_many(
         raise ConfigurationError(f"max_workers= is a whole number from 1, not {max_workers!r}")
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ConfigurationError(f"executor= is a concurrent.futures.Executor, not {executor!r}")
-    fields: Dict[str, Any] = {
-        "system_instruction": system_instruction,
-        "generation_config": generation_config,
-        "safety_settings": safety_settings,
-        "tools": tools,
-        "tool_config": tool_config,
-        "cached_content": cached_content,
-        "extra_body": extra_body,
-    }
     # stream_generate() checks the rest itself; nothing is sent.
     stream_generate(
         "any" if model is None else model,

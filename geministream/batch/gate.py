@@ -41,16 +41,8 @@ class Gate:
             self._closed = now
             self._closings += 1
             self.allowed = max(self.allowed // 2, 1)
-        longest = longest_delay(self._retry, max(self._closings, 1))
+        longest = self._retry.longest_delay(max(self._closings, 1))
         # Not full jitter: one gate holds back all workers, so there are no others to keep clear of.
         delay = max(random.uniform(longest / 2, longest), min(asked, self._retry.max_delay))
         self.opens = max(self.opens, now + delay)
         log.debug("429: nothing is sent for %.2f s, then at most %d at once", delay, self.allowed)
-
-
-def longest_delay(retry: Retry, failed: int) -> float:
-    """Return the longest delay in seconds after so many failures in a row."""
-    try:
-        return min(retry.max_delay, retry.initial_delay * retry.multiplier ** (failed - 1))
-    except OverflowError:
-        return retry.max_delay

@@ -26,7 +26,7 @@ from ..errors import (
 from ..merging import Merger
 from ..transport import error_chain, is_retryable
 from ..types import GenerateContentResponse
-from .gate import Gate, longest_delay
+from .gate import Gate
 from .result import BatchResult
 from .stop import Stop
 from .template import Template
@@ -297,7 +297,7 @@ class Batch:
             return None
         if isinstance(reason, RateLimitError):
             return max(self._gate.opens - ended, 0.0)  # it waits for the gate
-        return max(random.uniform(0, longest_delay(self._retry, prompt.failed)), asked)
+        return max(random.uniform(0, self._retry.longest_delay(prompt.failed)), asked)
 
     def _finish(
         self,

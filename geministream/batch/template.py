@@ -5,22 +5,11 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..endpoint import Endpoint
 from ..errors import ConfigurationError
-from ..request import RequestBody
+from ..request import FIELDS, RequestBody
 from ..types.codec import shorten, wire_name
 
 # The fields of a request mapping: those arguments of stream_generate() that make up a request.
-_FIELDS = (
-    "model",
-    "contents",
-    "system_instruction",
-    "generation_config",
-    "safety_settings",
-    "tools",
-    "tool_config",
-    "cached_content",
-    "extra_body",
-    "continuation_token",
-)
+_FIELDS = ("model", "contents", *FIELDS, "continuation_token")
 _NAMES = {spelling: name for name in _FIELDS for spelling in (name, wire_name(name))}
 
 
