@@ -79,7 +79,7 @@ def test_a_signal_handler_may_cancel(run_python):
 import random, signal, threading, time
 from geministream import Cancel, StreamCancelled, stream_generate
 from geministream.testing import Answer, LocalServer
-from dialects import A
+from support.dialects import A
 
 random.seed(1)
 with LocalServer() as server:

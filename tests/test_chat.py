@@ -14,7 +14,7 @@ from typing import List, Optional
 
 import pytest
 import requests
-from long_form import sample
+from support.long_form import sample
 
 from geministream import (
     BadRequestError,

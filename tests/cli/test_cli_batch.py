@@ -9,10 +9,10 @@ import signal
 import threading
 from functools import partial
 
-import program
 import pytest
-from long_form import LONG
-from program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
+from support import program
+from support.long_form import LONG
+from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
 from geministream import GenerateContentResponse
 from geministream.cli import batch as cli_batch

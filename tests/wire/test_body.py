@@ -4,10 +4,10 @@ import gzip
 import zlib
 
 import pytest
-from long_form import sample
+from support.long_form import sample
 
-from geministream.wire.body import PIECE, dechunk, inflate
 from geministream.errors import IncompleteStreamError, StreamDecodeError
+from geministream.wire.body import PIECE, dechunk, inflate
 
 TEXT = bytes(range(256)) * 2
 

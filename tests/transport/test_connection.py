@@ -8,9 +8,9 @@ import time
 
 import pytest
 import requests
-from dialects import THREE, A, B, C, sse
-from dialects import chunk as said
-from raw_server import RawServer, answering, chunk, head
+from support.dialects import THREE, A, B, C, sse
+from support.dialects import chunk as said
+from support.raw_server import RawServer, answering, chunk, head
 from urllib3.util.wait import wait_for_read
 
 from geministream import (

@@ -16,12 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-import typing_examples
-from wire_facts import ENUMS, MESSAGES, fields_of
+from support import typing_examples
+from support.wire_facts import ENUMS, MESSAGES, fields_of
 
 import geministream
 from geministream import types
-from geministream.types.codec import Int64, SpelledBytes, from_request, wire_name
 from geministream.errors import BlockedError, ConfigurationError, StreamDecodeError
 from geministream.types import (
     Blob,
@@ -37,6 +36,7 @@ from geministream.types import (
     ThinkingConfig,
     Tool,
 )
+from geministream.types.codec import Int64, SpelledBytes, from_request, wire_name
 
 CHUNK = {
     "candidates": [

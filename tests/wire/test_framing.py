@@ -11,16 +11,16 @@ import time
 from typing import Any, Dict
 
 import pytest
-from dialects import QUOTA, STREAMS, A, B, C, array, chunk, data_lines, dumps, ndjson, pretty, sse
-from long_form import sample
-from memory import TracedMemory
+from support.dialects import QUOTA, STREAMS, A, B, C, array, chunk, data_lines, dumps, ndjson, pretty, sse
+from support.long_form import sample
+from support.memory import TracedMemory
 
 from geministream import collect, iter_items, parse
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError
-from geministream.wire.framing import Framing
-from geministream.wire.json_values import DEEPEST
 from geministream.request import RequestBody
 from geministream.types import GenerateContentResponse
+from geministream.wire.framing import Framing
+from geministream.wire.json_values import DEEPEST
 
 LONG = 5000  # bodies above this are not split at every position
 

@@ -18,9 +18,9 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-import readme
-from long_form import LONG, sample
-from raw_server import RawServer, head
+from support import readme
+from support.long_form import LONG, sample
+from support.raw_server import RawServer, head
 
 from geministream import (
     BadRequestError,

@@ -5,7 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-README = Path(__file__).resolve().parent.parent / "README.rst"
+README = Path(__file__).resolve().parents[2] / "README.rst"
 
 
 def names():
@@ -32,6 +32,6 @@ def modules():
         yield name.replace("-", "_"), (threads if uses_another else "") + code(name)
 
 
-if __name__ == "__main__":  # for type checkers: python tests/readme.py DIRECTORY
+if __name__ == "__main__":  # for type checkers: python tests/support/readme.py DIRECTORY
     for name, text in modules():
         (Path(sys.argv[1]) / f"{name}.py").write_text(text, "utf-8")

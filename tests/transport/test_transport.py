@@ -17,9 +17,9 @@ import time
 
 import pytest
 import requests
-from dialects import THREE, A, B, C, chunk, error, pretty, sse
-from memory import TracedMemory
-from raw_server import RawServer, answering, head
+from support.dialects import THREE, A, B, C, chunk, error, pretty, sse
+from support.memory import TracedMemory
+from support.raw_server import RawServer, answering, head
 
 from geministream import (
     APIError,
@@ -1390,7 +1390,9 @@ def test_ctrl_c_passes_through_and_closes_the_connection(where, run_python):
 
 
 def test_a_program_that_does_everything_leaves_nothing_open(run_python):
-    done = run_python("import hygiene; hygiene.main()", "-W", "error::ResourceWarning", "-X", "dev")
+    done = run_python(
+        "from support import hygiene; hygiene.main()", "-W", "error::ResourceWarning", "-X", "dev"
+    )
     assert done.returncode == 0, done.stderr
     assert "ResourceWarning" not in done.stderr and "ignored" not in done.stderr, done.stderr
     assert done.stdout.split()[-1] == "clean", done.stdout

@@ -5,9 +5,9 @@ import hashlib
 import json
 import signal
 
-import program
 import pytest
-from program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, started
+from support import program
+from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, started
 
 from geministream.cli.progress import ProgressLine, Rate, duration, size
 from geministream.testing import LocalServer

@@ -20,9 +20,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
-from dialects import A, chunk, sse
-from long_form import sample
-from raw_server import RawServer, answering, head
+from support.dialects import A, chunk, sse
+from support.long_form import sample
+from support.raw_server import RawServer, answering, head
 from test_transport import closed_port, full_port
 
 from geministream import Cancel, Endpoint, GeministreamError, Retry, collect, stream_generate

@@ -7,9 +7,9 @@ import signal
 import stat
 import subprocess
 
-import program
 import pytest
-from program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
+from support import program
+from support.program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
 
 from geministream.cli.chat import read_message
 from geministream.cli.disk import replacing

@@ -11,16 +11,16 @@ import subprocess
 from contextlib import ExitStack
 from functools import partial
 
-import program
 import pytest
-from memory import TracedMemory
-from program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, run, started
+from support import program
+from support.memory import TracedMemory
+from support.program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
 import geministream
 from geministream import GenerateContentResponse
 from geministream.cli.answer import Answer as Shown
-from geministream.cli.terminal import json_line
 from geministream.cli.serve import how_to_ask
+from geministream.cli.terminal import json_line
 from geministream.testing import Answer, LocalServer
 from geministream.testing.profiles import PROFILES
 

@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from long_form import sample
+from support.long_form import sample
 
 from geministream import GeministreamError, stream_generate
 from geministream.testing import Answer, LocalServer

@@ -29,10 +29,10 @@ from typing import (
 import pytest
 
 from geministream import Chat, ConfigurationError, collect, function_declaration, stream_generate
+from geministream.testing import Answer, LocalServer
 from geministream.tools.docstrings import read_docstring
 from geministream.tools.functions import Function, Toolbox
 from geministream.tools.schema import Mismatch
-from geministream.testing import Answer, LocalServer
 from geministream.types import FunctionCall, FunctionDeclaration, Tool
 
 STRING, INTEGER, NUMBER, NULL = ({"type": name} for name in ("string", "integer", "number", "null"))

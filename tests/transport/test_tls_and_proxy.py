@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import requests
-from proxies import Certificates, Proxy
+from support.proxies import Certificates, Proxy
 
 from geministream import (
     AuthenticationError,

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from long_form import LONG, sample
+from support.long_form import LONG, sample
 
 from geministream.testing import Answer, LocalServer, RandomFaults, expected_text, expected_thoughts
 from geministream.testing.forms import form_parts
