@@ -83,6 +83,21 @@ def test_each_room_is_on_a_floor():
     assert {room(name) for name in MODULES} == {*FLOOR, TESTING, *DOORS}
 
 
+MAP = Path(__file__).resolve().parent.parent / "CONTRIBUTING.rst"
+
+
+def test_the_map_shows_what_is_there():
+    shown = MAP.read_text("utf-8").split(".. house-begin")[1].split(".. house-end")[0]
+    lines = [line.strip() for line in shown.splitlines() if line.startswith("      ")]
+    rooms = [line.split()[0] for line in lines[:-1]]
+    there = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert {*rooms, *lines[-1].split()} == there
+    # From the top down, as the floors are; the test server stands beside them.
+    floors = [FLOOR[room.rstrip("/").replace(".py", "")] for room in rooms[:-1]]
+    assert rooms[-1] == "testing/"
+    assert floors == sorted(floors, reverse=True)
+
+
 def upward(some_arrows):
     return [
         (importer, imported)
