@@ -1,6 +1,6 @@
 """Every way in which a call can end, in one process, which must then hold no more than before.
 
-Run by test_transport.py under ``-W error::ResourceWarning``.
+Run by test_threads_and_signals.py under ``-W error::ResourceWarning``.
 """
 
 import dataclasses

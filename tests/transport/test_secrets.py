@@ -20,10 +20,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
+from support.calls import closed_port, full_port
 from support.dialects import A, chunk, sse
 from support.long_form import sample
 from support.raw_server import RawServer, answering, head
-from test_transport import closed_port, full_port
 
 from geministream import Cancel, Endpoint, GeministreamError, Retry, collect, stream_generate
 from geministream.testing import Answer, LocalServer
