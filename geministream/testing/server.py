@@ -293,6 +293,10 @@ class LocalServer:
         """Wait until at most `count` connections are open."""
         self.wait_until(lambda: self.open_connections <= count, timeout, f"{count} open connections")
 
+    def abort_connections(self) -> None:
+        """Break every open connection, as the restart of a server does."""
+        self._listener.abort_connections()
+
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until `predicate()`, asked again whenever something happens here."""
         self._record.wait_until(predicate, timeout, what)
