@@ -13,11 +13,13 @@ PACKAGE = Path(geministream.__file__).parent
 FLOORS = [
     ["errors", "_version"],
     ["types", "wire"],
+    ["retry"],
     ["endpoint", "cancel"],
     ["transport"],
     ["tools", "parts", "merging"],
     ["request"],
     ["stream", "files"],
+    ["models"],
     ["chat", "batch", "structured"],
     ["cli"],
 ]

@@ -11,8 +11,7 @@ import pytest
 from support.dialects import sse
 from support.long_form import LONG, sample
 from support.memory import TracedMemory
-from support.raw_server import RawServer, answering, head
-from support.raw_server import chunk as http_chunk
+from support.raw_server import RawServer, answering, chunk as http_chunk, head
 
 import geministream
 from geministream import (

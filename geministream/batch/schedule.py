@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Mapping, Optional, Tuple
 
 from ..cancel import Cancel
-from ..endpoint import Endpoint, Retry, RetryEvent
+from ..endpoint import Endpoint
 from ..errors import (
     GeministreamError,
     IncompleteStreamError,
@@ -24,6 +24,7 @@ from ..errors import (
     StreamTimeoutError,
 )
 from ..merging import Merger
+from ..retry import Retry, RetryEvent
 from ..transport import error_chain, is_retryable
 from ..types import GenerateContentResponse
 from .gate import Gate

@@ -10,8 +10,9 @@ from typing import Iterator, Optional, Union
 
 from ..errors import GeministreamError
 from ..transport import Call
+from ..transport.resources import read_object, with_retries
 from ..types import File
-from .api import check_size, file_of, read_object, with_retries
+from .api import check_size, file_of
 from .source import Job, Seekable, Stream
 
 

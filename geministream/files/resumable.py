@@ -24,9 +24,10 @@ from urllib.parse import unquote, urlencode, urljoin, urlsplit
 from ..endpoint import Endpoint
 from ..errors import APIError, FileProcessingError, GeministreamError, StreamDecodeError, TransportError
 from ..transport import Attempts, Call
+from ..transport.resources import LARGEST_ANSWER, parse_object, try_again
 from ..types import File
 from ..types.codec import shorten
-from .api import LARGEST_ANSWER, check_size, file_of, parse_object, try_again
+from .api import check_size, file_of
 from .source import Job, Seekable, Stream
 
 log = logging.getLogger("geministream")
