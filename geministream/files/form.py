@@ -13,7 +13,8 @@ from ..transport import Call
 from ..transport.resources import read_object, with_retries
 from ..types import File
 from .api import check_size, file_of
-from .source import Job, Seekable, Stream
+from .job import Job
+from .source import Seekable, Stream
 
 
 def upload_as_form(call: Call, source: Union[Seekable, Stream], job: Job, stack: ExitStack) -> File:

@@ -28,7 +28,8 @@ from ..transport.resources import LARGEST_ANSWER, parse_object, try_again
 from ..types import File
 from ..types.codec import shorten
 from .api import check_size, file_of
-from .source import Job, Seekable, Stream
+from .job import Job
+from .source import Seekable, Stream
 
 log = logging.getLogger("geministream")
 
