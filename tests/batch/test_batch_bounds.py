@@ -124,6 +124,7 @@ def test_a_given_session_serves_all_threads_and_stays_open(server):
 
 
 # Throughput ----------------------------------------------------------------------------
+
 WORKERS = 32
 LATENCY = 0.05
 

@@ -202,6 +202,8 @@ def test_cancel_looking_after_files(server):
 
 
 # In contents -------------------------------------------------------------------------------
+
+
 def test_a_file_goes_into_contents(server):
     file = upload_file(CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint)
     answer = collect(
@@ -232,6 +234,8 @@ def test_past_the_inline_limit_upload_file_is_named(tmp_path, name, size):
 
 
 # README ---------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name, path", [("audio", "talk.mp3"), ("video", "clip.mp4"), ("pdf", "report.pdf")])
 def test_the_examples_of_the_readme(name, path, tmp_path, monkeypatch, capsys):
     with LocalServer(processing_polls=1) as server:

@@ -190,6 +190,8 @@ def test_models_and_count_tokens(server):
 
 
 # -- profiles -----------------------------------------------------------------------------------
+
+
 def test_chainhub():
     with LocalServer(profile="chainhub") as server:
         url = f"{server.url}{STREAM}?alt=sse"

@@ -129,6 +129,8 @@ def test_wrong_words_are_refused_at_once():
 
 
 # -- faults ---------------------------------------------------------------------------
+
+
 def test_faults_are_put_on_the_answer_due(server):
     server.faults += [None, Answer(stop_after=30, stop_how="end"), Answer.failure(503)]
     server.queue("one", "two", "three")

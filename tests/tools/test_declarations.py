@@ -66,6 +66,7 @@ KEYWORDS = set(
 
 
 # What is declared --------------------------------------------------------------
+
 TODAY = (
     []
     if sys.version_info < (3, 10)
@@ -329,6 +330,8 @@ def test_fields_that_are_not_given():
 
 
 # A type that contains itself -----------------------------------------------------
+
+
 @dataclass
 class Node:
     value: int

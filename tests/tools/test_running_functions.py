@@ -207,6 +207,8 @@ def test_an_exit_is_not_swallowed():
 
 
 # Toolboxes, and requests with callables --------------------------------------------
+
+
 def test_a_toolbox_knows_what_it_can_run():
     declaration = FunctionDeclaration(name="by_hand")
     toolbox = Toolbox(
