@@ -30,17 +30,9 @@ def test_keep_alive_and_connection_numbers(server):
 
 
 def test_records_what_came(server):
-    ask(
-        server,
-        path="/v1beta/models/openai/gpt-4o:streamGenerateContent",
-        headers={**KEY, "X-Test": "ü".encode()},
-    )
+    ask(server, path="/v1beta/models/gemini-x:streamGenerateContent", headers={**KEY, "X-Test": "ü".encode()})
     recorded = server.requests[0]
-    assert (recorded.method, recorded.model, recorded.verb) == (
-        "POST",
-        "openai/gpt-4o",
-        "streamGenerateContent",
-    )
+    assert (recorded.method, recorded.model, recorded.verb) == ("POST", "gemini-x", "streamGenerateContent")
     assert recorded.query == {"alt": "sse"} and recorded.json == HELLO
     assert recorded.headers["X-GOOG-API-KEY"] == "local-key" and "x-test" in recorded.headers
     assert recorded.sha256 == hashlib.sha256(recorded.body).hexdigest() and recorded.size == len(

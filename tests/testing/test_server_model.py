@@ -224,7 +224,7 @@ def test_vertex():
 
 
 def test_gateway():
-    with LocalServer(profile="gateway") as server:
+    with LocalServer(profile="gateway", done_marker=True) as server:
         assert ask(server, headers={}).status_code == 401
         response = ask(server)
         assert response.content.endswith(b"}\n\ndata: [DONE]\n\n")
