@@ -323,7 +323,7 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it is nested deeper than the JSON of a stream may be, so that nothing can walk it (`framing.DEEPEST`)."""
+    """Whether it is nested deeper than the JSON of a stream may be (`json_values.DEEPEST`)."""
     level = [value]
     for _ in range(200):
         level = [

@@ -161,7 +161,7 @@ def answer_chunks(
                     raise  # it was thrown in, and is none of the stream's
                 if hop.finished:
                     error.retryable = False  # another request would be paid, and say more than the answer
-                    raise error.with_traceback(None)
+                    raise error.with_traceback(None) from error.__cause__
                 token = hop.token
                 if said is None or not isinstance(error, TransportError):
                     said = error
@@ -170,7 +170,8 @@ def answer_chunks(
                     continue
                 # What a server said last tells more than that it is no longer there.
                 # The frames below this one hold what came, and the caller has that.
-                raise _final(call, said, hop.last_token if delivered else None).with_traceback(None)
+                final = _final(call, said, hop.last_token if delivered else None)
+                raise final.with_traceback(None) from final.__cause__
             if not (hop.continues and continue_automatically):
                 return
             said = None
@@ -333,7 +334,8 @@ class Hop:
         """At the end of the body: raise if it is not an answer's, or not where one can go on."""
         if self._unknown and not self._known:
             raise StreamDecodeError(
-                f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; check the base URL"
+                f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; "
+                "check the base URL"
             )
         cut_off = [each for each in self._candidates.values() if each.continues]
         why = ""
