@@ -36,7 +36,7 @@ from .errors import (
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .retry import Retry, RetryEvent
-from .stream import stream_generate
+from .stream import generate, stream_generate
 
 if _typing.TYPE_CHECKING:
     from .batch import BatchResult as BatchResult, generate_many as generate_many
@@ -49,12 +49,7 @@ if _typing.TYPE_CHECKING:
         wait_for_file as wait_for_file,
     )
     from .merging import collect as collect
-    from .models import (
-        count_tokens as count_tokens,
-        generate as generate,
-        get_model as get_model,
-        list_models as list_models,
-    )
+    from .models import count_tokens as count_tokens, get_model as get_model, list_models as list_models
     from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
 
@@ -129,7 +124,6 @@ if _typing.TYPE_CHECKING:
 # are looked for in `types` last.
 _ROOMS = {
     "collect": "merging",
-    "generate": "models",
     "count_tokens": "models",
     "list_models": "models",
     "get_model": "models",
