@@ -14,7 +14,6 @@ from geministream.errors import ConfigurationError, InsecureEndpointWarning
 
 KEY = "AIzaSy-Test_Key+1/=="
 
-
 NOT_THESE = {
     "base_url": [
         None,

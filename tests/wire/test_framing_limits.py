@@ -49,7 +49,6 @@ def in_random_pieces(pick, body):
 FOUR = [text_event(400)] * 4
 NO_CHUNK = {"usageMetadata": {"totalTokenCount": 9}}  # it waits for the line behind it
 
-
 LIMITED = [
     ("SSE", sse(*FOUR)),
     ("SSE, bare CR", sse(*FOUR, end=b"\r")),
@@ -311,7 +310,6 @@ def seconds(pieces):
 
 
 BIG_TEXT = ('"\\"{[' * 5 + "x" * 30) * 40
-
 
 SHAPES = [
     # name, body of about n kilobytes, size of the pieces, kilobytes to begin with
