@@ -25,7 +25,9 @@ assert "requests" in sys.modules
 """
 
 
-@pytest.mark.parametrize("first", ["", "import geministream.types", "from geministream import stream_generate"])
+@pytest.mark.parametrize(
+    "first", ["", "import geministream.types", "from geministream import stream_generate"]
+)
 def test_nothing_but_a_call_loads_requests(run_python, first):
     done = run_python(first + WITHOUT_REQUESTS)
     assert done.returncode == 0, done.stderr

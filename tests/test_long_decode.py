@@ -6,8 +6,7 @@ import time
 import pytest
 from support.dialects import sse
 from support.hops import MODEL, WORDS, candidate, read, text_chunk, tokens_asked, usage
-from support.raw_server import RawServer, answering, head
-from support.raw_server import chunk as http_chunk
+from support.raw_server import RawServer, answering, chunk as http_chunk, head
 
 from geministream import (
     BlockedError,
