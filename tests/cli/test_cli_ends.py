@@ -82,7 +82,7 @@ def test_silence_is_1_before_the_answer_and_4_in_it(here, server):
     server.queue(Answer.text("some ", "text", stop_after=-5, stop_how="stall"))
     result = here("stream", "--timeout", "0.2", "Hello", server=server)
     assert (result.status, result.out) == (4, "some \n")
-    assert "give --timeout" in result.notes[0]
+    assert "set --timeout" in result.notes[0]
     gate, answer = gated("some ", "text")
     server.queue(answer)
     result = here("stream", "--deadline", "0.5", "Hello", server=server)
@@ -112,18 +112,18 @@ def test_retries(here, server, sleeps):
         (["strem"], "strem"),
         (["stream", "--colour", "Hello"], "--colour"),
         (["stream", "--temperature", "hot", "Hello"], "--temperature"),
-        (["stream", "--temperature", "nan", "Hello"], "JSON"),
+        (["stream", "--temperature", "nan", "Hello"], "--temperature must be a number, got nan"),
         (["stream", "--alt", "xml", "Hello"], "xml"),
         (["stream", "--auth", "cookie", "Hello"], "header"),
         (["stream", "--timeout", "-1", "Hello"], "timeout"),
-        (["stream", "--retries", "-2", "Hello"], "attempts"),
+        (["stream", "--retries", "-2", "Hello"], "--retries must be an integer >= 0, got -2"),
         (["stream", "--base-url", "localhost:8000", "Hello"], "http://"),
         (["stream", "--base-url", f"http://x/?key={KEY}", "Hello"], "query"),
         (["stream", "--model", "a model", "Hello"], "model is not a valid name"),
         (["stream", "--offline", "--auth", "query", "Hello"], "--offline"),
         (["stream", "-f", "no/such/file.png", "Hello"], "No such file"),
         (["stream", "-f", ".", "Hello"], "directory"),
-        (["stream", "  "], "nothing to ask"),
+        (["stream", "  "], "nothing to send"),
         (["serve", "--profile", "azure"], "azure"),
     ],
 )
@@ -275,4 +275,7 @@ def test_a_pipe_that_is_closed_before_the_help():
 def test_a_full_disk_is_an_error(server):
     with open("/dev/full", "wb") as full, started("stream", "Hello", server=server, stdout=full) as process:
         err = process.stderr.read()
-        assert (process.wait(TIMEOUT), err) == (1, b"geministream: No space left on device\n")
+        assert (process.wait(TIMEOUT), err) == (
+            1,
+            b"geministream: standard output: No space left on device; free some space and try again\n",
+        )

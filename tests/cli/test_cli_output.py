@@ -64,7 +64,9 @@ def test_schema(here, server, tmp_path):
     assert result.status == 4 and "MAX_TOKENS" in result.notes[0]
 
 
-@pytest.mark.parametrize("text, words", [("{", "no JSON"), ("[1]", "no JSON schema"), (None, "No such file")])
+@pytest.mark.parametrize(
+    "text, words", [("{", "not valid JSON"), ("[1]", "not a JSON schema"), (None, "No such file")]
+)
 def test_a_schema_that_is_none(here, server, tmp_path, text, words):
     path = tmp_path / "schema.json"
     if text is not None:
@@ -117,7 +119,7 @@ def test_half_an_image_does_not_stay(server, tmp_path):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
     with started("stream", "--save-media", tmp_path, "Draw", server=server, preexec_fn=limit) as process:
         result = rest_of(process)
-    assert result.status == 1 and result.notes == ["File too large"]
+    assert result.status == 1 and result.notes == [f"{tmp_path / 'image-1.png'}: File too large"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +135,7 @@ def test_media_that_cannot_be_saved(here, server, tmp_path):
     chunks[0]["candidates"][0]["content"]["parts"][1]["inlineData"]["data"] = "no base64!"
     server.queue(Answer(chunks=chunks))
     result = here("stream", "--save-media", tmp_path, "Draw", server=server)
-    assert result.status == 0 and "not base64" in result.notes[0]
+    assert result.status == 0 and "not valid base64" in result.notes[0]
 
 
 def test_a_pipe_gets_the_text_as_it_is(here, server):
@@ -185,7 +187,7 @@ def test_what_is_no_text_is_mentioned(here, server):
     server.queue(Answer.call("look_up", {"word": "x"}))
     result = here("stream", "Hello", server=server)
     assert (result.status, result.out) == (0, "")
-    assert result.notes == ["the answer holds functionCall, which is not shown; stream --json shows it"]
+    assert result.notes == ["the answer contains functionCall, which is not shown; stream --json shows it"]
 
 
 # -- on a terminal ---------------------------------------------------------------
@@ -231,4 +233,4 @@ def test_a_person_is_told_that_it_resumed():
     words = "one two three four five six seven eight nine ten"
     with LocalServer(api_key=KEY, checkpoint_every=1, faults=[Answer(stop_after=-20)]) as server:
         with on_terminal("stream", words, "--retries", "1", server=server) as (process, read):
-            assert read() == (f"You said: {words}\ngeministream: the answer had broken off and was resumed\n")
+            assert read() == (f"You said: {words}\ngeministream: the answer was interrupted and resumed\n")

@@ -20,7 +20,7 @@ def test_offline_needs_no_key_and_no_network():
     )
     assert (result.status, result.out) == (0, "You said: Tell me a story\n")
     (line,) = result.notes
-    assert "test server" in line and "no model" in line
+    assert "test server" in line and "not a model" in line
 
 
 def test_offline_streams():
@@ -181,7 +181,7 @@ def test_an_empty_stdin_is_no_prompt(server, how):
         assert rest_of(process).out == "You said: Hello\n"
     with started("stream", server=server, stdin=stdin, preexec_fn=preexec) as process:
         result = rest_of(process)
-    assert result.status == 2 and "nothing to ask" in result.notes[0]
+    assert result.status == 2 and "nothing to send" in result.notes[0]
 
 
 @needs_posix
