@@ -15,7 +15,6 @@ from .progress import ProgressLine
 from .status import retry_words
 from .terminal import is_terminal
 
-
 # Seconds between two ticks: short enough that no second is left out.
 _TICK = 0.2
 
