@@ -55,7 +55,8 @@ def cite(response: GenerateContentResponse) -> str:
     sources = find_sources(response)
     marks: Dict[int, str] = {}
     for number, source in enumerate(sources, 1):
-        for end in sorted({end for _, end in source.spans}):
+        # A mark stands behind the last word, not behind the space or line end that follows it.
+        for end in sorted({len(text[:end].rstrip()) for _, end in source.spans}):
             marks[end] = f"{marks.get(end, '')}[{number}]"
     for end in sorted(marks, reverse=True):
         text = text[:end] + marks[end] + text[end:]
@@ -106,7 +107,7 @@ def _citations(response: GenerateContentResponse) -> Iterator[Found]:
     lists = (getattr(metadata, name, None) for name in ("citation_sources", "citations"))
     for citation in (each for some in lists for each in _list(some)):
         uri, title = _text(getattr(citation, "uri", None)), _text(getattr(citation, "title", None))
-        if uri or title:
+        if uri or title:  # so it is a Citation
             yield uri, title, _span(response.text, 0, citation.start_index, citation.end_index)
 
 
@@ -120,7 +121,8 @@ def _segment_span(response: GenerateContentResponse, segment: Any) -> Optional[T
     index = getattr(segment, "part_index", None) or 0
     before = [part.text for part in parts[: index if isinstance(index, int) else 0] if not part.thought]
     offset = sum(len(each) for each in before if isinstance(each, str))
-    span = _span(text, offset, segment.start_index, segment.end_index)
+    start, end = getattr(segment, "start_index", None), getattr(segment, "end_index", None)
+    span = _span(text, offset, start, end)
     if quoted is None or (span is not None and text[slice(*span)] == quoted):
         return span
     # The parts of a stream were joined, so that the index means another part now; the words do not lie.
