@@ -220,6 +220,25 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         default=OFFLINE_PIECE_DELAY,
         help="between two pieces of an answer (default: %(default)s)",
     )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        metavar="SECONDS",
+        default=0.0,
+        help="before each answer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--words-per-chunk",
+        type=integer(1),
+        metavar="NUMBER",
+        default=3,
+        help="words in a chunk of the server's own text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--script",
+        metavar="FILE.json",
+        help="answers and faults to give; pydoc geministream.testing.script_file describes the file",
+    )
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,8 @@ is said), `render` (in which bytes), `delivery` (how they are sent, and how
 they break); `prompt`, `model`, `samples`, `generation` (the rules of the
 answers), `decode` (long answers); `checks`, `signatures` (what is refused);
 `files`, `uploads`, `forms`, `upload_faults` (the Files API); `script`,
-`faults` (what a test wants said, and faults at random); `api` (what is served
+`faults` (what a test wants said, and faults at random); `script_file`,
+`json_checks` (scripts in JSON); `api` (what is served
 at each route), `server` (all of it together); `pytest_plugin` (a fixture).
 None of them knows the library that is tested with it.
 

@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from .server import LocalServer
 
-#: They would lead the code under test elsewhere: another key, Vertex AI, or a proxy for the requests to loopback.
+#: They would lead the code under test elsewhere: another key, Vertex AI, a proxy.
 MISLEADING = (
     "GOOGLE_API_KEY",
     "GOOGLE_GENAI_USE_VERTEXAI",
@@ -34,7 +34,7 @@ MISLEADING = (
 
 @pytest.fixture
 def gemini_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
-    """A running LocalServer; GEMINI_API_KEY and GOOGLE_GEMINI_BASE_URL lead to it for the time of the test."""
+    """A running LocalServer; during the test GEMINI_API_KEY and GOOGLE_GEMINI_BASE_URL lead to it."""
     from .server import LocalServer
 
     with LocalServer() as server:

@@ -21,6 +21,7 @@ from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
+from .script_file import Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
@@ -52,6 +53,8 @@ class LocalServer:
     :param faults: what goes wrong, for each request to a model: a callable
         that decides, or a list that is used up.  An `Answer` of it that says
         nothing puts its fault on the answer due; one that speaks replaces it.
+    :param script: answers, faults and rules in JSON: the path of a file, or
+        what it holds; see `geministream.testing.script_file`.
     :param keep_requests: how many requests are kept in ``requests``; default: all.
     :param max_request_bytes: the longest request that is taken.
     :param tokens_per_request: long decode: the most words that one request
@@ -96,6 +99,7 @@ class LocalServer:
         gzip: bool = True,
         reply: Optional[model.Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
+        script: Optional[Source] = None,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -121,6 +125,8 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults)
+        if script is not None:
+            self._script.play(read_script(script))
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
