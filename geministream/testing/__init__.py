@@ -11,9 +11,10 @@ they break); `prompt`, `model`, `samples`, `generation` (the rules of the
 answers), `decode` (long answers); `checks`, `signatures` (what is refused);
 `files`, `uploads`, `forms`, `upload_faults` (the Files API); `script`,
 `faults` (what a test wants said, and faults at random); `script_file`,
-`json_checks` (scripts in JSON); `api` (what is served
-at each route), `server` (all of it together); `pytest_plugin` (a fixture).
-None of them knows the library that is tested with it.
+`json_checks` (scripts in JSON), `control` (the same over HTTP), `redact`
+(credentials are not shown); `api` (what is served at each route), `server`
+(all of it together); `pytest_plugin` (a fixture).  None of them knows the
+library that is tested with it.
 
 The names below are imported when they are first used: pytest imports the
 plugin, and with it this module, in every run.

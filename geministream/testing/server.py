@@ -10,6 +10,7 @@ from . import model
 from .answers import Answer
 from .api import Api
 from .caches import StoredCache
+from .control import Control
 from .cors import cors_headers, preflight
 from .decode import LongDecode
 from .delivery import deliver
@@ -21,7 +22,7 @@ from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
-from .script_file import Source, read_script
+from .script_file import ScriptFile, Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
@@ -55,6 +56,8 @@ class LocalServer:
         nothing puts its fault on the answer due; one that speaks replaces it.
     :param script: answers, faults and rules in JSON: the path of a file, or
         what it holds; see `geministream.testing.script_file`.
+    :param control: tests in any language may script the server over HTTP; see
+        `geministream.testing.control`.
     :param keep_requests: how many requests are kept in ``requests``; default: all.
     :param max_request_bytes: the longest request that is taken.
     :param tokens_per_request: long decode: the most words that one request
@@ -100,6 +103,7 @@ class LocalServer:
         reply: Optional[model.Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
+        control: bool = False,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -125,8 +129,9 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults)
-        if script is not None:
-            self._script.play(read_script(script))
+        self._script_file = ScriptFile() if script is None else read_script(script)
+        self._script.play(self._script_file)
+        self._control = Control(self._script, self._record, self.reset) if control else None
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -239,6 +244,12 @@ class LocalServer:
         """
         self._script.decide = decide
 
+    def reset(self) -> None:
+        """Forget queued answers, rules and recorded requests, and begin the script anew."""
+        self._script.clear()
+        self._script.play(self._script_file)
+        self._record.clear()
+
     @property
     def queued(self) -> int:
         """How many scripted answers are left."""
@@ -344,6 +355,8 @@ class LocalServer:
     def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; whether the connection goes on."""
         head = connection.read_head()
+        if self._control and self._control.owns(head):
+            return self._control.exchange(connection, head)
         recorded = RecordedRequest(0, connection.number, head)
         route = find_route(head.path, self.profile)
         if route and route.kind in TO_A_MODEL:
