@@ -16,7 +16,7 @@ FLOORS = [
     ["retry"],
     ["endpoint", "cancel"],
     ["transport"],
-    ["tools", "parts", "merging"],
+    ["tools", "parts", "merging", "citing"],
     ["request"],
     ["answer", "files"],
     ["stream"],
