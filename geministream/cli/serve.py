@@ -59,6 +59,7 @@ def _local_server(args: argparse.Namespace) -> LocalServer:
             piece_delay=args.piece_delay,
             words_per_chunk=args.words_per_chunk,
             script=args.script,
+            control=args.control,
             keep_requests=1000,
         )
     except ScriptError as error:
