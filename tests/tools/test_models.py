@@ -24,14 +24,18 @@ class City:
             "title": "City",
             "type": "object",
             "additionalProperties": False,
-            "$defs": {"Mayor": {"type": "object", "properties": {"default": {"type": "string", "default": "x"}}}},
+            "$defs": {
+                "Mayor": {"type": "object", "properties": {"default": {"type": "string", "default": "x"}}}
+            },
             "properties": {
                 "name": {"title": "Name", "type": "string", "maxLength": 20},
                 "inhabitants": {"type": "integer", "exclusiveMinimum": 0, "default": 1},
                 "mayor": {"$ref": "#/$defs/Mayor"},
                 "deputy": {"allOf": [{"$ref": "#/$defs/Mayor"}], "description": "of the mayor"},
                 "kind": {"const": "city"},
-                "either": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null", "default": None}]},
+                "either": {
+                    "anyOf": [{"type": "string", "format": "date"}, {"type": "null", "default": None}]
+                },
             },
             "required": ["name"],
         }
