@@ -86,7 +86,7 @@ def _accepted(schema: Any, names: Dict[str, str]) -> Any:
             name = str(value)[len(_REFERENCE) :]
             made[key] = _REFERENCE + names.get(name, name)
         elif key == "properties":
-            made[key] = {name: _accepted(each, names) for name, each in value.items()}
+            made[key] = {name: _accepted(each, names) for name, each in dict(value).items()}
         elif key in _KEYWORDS:
             made[key] = _accepted(value, names)
     return made
