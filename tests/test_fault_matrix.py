@@ -176,9 +176,10 @@ def test_reset_after_what_was_read(cell):
 
 def framed(cell, chunks):
     """These chunks as LocalServer sends them: with a sync flush after each where it packs them."""
-    from geministream.testing.answers import _framed, _gzipped
+    from geministream.testing.delivery import gzipped
+    from geministream.testing.render import framed as framed_items
 
-    items = _framed(
+    items = framed_items(
         Answer(chunks=[*chunks, b"stop"]),
         "sse" if cell.framing == "SSE" else "json",
         b"\r\n",
@@ -191,7 +192,7 @@ def framed(cell, chunks):
             break
         pieces.append(item)
     if cell.transfer == "gzip":
-        squeezed = _gzipped(pieces)
+        squeezed = gzipped(pieces)
         return b"".join(next(squeezed) for _ in pieces)
     return b"".join(pieces)
 

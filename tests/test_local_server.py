@@ -21,8 +21,10 @@ import requests
 from long_form import LONG, sample
 
 from geministream.testing import Answer, LocalServer, RandomFaults, expected_text, expected_thoughts
-from geministream.testing.files import GRANULARITY, form_parts
-from geministream.testing.model import instance_of, words
+from geministream.testing.forms import form_parts
+from geministream.testing.prompt import words
+from geministream.testing.samples import instance_of
+from geministream.testing.uploads import GRANULARITY
 
 KEY = {"x-goog-api-key": "local-key"}
 PLAIN = {**KEY, "Accept-Encoding": "identity"}

@@ -14,7 +14,7 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .answers import Answer
-from .model import bytes_of, normal
+from .prompt import bytes_of, normal
 
 
 class Map(NamedTuple):
@@ -36,7 +36,7 @@ BYTES = "bytes"
 STRUCT = "struct"
 #: How many objects and arrays may be nested.
 DEEPEST = 100
-#: As much of JSON Schema as `model.instance_of` looks at.
+#: As much of JSON Schema as `samples.instance_of` looks at.
 SCHEMA: Dict[str, Any] = {
     "$ref": str,
     "enum": list,

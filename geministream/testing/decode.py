@@ -15,7 +15,7 @@ import threading
 from typing import Any, Callable, Container, Dict, List, NamedTuple, Optional, Union
 
 from .answers import Answer
-from .model import Hop, reworded
+from .generation import Hop, reworded
 
 #: How many tokens are remembered with the request that they belong to.
 REMEMBERED = 100_000

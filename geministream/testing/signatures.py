@@ -12,7 +12,7 @@ import threading
 from typing import Any, Dict, List, Optional, Set
 
 from .answers import Answer
-from .model import bytes_of
+from .prompt import bytes_of
 
 #: What Google lets through on calls that were not its own (its documentation of thought signatures).
 LET_THROUGH = ("context_engineering_is_the_way_to_go", "skip_thought_signature_validator")

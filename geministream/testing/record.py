@@ -1,0 +1,98 @@
+"""The record of the requests that came, and waiting for what happens to them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Callable, List, Optional
+
+from .answers import Answer
+from .wire import Head
+
+
+class RecordedRequest:
+    """A request that came, and what became of it.
+
+    :ivar number: its place among all requests, from 0.
+    :ivar connection: the number of the connection that it came over, from 0.
+    :ivar method, target, path, query, headers: as sent; ``query`` is a dict
+        (the last value wins), ``headers`` a case-insensitive mapping.
+    :ivar body, size, sha256: the body; of an upload past 1 MiB only the size
+        and the hash are kept, and ``body`` is empty.
+    :ivar complete: whether the whole body arrived.
+    :ivar model, verb: of ``…/models/{model}:{verb}``.
+    :ivar answer: the `Answer` that was given.
+    :ivar fault: in words, what was made to go wrong; None if nothing was.
+    :ivar bytes_sent, pieces_sent: of the answer's body, so far.
+    :ivar client_gone: an Event, set when the client left before the answer's end.
+    :ivar finished: an Event, set when the server is done with the request.
+    """
+
+    def __init__(self, number: int, connection: int, head: Head):
+        self.number = number
+        self.connection = connection
+        self.method, self.target, self.path, self.query, _, self.headers = head
+        self.body = b""
+        self.size = 0
+        self.sha256 = ""
+        self.complete = False
+        self.model: Optional[str] = None
+        self.verb: Optional[str] = None
+        self.answer: Optional[Answer] = None
+        self.fault: Optional[str] = None
+        self.bytes_sent = 0
+        self.pieces_sent = 0
+        self.client_gone = threading.Event()
+        self.finished = threading.Event()
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        what = f"{self.method} {self.path}, {self.size} bytes"
+        return f"<RecordedRequest {self.number}: {what}, fault={self.fault!r}>"
+
+
+class Record:
+    """The requests to one server, oldest first.
+
+    :param keep: how many of them are kept; None: all.
+    """
+
+    def __init__(self, keep: Optional[int] = None):
+        self.keep = keep
+        self.requests: List[RecordedRequest] = []
+        self.count = 0
+        #: Held while anything here or at the listener changes, and notified afterwards.
+        self.changed = threading.Condition()
+
+    def add(self, recorded: RecordedRequest) -> None:
+        """Give the request its number and keep it."""
+        with self.changed:
+            recorded.number = self.count
+            self.count += 1
+            self.requests.append(recorded)
+            if self.keep is not None:
+                del self.requests[: -self.keep or len(self.requests)]
+            self.changed.notify_all()
+
+    def sent(self, recorded: RecordedRequest, size: int) -> None:
+        """Count a piece of the answer's body."""
+        with self.changed:
+            recorded.bytes_sent += size
+            recorded.pieces_sent += 1
+            self.changed.notify_all()
+
+    def finish(self, recorded: RecordedRequest) -> None:
+        """The server is done with the request."""
+        recorded.finished.set()
+        with self.changed:
+            self.changed.notify_all()
+
+    def wait_until(self, predicate: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait until `predicate()`, which is asked again after each change."""
+        with self.changed:
+            if not self.changed.wait_for(predicate, timeout):
+                raise TimeoutError(f"LocalServer waited {timeout} s for {what} in vain")

@@ -1,0 +1,53 @@
+"""What a test wants the server to say: queued answers, a callable that decides, faults."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, Iterable, NamedTuple, Optional, Union
+
+from .answers import Answer
+from .record import RecordedRequest
+
+#: What decides on an answer or a fault: called with the request, returns an Answer or None.
+Decide = Callable[[RecordedRequest], Optional[Answer]]
+
+
+class Cue(NamedTuple):
+    """What the script has for one request."""
+
+    scripted: Optional[Answer] = None
+    fault: Optional[Answer] = None
+
+
+class Script:
+    """The script of one server; `faults` is `LocalServer`'s argument."""
+
+    def __init__(self, faults: Union[None, Decide, Iterable[Optional[Answer]]]):
+        self.faults: Any = faults if callable(faults) else list(faults or ())
+        self.decide: Optional[Decide] = None
+        self.answers: Deque[Answer] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, *answers: Union[Answer, str]) -> None:
+        """Queue answers for requests to a model; a str is one chunk of text."""
+        with self._lock:
+            self.answers.extend(Answer.text(each) if isinstance(each, str) else each for each in answers)
+
+    def cue(self, recorded: RecordedRequest, generates: bool) -> Cue:
+        """Take what the script has for this request; queue and faults are for those that generate."""
+        scripted = self.decide(recorded) if self.decide else None
+        if not generates:
+            return Cue(scripted)
+        fault = self._next_fault(recorded)
+        if scripted is None and not (fault and fault.speaks):
+            with self._lock:
+                scripted = self.answers.popleft() if self.answers else None
+        return Cue(scripted, fault)
+
+    def _next_fault(self, recorded: RecordedRequest) -> Optional[Answer]:
+        if callable(self.faults):
+            fault: Optional[Answer] = self.faults(recorded)
+            return fault
+        with self._lock:
+            return self.faults.pop(0) if self.faults else None

@@ -1,0 +1,312 @@
+"""Uploads to the Files API: in pieces (Google's resumable protocol) or in one request.
+
+Bytes are hashed while they arrive and are then forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from .answers import Answer
+from .files import Files, StoredFile, Wish
+from .forms import boundary_of, form_parts
+from .upload_faults import UploadFault, UploadFaults, unknown_upload
+from .wire import BadRequest, Connection, Head
+
+#: Every piece but the last is a multiple of this (Google's resumable protocol).
+GRANULARITY = 256 * 1024
+#: A request's body is kept up to this size; past it only size and hash are.
+KEPT_BYTES = 2**20
+#: The longest JSON that describes a file.
+MAX_METADATA_BYTES = 2**20
+
+
+@dataclass
+class Upload:
+    """A resumable upload under way."""
+
+    id: str
+    wish: Wish
+    announced_size: Optional[int]
+    received: int = 0
+    pieces: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    file: Optional[StoredFile] = None
+    #: The request that may add bytes: a newer one takes it from one whose connection has died.
+    owner: object = None
+    lock: Any = field(default_factory=threading.Lock)
+
+
+class Uploads:
+    """The uploads to one server."""
+
+    def __init__(self, files: Files, upload_host: Optional[str] = None):
+        self.files = files
+        self.upload_host = upload_host
+        self.faults = UploadFaults()
+        self._uploads: Dict[str, Upload] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def serve(self, connection: Connection, head: Head, recorded: Any, protocols: Tuple[str, ...]) -> Answer:
+        """Serve a request to the upload path; reads its body."""
+        pieces = _measured(connection.read_body(head), recorded)
+        content_type = head.headers.get("content-type", "")
+        if head.method != "POST":
+            return _after(pieces, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"}))
+        if content_type.startswith("multipart/form-data") and "multipart" in protocols:
+            return self._form(pieces, content_type)
+        command = head.headers.get("x-goog-upload-command")
+        if command is None or "resumable" not in protocols:
+            return _after(pieces, Answer.failure(400, f"Uploads are taken here as {' or '.join(protocols)}."))
+        command = ", ".join(sorted(each.strip() for each in command.lower().split(",")))
+        if command == "start":
+            return self._start(b"".join(_limited(pieces)), head)
+        with self._lock:
+            upload = self._uploads.get(head.query.get("upload_id", ""))
+        if upload is None:
+            return _after(pieces, unknown_upload())
+        if command == "query":
+            return self._query(pieces, upload, recorded)
+        if command in ("upload", "finalize, upload", "finalize"):
+            return self._piece(pieces, head, upload, command != "upload", recorded)
+        if command == "cancel":
+            self._forget(upload)
+            return _after(pieces, _upload_answer("cancelled", {}))
+        return _after(
+            pieces,
+            Answer.failure(400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel."),
+        )
+
+    # -- in pieces -------------------------------------------------------------
+
+    def _start(self, body: bytes, head: Head) -> Answer:
+        fault = self.faults.take_command("start")
+        if fault is not None:
+            return fault.strike()
+        wish = self.files.wish(body)
+        if isinstance(wish, Answer):
+            return wish
+        announced = head.headers.get("x-goog-upload-header-content-length")
+        if announced is not None and not re.fullmatch("[0-9]{1,18}", announced):
+            return Answer.failure(400, "X-Goog-Upload-Header-Content-Length is not a valid number.")
+        size = None if announced is None else int(announced)
+        refusal = self.files.too_large(size or 0)
+        if refusal:
+            return refusal
+        mime_type = head.headers.get("x-goog-upload-header-content-type") or wish.mime_type
+        wish = wish._replace(mime_type=mime_type or "application/octet-stream")
+        upload = Upload(f"upload-{next(self._numbers)}", wish, size)
+        with self._lock:
+            self._uploads[upload.id] = upload
+        base, _, version = self.files.base().rpartition("/")
+        url = (
+            f"{self.upload_host or base}/upload/{version}/files"
+            f"?upload_id={upload.id}&upload_protocol=resumable"
+        )
+        return Answer(
+            body=b"",
+            headers={
+                "X-Goog-Upload-Status": "active",
+                "X-Goog-Upload-URL": url,
+                "X-Goog-Upload-Control-URL": url,
+                "X-Goog-Upload-Chunk-Granularity": str(GRANULARITY),
+            },
+        )
+
+    def _query(self, pieces: Iterator[bytes], upload: Upload, recorded: Any) -> Answer:
+        _drain(pieces)
+        fault = self.faults.take_command("query")
+        if fault is not None:
+            recorded.fault = str(fault)
+            if fault.how == "gone":
+                self._forget(upload)
+            return fault.strike()
+        with upload.lock:
+            upload.owner = None  # a piece that is still on its way from a dead connection comes too late
+            if upload.file is not None:
+                return _upload_answer("final", self._body(upload.file), upload.received)
+            return _upload_answer("active", None, upload.received)
+
+    def _piece(
+        self, pieces: Iterator[bytes], head: Head, upload: Upload, last: bool, recorded: Any
+    ) -> Answer:
+        me = object()
+        with upload.lock:
+            upload.owner = me
+            start, digest = upload.received, upload.digest.copy()
+            number, upload.pieces = upload.pieces, upload.pieces + 1
+        refusal = None
+        offset = head.headers.get("x-goog-upload-offset", str(start))
+        if upload.file is not None:
+            refusal = "The upload is finished."
+        elif offset != str(start):
+            refusal = f"X-Goog-Upload-Offset is {offset}, but {start} bytes were received."
+        if refusal:
+            return _after(pieces, Answer.failure(400, refusal))
+
+        broken = self._take(pieces, upload, me, number, start, recorded)
+        if broken:
+            return broken
+        wrong = self._wrong_size(upload, upload.received - start, last)
+        if wrong:
+            with upload.lock:  # a refused piece does not count
+                upload.received, upload.digest = start, digest
+            return Answer.failure(400, wrong)
+        if last:
+            upload.file = self.files.store(upload.wish, upload.received, upload.digest.hexdigest())
+        lost = self.faults.take_lost_answer(number, start, upload.received)
+        if lost is not None:
+            recorded.fault = str(lost)
+            return lost.strike()
+        if upload.file is not None:
+            return _upload_answer("final", self._body(upload.file))
+        return _upload_answer("active", None, upload.received)
+
+    def _take(
+        self, pieces: Iterator[bytes], upload: Upload, me: object, number: int, start: int, recorded: Any
+    ) -> Optional[Answer]:
+        """Take the bytes of the `number`-th piece; the answer to it if it breaks."""
+        taken = 0
+        fault, limit = self.faults.next_in(number, start, taken)
+        for piece in pieces:
+            while True:
+                room = None if limit is None else limit - taken
+                part = piece if room is None else piece[:room]
+                with upload.lock:
+                    if upload.owner is not me:
+                        return Answer.failure(409, "Another request continues this upload.", "ABORTED")
+                    upload.digest.update(part)
+                    upload.received += len(part)
+                taken += len(part)
+                if room is None or len(piece) < room:
+                    break
+                assert fault is not None
+                if self.faults.take(fault):
+                    return self._struck(fault, upload, pieces, recorded)
+                piece = piece[len(part) :]  # another request met this fault first
+                fault, limit = self.faults.next_in(number, start, taken)
+        if fault is not None and fault.piece is not None and self.faults.take(fault):
+            return self._struck(fault, upload, pieces, recorded)  # the piece ended before its place
+        return None
+
+    def _wrong_size(self, upload: Upload, taken: int, last: bool) -> Optional[str]:
+        """What is wrong with a piece of `taken` bytes."""
+        announced, received = upload.announced_size, upload.received
+        if not last and taken % GRANULARITY:
+            return f"A piece of {taken} bytes is not a multiple of {GRANULARITY}, and not the last."
+        if announced is not None and received > announced:
+            return f"{received} bytes were sent of {announced}."
+        if last and announced is not None and received != announced:
+            return f"Only {received} bytes were sent of {announced}."
+        if received > self.files.max_file_bytes:
+            return f"A file may have at most {self.files.max_file_bytes} bytes."
+        return None
+
+    def _struck(self, fault: UploadFault, upload: Upload, pieces: Iterator[bytes], recorded: Any) -> Answer:
+        recorded.fault = str(fault)
+        with upload.lock:
+            upload.owner = None
+        if fault.how == "gone":
+            self._forget(upload)
+        if fault.how not in ("reset", "drop"):  # these strike in the middle of the body
+            _drain(pieces)
+        return fault.strike()
+
+    def _forget(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads.pop(upload.id, None)
+
+    def _body(self, file: StoredFile) -> Dict[str, Any]:
+        return {"file": file.to_dict(self.files.base())}
+
+    # -- in one request ----------------------------------------------------------
+
+    def _form(self, pieces: Iterator[bytes], content_type: str) -> Answer:
+        """One multipart/form-data request with the parts `metadata` (JSON) and `file`."""
+        metadata, size, digest = b"", 0, hashlib.sha256()
+        filename, mime_type, seen = "", "", False
+        for headers, data in form_parts(pieces, boundary_of(content_type)):
+            disposition = headers.get("content-disposition", "")
+            if re.search(r'\bname="?metadata"?', disposition):
+                metadata += data
+                if len(metadata) > MAX_METADATA_BYTES:
+                    raise BadRequest("The form's metadata is too long.", 413)
+            elif re.search(r'\bname="?file"?', disposition):
+                if not seen:
+                    seen = True
+                    mime_type = headers.get("content-type", "")
+                    named = re.search(r'filename="((?:[^"\\]|\\.)*)"', disposition)
+                    filename = named.group(1) if named else ""
+                size += len(data)
+                digest.update(data)
+        if not seen:
+            return Answer.failure(400, "The form has no part named file.")
+        return self._whole(metadata, filename, mime_type, size, digest.hexdigest())
+
+    def _whole(self, metadata: bytes, filename: str, mime_type: str, size: int, sha256: str) -> Answer:
+        """The answer to a file that came in one request."""
+        fault = self.faults.take_command("form")
+        if fault is not None:
+            return fault.strike()
+        refusal = self.files.too_large(size)
+        if refusal:
+            return refusal
+        wish = self.files.wish(metadata)
+        if isinstance(wish, Answer):
+            return wish
+        mime_type = mime_type or wish.mime_type or "application/octet-stream"
+        wish = Wish(wish.name, wish.display_name or filename, mime_type)
+        return Answer(chunks=[self._body(self.files.store(wish, size, sha256))], transfer="length")
+
+
+def _measured(pieces: Iterator[bytes], recorded: Any) -> Iterator[bytes]:
+    """The pieces of a body, while its size, hash and, where it is small, bytes are written down."""
+    digest = hashlib.sha256()
+    kept: Optional[List[bytes]] = []
+    try:
+        for piece in pieces:
+            digest.update(piece)
+            recorded.size += len(piece)
+            if kept is not None:
+                kept.append(piece)
+                if recorded.size > KEPT_BYTES:
+                    kept = None
+            yield piece
+    finally:
+        recorded.sha256 = digest.hexdigest()
+        recorded.body = b"".join(kept or ())
+
+
+def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > MAX_METADATA_BYTES:
+            raise BadRequest("The metadata of a file is too long.", 413)
+        yield piece
+
+
+def _upload_answer(status: str, body: Optional[Dict[str, Any]], received: Optional[int] = None) -> Answer:
+    headers = {"X-Goog-Upload-Status": status}
+    if received is not None:
+        headers["X-Goog-Upload-Size-Received"] = str(received)
+    if body is None:
+        return Answer(body=b"", headers=headers, transfer="length")
+    return Answer(chunks=[body], headers=headers, transfer="length")
+
+
+def _after(pieces: Iterator[bytes], answer: Answer) -> Answer:
+    """The answer, once the rest of the body has been read."""
+    _drain(pieces)
+    return answer
+
+
+def _drain(pieces: Iterator[bytes]) -> None:
+    for _ in pieces:
+        pass
