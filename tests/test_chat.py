@@ -187,6 +187,12 @@ def test_the_history_does_not_change_with_the_chunks(server):
     ]
 
 
+@pytest.fixture
+def lenient_server():
+    with LocalServer(lenient=True) as server:
+        yield server
+
+
 @pytest.mark.parametrize(
     "number, back",
     [
@@ -197,8 +203,9 @@ def test_the_history_does_not_change_with_the_chunks(server):
         ("-Infinity", "-Infinity"),
     ],
 )
-def test_a_number_that_json_cannot_write_does_not_end_the_chat(server, number, back):
+def test_a_number_that_json_cannot_write_does_not_end_the_chat(lenient_server, number, back):
     """JSON can say 1e999 and Python reads it as infinity; gateways in Python send NaN itself."""
+    server = lenient_server
     turn = (
         '{"role": "model", "x": %s, "parts": [{"functionCall": {"name": "f", "args": {"a": [%s, 1.5]}}}]}'
         % (number, number)

@@ -559,13 +559,13 @@ def test_keep_alive_and_connection_numbers(server):
 def test_records_what_came(server):
     ask(
         server,
-        path="/v1beta/models/openai/gpt-4o:streamGenerateContent",
+        path="/v1beta/models/gemini-x:streamGenerateContent",
         headers={**KEY, "X-Test": "ü".encode()},
     )
     recorded = server.requests[0]
     assert (recorded.method, recorded.model, recorded.verb) == (
         "POST",
-        "openai/gpt-4o",
+        "gemini-x",
         "streamGenerateContent",
     )
     assert recorded.query == {"alt": "sse"} and recorded.json == HELLO
@@ -1546,7 +1546,7 @@ def test_vertex():
 
 
 def test_gateway():
-    with LocalServer(profile="gateway") as server:
+    with LocalServer(profile="gateway", done_marker=True) as server:
         assert ask(server, headers={}).status_code == 401
         response = ask(server)
         assert response.content.endswith(b"}\n\ndata: [DONE]\n\n")

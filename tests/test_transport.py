@@ -1173,11 +1173,7 @@ def test_a_connection_that_the_server_closed_meanwhile(server, endpoint):
     with requests.Session() as session:
         endpoint = dataclasses.replace(endpoint, session=session)
         list(ask(endpoint))
-        with server._changed:
-            connections = list(server._open)
-        for connection in connections:
-            connection.abort()
-        server.wait_for_connections(0)
+        server.drop_connections()
         assert len(list(ask(endpoint))) > 0
 
 

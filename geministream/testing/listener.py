@@ -74,11 +74,17 @@ class Listener:
         self._acceptor.join(5)
         listener.close()
         with self._changed:
-            connections, threads = list(self.open), list(self._threads)
-        for connection in connections:
-            connection.abort()
+            threads = list(self._threads)
+        self.drop_connections()
         for thread in threads:
             thread.join(5)
+
+    def drop_connections(self) -> None:
+        """End every open connection; each is closed by its own thread."""
+        with self._changed:
+            connections = list(self.open)
+        for connection in connections:
+            connection.abort()
 
     def _accept(self, listener: socket.socket) -> None:
         while not self.closing.is_set():
