@@ -13,7 +13,7 @@ import typing as _typing
 from . import types
 from ._version import __version__
 from .cancel import Cancel
-from .endpoint import Endpoint, Retry, RetryEvent
+from .endpoint import Endpoint
 from .errors import (
     APIError,
     AuthenticationError,
@@ -35,28 +35,104 @@ from .errors import (
     TransportError,
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
+from .retry import Retry, RetryEvent
 from .stream import stream_generate
 
 if _typing.TYPE_CHECKING:
-    from .batch import BatchResult as BatchResult
-    from .batch import generate_many as generate_many
+    from .batch import BatchResult as BatchResult, generate_many as generate_many
     from .chat import Chat as Chat
-    from .files import delete_file as delete_file
-    from .files import get_file as get_file
-    from .files import list_files as list_files
-    from .files import upload_file as upload_file
-    from .files import wait_for_file as wait_for_file
+    from .files import (
+        delete_file as delete_file,
+        get_file as get_file,
+        list_files as list_files,
+        upload_file as upload_file,
+        wait_for_file as wait_for_file,
+    )
     from .merging import collect as collect
-    from .structured import iter_items as iter_items
-    from .structured import json_schema as json_schema
-    from .structured import parse as parse
+    from .models import (
+        count_tokens as count_tokens,
+        generate as generate,
+        get_model as get_model,
+        list_models as list_models,
+    )
+    from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
-    from .types import *
+
+    # By name, as type checkers need it; a test compares this with `types`.
+    # fmt: off
+    # isort: off
+    from .types import (
+        AudioMetadata as AudioMetadata, Behavior as Behavior, Blob as Blob,
+        BlockedReason as BlockedReason, Candidate as Candidate, Citation as Citation,
+        CitationMetadata as CitationMetadata, CodeExecutionResult as CodeExecutionResult,
+        Content as Content, CountTokensResponse as CountTokensResponse,
+        DocumentMetadata as DocumentMetadata,
+        DocumentMetadataContentLayer as DocumentMetadataContentLayer,
+        ExecutableCode as ExecutableCode, File as File, FileData as FileData,
+        FileSource as FileSource, FileState as FileState, FileStatus as FileStatus,
+        FinishReason as FinishReason, FunctionCall as FunctionCall,
+        FunctionCallingConfig as FunctionCallingConfig,
+        FunctionCallingConfigMode as FunctionCallingConfigMode,
+        FunctionDeclaration as FunctionDeclaration, FunctionResponse as FunctionResponse,
+        FunctionResponseBlob as FunctionResponseBlob,
+        FunctionResponseFileData as FunctionResponseFileData,
+        FunctionResponsePart as FunctionResponsePart,
+        FunctionResponseScheduling as FunctionResponseScheduling,
+        GenerateContentRequest as GenerateContentRequest,
+        GenerateContentResponse as GenerateContentResponse, GenerationConfig as GenerationConfig,
+        GoogleTypeDate as GoogleTypeDate, GroundingAttribution as GroundingAttribution,
+        GroundingChunk as GroundingChunk,
+        GroundingChunkCustomMetadata as GroundingChunkCustomMetadata,
+        GroundingChunkImage as GroundingChunkImage, GroundingChunkMaps as GroundingChunkMaps,
+        GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources,
+        GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
+        GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
+        GroundingChunkMapsRoute as GroundingChunkMapsRoute,
+        GroundingChunkRetrievedContext as GroundingChunkRetrievedContext,
+        GroundingChunkStringList as GroundingChunkStringList,
+        GroundingChunkWeb as GroundingChunkWeb, GroundingMetadata as GroundingMetadata,
+        GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri,
+        GroundingSupport as GroundingSupport, HarmBlockMethod as HarmBlockMethod,
+        HarmBlockThreshold as HarmBlockThreshold, HarmCategory as HarmCategory,
+        HarmProbability as HarmProbability, HarmSeverity as HarmSeverity,
+        ImageConfig as ImageConfig, Language as Language, LatLng as LatLng,
+        LogprobsResult as LogprobsResult, LogprobsResultCandidate as LogprobsResultCandidate,
+        LogprobsResultTopCandidates as LogprobsResultTopCandidates,
+        MapsAuthorAttribution as MapsAuthorAttribution,
+        MapsPlaceAnswerSources as MapsPlaceAnswerSources, MapsReviewSnippet as MapsReviewSnippet,
+        MapsRoute as MapsRoute, MediaModality as MediaModality, MediaProcessing as MediaProcessing,
+        MediaResolution as MediaResolution, Modality as Modality,
+        ModalityTokenCount as ModalityTokenCount, Model as Model, ModelStage as ModelStage,
+        ModelStatus as ModelStatus, MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig,
+        Outcome as Outcome, Part as Part, PartMediaResolution as PartMediaResolution,
+        PartMediaResolutionLevel as PartMediaResolutionLevel, PartialArg as PartialArg,
+        PrebuiltVoiceConfig as PrebuiltVoiceConfig, PromptFeedback as PromptFeedback,
+        RagChunk as RagChunk, RagChunkPageSpan as RagChunkPageSpan,
+        RetrievalConfig as RetrievalConfig, RetrievalMetadata as RetrievalMetadata,
+        SafetyRating as SafetyRating, SafetySetting as SafetySetting,
+        SearchEntryPoint as SearchEntryPoint, Segment as Segment,
+        SpeakerVoiceConfig as SpeakerVoiceConfig, SpeechConfig as SpeechConfig,
+        SpeechMetadata as SpeechMetadata, SpreadsheetMetadata as SpreadsheetMetadata,
+        SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer,
+        ThinkingConfig as ThinkingConfig, ThinkingLevel as ThinkingLevel, Tool as Tool,
+        ToolCall as ToolCall, ToolConfig as ToolConfig, ToolResponse as ToolResponse,
+        ToolType as ToolType, TrafficType as TrafficType, Transcription as Transcription,
+        UrlContextMetadata as UrlContextMetadata, UrlMetadata as UrlMetadata,
+        UrlRetrievalStatus as UrlRetrievalStatus, UsageMetadata as UsageMetadata,
+        VideoMetadata as VideoMetadata, VideoMetadataContentLayer as VideoMetadataContentLayer,
+        VoiceConfig as VoiceConfig, WordInfo as WordInfo,
+    )
+    # isort: on
+    # fmt: on
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.
 _ROOMS = {
     "collect": "merging",
+    "generate": "models",
+    "count_tokens": "models",
+    "list_models": "models",
+    "get_model": "models",
     "Chat": "chat",
     "BatchResult": "batch",
     "generate_many": "batch",
@@ -78,7 +154,11 @@ __all__ = [
     "RetryEvent",
     "Cancel",
     "stream_generate",
+    "generate",
     "collect",
+    "count_tokens",
+    "list_models",
+    "get_model",
     "part_from_path",
     "part_from_bytes",
     "part_from_uri",

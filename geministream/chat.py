@@ -43,7 +43,7 @@ from .merging import Merger
 from .parts import ContentsLike, to_contents
 from .stream import stream_generate
 from .tools.functions import Toolbox, failure
-from .tools.schema import Mismatch
+from .tools.values import Mismatch
 from .transport import new_session
 from .types import (
     Candidate,
@@ -322,10 +322,9 @@ class _Turn:
         unfinished = False
         with closing(chunks):
             for chunk in chunks:
-                number = chunk.__dict__.get("_request", 1)
-                if self._requests:
-                    # The requests of all rounds are counted as one row, for the usage (see merging).
-                    chunk.__dict__["_request"] = self._requests + number
+                number = chunk.request_number
+                # The requests of all rounds are counted in one row.
+                chunk.request_number = self._requests + number
                 for part in _parts(chunk):
                     if isinstance(part.function_call, FunctionCall):
                         unfinished = bool(part.function_call.will_continue)
@@ -335,7 +334,7 @@ class _Turn:
             raise IncompleteStreamError("the answer ended in the middle of a function call's arguments")
         self._requests += number
         answer = self._merger.response()
-        answer.__dict__["_request"] = self._requests
+        answer.request_number = self._requests
         self._answers.append(answer)
         self._merger = Merger()
         return answer
@@ -344,7 +343,7 @@ class _Turn:
         answers = list(self._answers)
         if self._merger.chunks:
             answer = self._merger.response()
-            answer.__dict__["_request"] = self._requests + 1
+            answer.request_number = self._requests + 1
             answers.append(answer)
         if len(answers) < 2:
             return answers[0] if answers else None

@@ -3,9 +3,9 @@
 import re
 from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple
 
-from .errors import GeministreamError
+from .errors import ConfigurationError, GeministreamError
 from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
-from .types.codec import Message
+from .types.codec import Message, given, shorten
 
 
 def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentResponse:
@@ -54,8 +54,10 @@ class Merger:
 
     def add(self, chunk: GenerateContentResponse) -> None:
         """Take one chunk."""
+        if not isinstance(chunk, GenerateContentResponse):
+            raise ConfigurationError(f"expected a GenerateContentResponse, got {shorten(chunk)}")
         self.chunks += 1
-        for name, value in _given(chunk).items():
+        for name, value in given(chunk).items():
             if name == "candidates" and isinstance(value, list):
                 for candidate in value:
                     if isinstance(candidate, Candidate):
@@ -65,7 +67,7 @@ class Merger:
                             merger = self._candidates[index] = _CandidateMerger()
                         merger.add(candidate)
             elif name == "usage_metadata" and isinstance(value, UsageMetadata):
-                self._usages[chunk.__dict__.get("_request", 0)] = _copied(value)
+                self._usages[chunk.request_number] = _copied(value)
             else:
                 self._fields[name] = _copied(value)
         if chunk.__dict__.get("extra"):
@@ -80,7 +82,7 @@ class Merger:
         usages = [usage for _, usage in sorted(self._usages.items())]
         if usages:
             response.usage_metadata = usages[0] if len(usages) == 1 else _sum(_copied(usages))
-            response.__dict__["_usages"] = usages
+            response.usage_by_request = usages
         return response
 
 
@@ -96,7 +98,7 @@ class _CandidateMerger:
         self._call: Optional[_OpenCall] = None  # whose arguments are still arriving
 
     def add(self, candidate: Candidate) -> None:
-        for name, value in _given(candidate).items():
+        for name, value in given(candidate).items():
             if name == "content" and isinstance(value, Content):
                 self._add_content(value)
             elif name in _GROWING and name in self._fields:
@@ -106,7 +108,7 @@ class _CandidateMerger:
         self._extra.update(_copied(candidate.__dict__.get("extra") or {}))
 
     def _add_content(self, content: Content) -> None:
-        for name, value in _given(content).items():
+        for name, value in given(content).items():
             if name == "parts":
                 if self._parts is None:
                     self._parts = []
@@ -164,12 +166,6 @@ class _CandidateMerger:
 _GROWING = ("citation_metadata", "logprobs_result")
 
 
-def _given(message: Any) -> Dict[str, Any]:
-    """The fields that are set; not ``extra``, and not what other rooms noted (``_request``)."""
-    values = message.__dict__.items()
-    return {n: v for n, v in values if v is not None and n != "extra" and n[0] != "_"}
-
-
 def _joined(texts: List[str]) -> str:
     """The text that the pieces make.
 
@@ -188,7 +184,7 @@ def _is_plain_text(part: Any) -> bool:
     """Text, perhaps a thought, and nothing else: no signature, nothing unknown."""
     if not isinstance(part, Part) or not isinstance(part.text, str):
         return False
-    return not (_given(part).keys() - {"text", "thought"}) and not part.__dict__.get("extra")
+    return not (given(part).keys() - {"text", "thought"}) and not part.__dict__.get("extra")
 
 
 def _has_arguments(call: FunctionCall) -> bool:
@@ -213,7 +209,7 @@ def _appended(before: Any, after: Any) -> Any:
     """``before`` with the items of ``after`` added to its lists; both are changed."""
     if type(before) is not type(after) or not hasattr(before, "to_dict"):
         return after
-    for name, value in _given(after).items():
+    for name, value in given(after).items():
         old = getattr(before, name)
         if isinstance(old, list) and isinstance(value, list):
             old += value
@@ -227,7 +223,7 @@ def _sum(usages: List[UsageMetadata]) -> UsageMetadata:
     """The usage of several requests together, which are changed: numbers add up, details by their modality."""
     total = UsageMetadata()
     for usage in usages:
-        for name, value in _given(usage).items():
+        for name, value in given(usage).items():
             before = getattr(total, name)
             if isinstance(value, int) and isinstance(before, int):
                 value = before + value
@@ -272,7 +268,7 @@ class _OpenCall:
 
     def add(self, part: Part, call: FunctionCall) -> None:
         """Take the next part; what the first one did not say, a later one may."""
-        for name, value in _given(part).items():
+        for name, value in given(part).items():
             if name != "function_call":
                 setattr(self.part, name, value)
         self.part.extra.update(part.__dict__.get("extra") or {})
@@ -310,21 +306,21 @@ class _OpenCall:
 
     def _fits(self, piece: Any) -> bool:
         """Put the piece into the arguments, or return False if not all of it can be there."""
-        given = _given(piece) if isinstance(piece, PartialArg) else {}
-        path = given.pop("json_path", None)
+        values = given(piece) if isinstance(piece, PartialArg) else {}
+        path = values.pop("json_path", None)
         steps = _steps(path)
-        continues = given.pop("will_continue", False)
-        if steps is None or not isinstance(path, str) or len(given) > 1 or piece.extra:
+        continues = values.pop("will_continue", False)
+        if steps is None or not isinstance(path, str) or len(values) > 1 or piece.extra:
             return False
-        if not given:
+        if not values:
             begun = path in self._unfinished or isinstance(_get(self._call.args, steps), str)
             if not begun and not (continues and _put(self._call.args, steps, "")):
                 return False
-        elif path in self._unfinished and isinstance(given.get("string_value"), str):
-            self._unfinished[path][1].append(given["string_value"])
+        elif path in self._unfinished and isinstance(values.get("string_value"), str):
+            self._unfinished[path][1].append(values["string_value"])
         else:
             self.finish()  # or what has come of a string would be put over this
-            ((name, value),) = given.items()
+            ((name, value),) = values.items()
             if not _put(self._call.args, steps, None if name == "null_value" else value):
                 return False
         if continues:

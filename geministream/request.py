@@ -115,6 +115,15 @@ class RequestBody:
         return replace(part, inline_data=replace(part.inline_data, data=mark))
 
 
+# The arguments of stream_generate() that make up a request, besides its contents.
+FIELDS = tuple(RequestBody.__init__.__kwdefaults__ or ())
+
+
+def request_fields(arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """The request's fields among a function's arguments, which are its ``locals()``."""
+    return {name: arguments[name] for name in FIELDS}
+
+
 # json.dumps() would make an encoder for each call.
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _to_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode

@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Set, Union
 
 from .cancel import Cancel
-from .endpoint import MOST_SECONDS, Endpoint, Retry, resolve
+from .endpoint import Endpoint, resolve
 from .errors import (
     ConfigurationError,
     GeministreamError,
@@ -33,7 +33,8 @@ from .errors import (
     TransportError,
 )
 from .parts import ContentsLike
-from .request import RequestBody
+from .request import RequestBody, request_fields
+from .retry import MOST_SECONDS, Retry
 from .transport import Attempts, Call, Reply, is_retryable
 from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeedback
 from .types.codec import decoder, shorten
@@ -98,9 +99,21 @@ def stream_generate(
     >>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
     ...     print(chunk.text, end="")
     """
+    fields = request_fields(locals())
     endpoint = resolve(endpoint, api_key)
     if alt not in ("sse", "json"):
         raise ConfigurationError(f"alt= is 'sse' or 'json', not {alt!r}")
+    check_limits(deadline, cancel)
+    if continuation_token is not None and not isinstance(continuation_token, str):
+        raise ConfigurationError(f"continuation_token= is a text, not {continuation_token!r}")
+    url = endpoint.model_url(model, "streamGenerateContent", {"alt": "sse"} if alt == "sse" else None)
+    body = RequestBody(contents, **fields)
+    call = partial(Call, endpoint, deadline=deadline, cancel=cancel)
+    return answer_chunks(call, url, body, continuation_token, continue_automatically, resume_with_repeats)
+
+
+def check_limits(deadline: Any, cancel: Any) -> None:
+    """Raise ConfigurationError unless these can end a call."""
     if deadline is not None and (
         isinstance(deadline, bool)
         or not isinstance(deadline, (int, float))
@@ -109,21 +122,6 @@ def stream_generate(
         raise ConfigurationError(f"deadline= is seconds above 0, not {deadline!r}")
     if cancel is not None and not isinstance(cancel, Cancel):
         raise ConfigurationError(f"cancel= is a Cancel, not {cancel!r}")
-    if continuation_token is not None and not isinstance(continuation_token, str):
-        raise ConfigurationError(f"continuation_token= is a text, not {continuation_token!r}")
-    url = endpoint.model_url(model, "streamGenerateContent", {"alt": "sse"} if alt == "sse" else None)
-    body = RequestBody(
-        contents,
-        system_instruction=system_instruction,
-        generation_config=generation_config,
-        safety_settings=safety_settings,
-        tools=tools,
-        tool_config=tool_config,
-        cached_content=cached_content,
-        extra_body=extra_body,
-    )
-    call = partial(Call, endpoint, deadline=deadline, cancel=cancel)
-    return answer_chunks(call, url, body, continuation_token, continue_automatically, resume_with_repeats)
 
 
 def answer_chunks(
@@ -153,7 +151,7 @@ def answer_chunks(
                         if hop.continues and continue_automatically:
                             _hide_continuation(chunk)
                         if call.requests_sent > 1:
-                            chunk.__dict__["_request"] = call.requests_sent  # for its usage, see merging
+                            chunk.request_number = call.requests_sent
                         delivered = with_caller = True
                         yield chunk
                         with_caller = False

@@ -5,7 +5,9 @@ from collections.abc import Generator
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
 from .errors import ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
-from .tools.schema import Kind, Mismatch, below, kind_of, schema_of
+from .tools.annotations import kind_of
+from .tools.schema import Kind, schema_of
+from .tools.values import Mismatch, below
 from .types import FinishReason, GenerateContentResponse
 from .types.codec import shorten
 from .wire.json_values import AFTER, DEEPEST, FIRST, NEXT, OUTSIDE, JSONValues, nested_too_deeply

@@ -34,7 +34,7 @@ from collections import Counter
 from functools import partial
 
 import requests
-from raw_server import Connection, Gone
+from support.raw_server import Connection, Gone
 
 from geministream import Endpoint, GeministreamError, Retry, stream_generate
 

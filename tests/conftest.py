@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from raw_server import server_tls
+from support.raw_server import server_tls
 
 from geministream.testing import LocalServer
 from geministream.transport.patience import Patience

@@ -20,17 +20,17 @@ import re
 import time
 import zlib
 
-from dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
+from support.dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
 
 from geministream import collect
-from geministream.wire.body import dechunk, inflate
-from geministream.types.codec import decoder
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError, api_error
-from geministream.wire.framing import Framing
-from geministream.wire.json_values import DEEPEST
 from geministream.stream import Hop, _hide_continuation
 from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse
+from geministream.types.codec import decoder
+from geministream.wire.body import dechunk, inflate
+from geministream.wire.framing import Framing
+from geministream.wire.json_values import DEEPEST
 
 SECONDS = 2.0  # CPU of one case; they take well under a hundredth of it
 
@@ -412,7 +412,7 @@ def use(values):
         read(chunk)
     if chunks:
         for number, chunk in enumerate(chunks):
-            chunk.__dict__["_request"] = number  # as if each came from a request of its own
+            chunk.request_number = number  # as if each came from a request of its own
         read(collect(iter(chunks)))
 
 

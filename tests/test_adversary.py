@@ -1,7 +1,7 @@
 """The short form of `adversary.py`."""
 
 import adversary
-from long_form import LONG
+from support.long_form import LONG
 
 MET = """
 interim, several interim, cut head, junk: CRLF, junk: byte, junk: response, status 503, status 400,

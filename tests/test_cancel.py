@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from geministream import Cancel
-from geministream import cancel as module
+from geministream import Cancel, cancel as module
 
 LONG = 30  # seconds that nothing here may take
 
@@ -79,7 +78,7 @@ def test_a_signal_handler_may_cancel(run_python):
 import random, signal, threading, time
 from geministream import Cancel, StreamCancelled, stream_generate
 from geministream.testing import Answer, LocalServer
-from dialects import A
+from support.dialects import A
 
 random.seed(1)
 with LocalServer() as server:

@@ -1,7 +1,7 @@
 """The short form of `fuzz.py`."""
 
 import fuzz
-from long_form import LONG
+from support.long_form import LONG
 
 
 def test_random_bodies_in_random_pieces():

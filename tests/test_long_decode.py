@@ -8,11 +8,10 @@ import threading
 import time
 
 import pytest
-from dialects import sse
-from long_form import LONG, sample
-from memory import TracedMemory
-from raw_server import RawServer, answering, head
-from raw_server import chunk as http_chunk
+from support.dialects import sse
+from support.long_form import LONG, sample
+from support.memory import TracedMemory
+from support.raw_server import RawServer, answering, chunk as http_chunk, head
 
 import geministream
 from geministream import (

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from geministream import GeministreamError, IncompleteStreamError, collect
+from geministream import ConfigurationError, GeministreamError, IncompleteStreamError, collect
 from geministream.types import GenerateContentResponse
 
 
@@ -134,7 +134,7 @@ def test_the_last_usage_counts():
 def test_usage_of_several_requests_is_their_sum():
     def chunk(request, **usage):
         made = GenerateContentResponse.from_dict({"usageMetadata": usage})
-        made.__dict__["_request"] = request
+        made.request_number = request
         return made
 
     def details(**counts):
@@ -464,7 +464,7 @@ def test_the_chunks_and_what_they_make_share_nothing(seed):
     chunks = [GenerateContentResponse.from_dict(copy.deepcopy(each)) for each in EVERYTHING]
     rng.shuffle(chunks)
     for number, chunk in enumerate(chunks):
-        chunk.__dict__["_request"] = number % 3
+        chunk.request_number = number % 3
     before = [chunk.to_dict() for chunk in chunks]
     made = collect(chunks)
     of_chunks = {id(thing) for chunk in chunks for thing in things_in(chunk)}
@@ -527,8 +527,8 @@ def test_whatever_ends_it_closes_the_stream():
             closed.append(last)
 
     kept = stream(5)
-    with pytest.raises(AttributeError):
-        collect(kept)  # 5 is no chunk
+    with pytest.raises(ConfigurationError, match="expected a GenerateContentResponse, got 5"):
+        collect(kept)
     assert closed == [5]
 
 
@@ -587,7 +587,7 @@ def test_values_of_other_types_than_expected(chunk):
     for chunks in ([chunk], [chunk, chunk], [plain, chunk], [chunk, plain], [plain, chunk, plain]):
         made = [GenerateContentResponse.from_dict(each) for each in chunks]
         for number, each in enumerate(made):
-            each.__dict__["_request"] = number
+            each.request_number = number
         whole = collect(made)
         whole.to_dict(), repr(whole), whole.text, whole.function_calls
         if plain in chunks:

@@ -9,7 +9,7 @@ import re
 
 import pytest
 import responses
-from memory import TracedMemory
+from support.memory import TracedMemory
 
 from geministream import (
     ConfigurationError,
@@ -20,7 +20,6 @@ from geministream import (
     stream_generate,
     to_contents,
 )
-from geministream.types.codec import decode_base64
 from geministream.parts import guess_mime_type
 from geministream.request import RequestBody
 from geministream.types import (
@@ -36,6 +35,7 @@ from geministream.types import (
     ThinkingConfig,
     Tool,
 )
+from geministream.types.codec import decode_base64
 
 DONE = '{"candidates": [{"finishReason": "STOP"}]}'
 

@@ -11,8 +11,8 @@ import threading
 import types
 
 import pytest
-import readme
-from proxies import Certificates, Proxy
+from support import readme
+from support.proxies import Certificates, Proxy
 
 from geministream import (
     AuthenticationError,

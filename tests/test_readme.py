@@ -1,7 +1,7 @@
 """README.rst's examples run as they stand, against LocalServer."""
 
 import pytest
-import readme
+from support import readme
 
 from geministream.testing import Answer, LocalServer
 

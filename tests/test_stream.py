@@ -11,10 +11,9 @@ import time
 import zlib
 
 import pytest
-from dialects import STREAMS, THREE, A, B, C, array, chunk, dumps, sse
-from memory import TracedMemory
-from raw_server import RawServer, head
-from raw_server import chunk as http_chunk
+from support.dialects import STREAMS, THREE, A, B, C, array, chunk, dumps, sse
+from support.memory import TracedMemory
+from support.raw_server import RawServer, chunk as http_chunk, head
 
 from geministream import (
     ConfigurationError,

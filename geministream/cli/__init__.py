@@ -72,8 +72,9 @@ def _run(argv: Sequence[str]) -> int:
 
 def _drop_what_stdout_does_not_take() -> None:
     """Python would try again to write it when it exits, and complain."""
+    if sys.stdout is None:
+        return
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Dict, Iterator, Optional
 
 from ..batch import BatchResult, generate_many
-from ..endpoint import RetryEvent
 from ..errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
+from ..retry import RetryEvent
 from .disk import replacing
 from .progress import ProgressLine, Rate, duration, telling
 from .request import generation_config, open_endpoint

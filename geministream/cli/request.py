@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, TextIO, Union
 
-from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint
 from ..errors import ConfigurationError
 from ..parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, part_from_path, part_from_uri
+from ..retry import Retry
+from ..transport import new_session
 from ..types import Blob, File, Part
 from .progress import upload_with_progress
 from .status import reason_of
@@ -51,17 +53,12 @@ def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
 def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
     if args.base_url or args.auth:
         raise ConfigurationError("--offline has an endpoint of its own: leave out --base-url and --auth")
-    import requests
-    from requests.adapters import HTTPAdapter
-
     from ..testing import LocalServer
 
     note("offline: the answers come from an embedded test server, which is no model")
-    with LocalServer(
-        piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0
-    ) as server, requests.Session() as session:
+    server = LocalServer(piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0)
+    with server, new_session(256) as session:  # a batch shares it
         session.trust_env = False  # a proxy of the environment would be another machine
-        session.mount("http://", HTTPAdapter(pool_maxsize=256))  # a batch shares it
         yield replace(server.endpoint, session=session)
 
 

@@ -2,7 +2,6 @@
 
 from typing import Optional
 
-from ..endpoint import RetryEvent
 from ..errors import (
     APIError,
     BlockedError,
@@ -11,6 +10,7 @@ from ..errors import (
     IncompleteStreamError,
     StreamTimeoutError,
 )
+from ..retry import RetryEvent
 from ..types import FinishReason
 
 # The exit statuses.

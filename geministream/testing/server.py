@@ -203,11 +203,6 @@ class LocalServer:
         """How many requests came, kept or not."""
         return self._record.count
 
-    def drop_connections(self) -> None:
-        """Close every open connection; the server goes on listening."""
-        self._listener.drop_connections()
-        self.wait_for_connections()
-
     # -- scripts -------------------------------------------------------------
 
     @property
@@ -314,6 +309,10 @@ class LocalServer:
     def wait_for_connections(self, count: int = 0, timeout: float = 10.0) -> None:
         """Wait until at most `count` connections are open."""
         self.wait_until(lambda: self.open_connections <= count, timeout, f"{count} open connections")
+
+    def abort_connections(self) -> None:
+        """Break every open connection, as the restart of a server does."""
+        self._listener.abort_connections()
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until `predicate()`, asked again whenever something happens here."""

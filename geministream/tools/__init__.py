@@ -1,8 +1,10 @@
 """Python callables and types as a model sees them.
 
 =================  ==================================================================
-``functions``      a callable's declaration, and how a call of it is answered
-``schema``         Python types to JSON Schema, and JSON values to these types
+``functions``      a callable's declaration, and the answer to a call
+``annotations``    annotations to kinds
+``schema``         kinds: to JSON Schema, and from JSON values to Python values
+``values``         Python values to JSON
 ``docstrings``     what a docstring says about each argument
 =================  ==================================================================
 """

@@ -1,24 +1,26 @@
-"""A call: where its requests go, with which credentials, for how long; and what comes back instead of an answer."""
+"""A call: its requests, with their credentials, within its time."""
 
 import http.client
-import os
 import socket
 from functools import partial
 from typing import Any, Mapping, Optional, Tuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from ..cancel import Cancel
 from ..endpoint import Endpoint, credentials, given_secrets
-from ..errors import ConfigurationError, GeministreamError, TransportError
-from .connection import Sending, new_session, on_behalf_of, watch_adapter
+from ..errors import GeministreamError
+from .failures import no_answer, proxy_url
+from .origin import check_home, is_home, redirected
 from .patience import Patience
 from .reply import Reply
-from .secrets import Secrets, error_chain
+from .secrets import Secrets
+from .sending import Sending, on_behalf_of
+from .sessions import new_session, watch_adapter
 
-_MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 307, 308)  # 303 would turn the POST into a GET
 
 
@@ -53,7 +55,9 @@ class Call:
             self._session.close()
         if isinstance(error, GeministreamError):
             if self._session is not None:
-                self.secrets.add(unquote(urlsplit(self._proxy_url(self.endpoint.base_url)).password or ""))
+                self.secrets.add(
+                    unquote(urlsplit(proxy_url(self.endpoint.base_url, self._session)).password or "")
+                )
             self.secrets.redact_error(error)
 
     def send(
@@ -78,9 +82,8 @@ class Call:
         try:
             return self._follow(method, url, headers or {}, body, ok)
         except GeministreamError as error:
-            raise error.with_traceback(
-                None
-            )  # the frames below hold credentials and what a server made of them
+            # The frames below hold credentials, and what a server made of them.
+            raise error.with_traceback(None) from error.__cause__
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]
@@ -98,7 +101,7 @@ class Call:
             elif status in _REDIRECTS and reply.header("location") and status not in ok:
                 reply.close()
                 redirects += 1
-                url = self._redirected(url, reply.header("location"), redirects)
+                url = redirected(url, reply.header("location"), redirects, self.secrets)
             elif 200 <= status < 300 or status in ok:
                 self.retried_below = False  # whatever comes now in the body, the adapter cannot retry
                 return reply
@@ -117,7 +120,7 @@ class Call:
                 response = self._ask(sending, method, url, headers, body)
         except requests.HTTPError as error:
             if error.response is None:
-                raise self._no_answer(url, sending, error) from error
+                raise no_answer(error, url, sending, self.patience, self._session) from error
             response = error.response  # a hook of the session's calls raise_for_status()
         except GeministreamError:
             raise  # a cancel's or the deadline's, from below requests
@@ -128,7 +131,7 @@ class Call:
             OSError,
             ValueError,  # from below requests: UnicodeError for a host name, and others
         ) as error:
-            raise self._no_answer(url, sending, error) from error
+            raise no_answer(error, url, sending, self.patience, self._session) from error
         sock = getattr(getattr(response.raw, "_connection", None), "sock", None)
         if not sending.watched and isinstance(sock, socket.socket):
             self.patience.watch(sock)  # from here on, if not from the connection's begin
@@ -140,7 +143,7 @@ class Call:
         self, sending: Sending, method: str, url: str, headers: Mapping[str, str], body: Any
     ) -> requests.Response:
         """One request through the session, whatever kind of session it is."""
-        self._check_home(url)
+        check_home(url, self.endpoint)
         secret_headers, secret_query = credentials(self.endpoint, self._token)
         if secret_query:
             sending.hides_query = True
@@ -163,17 +166,17 @@ class Call:
         )
         return response
 
-    def _last_look(self, sending: Sending, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _last_look(self, sending: Sending, prepared: Any) -> Any:
         """The request as it goes out, by whatever session: requests calls this as its ``auth``."""
         session = self._session
         auth = session.auth
         if isinstance(auth, tuple) and len(auth) == 2:
-            auth = requests.auth.HTTPBasicAuth(*auth)
+            auth = HTTPBasicAuth(*auth)
         if callable(auth):
             prepared = auth(prepared)
-        if not self._is_home(prepared.url or "") and not self._holds_a_secret(prepared):
+        if not is_home(prepared.url or "", self.endpoint) and not self._holds_a_secret(prepared):
             return prepared  # the session's own request for something else, such as its next token
-        self._check_home(prepared.url or "")
+        check_home(prepared.url or "", self.endpoint)
         prepared.hooks["response"].append(_hide_location)
         self.secrets.add_request(prepared)
         adapter = session.get_adapter(prepared.url)
@@ -182,99 +185,9 @@ class Call:
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
 
-    def _is_home(self, url: str) -> bool:
-        """Whether the URL is at the origin of the base URL."""
-        return _origin(urlsplit(url)) == _origin(urlsplit(self.endpoint.base_url))
-
-    def _check_home(self, url: str) -> None:
-        """Whatever made this URL: neither a prompt nor a key goes anywhere else."""
-        if not self._is_home(url):
-            raise ConfigurationError(
-                f"refused to send a request to {urlsplit(url).hostname}: "
-                "credentials stay with the host of the base URL"
-            )
-
     def _holds_a_secret(self, prepared: requests.PreparedRequest) -> bool:
         texts = [unquote(prepared.url or ""), *map(str, prepared.headers.values())]
         return any(secret in text for secret in self.secrets.values for text in texts)
-
-    def _no_answer(self, url: str, sending: Sending, error: Exception) -> GeministreamError:
-        """The error of the tree for what requests raised instead of returning a response."""
-        self.patience.check()
-        host = urlsplit(url).netloc
-        causes = list(error_chain(error))
-        timed_out = any(isinstance(cause, socket.timeout) for cause in causes)
-        if isinstance(error, requests.Timeout) or timed_out:
-            # urllib3 calls it a read, too, where TLS gets no answer to its handshake; a mock means it.
-            from_a_mock = isinstance(error, requests.ReadTimeout) and not any(
-                isinstance(cause, HTTPError) for cause in causes
-            )
-            connected = (sending.may_be_known or from_a_mock) and not isinstance(
-                error, requests.ConnectTimeout
-            )
-            answer: GeministreamError = self.patience.timed_out(
-                f"{host} sent no answer" if connected else f"no connection to {host}",
-                self.patience.silence if connected else self.patience.connect,
-            )
-            # The server may be at work on an answer that costs money, if it has the request.
-            answer.retryable = not connected
-            return answer
-        if isinstance(error, ValueError) and not (
-            isinstance(error, requests.ConnectionError) or sending.begun
-        ):
-            return ConfigurationError(f"no request can be made to {host}: {error}")
-        reasons = [str(cause) for cause in causes if isinstance(cause, (OSError, http.client.HTTPException))]
-        reason = reasons[-1] if reasons else str(error)
-        what = f"no answer from {host}"
-        if isinstance(error, requests.exceptions.ProxyError):
-            what = f"cannot connect to the proxy {self._proxy(url)}"
-        answer = TransportError(f"{what}: {reason}")
-        refused = ("SSLCertVerificationError", "CertificateError")  # the latter is urllib3's own
-        answer.retryable = not any(type(cause).__name__ in refused for cause in causes)
-        return answer
-
-    def _proxy_url(self, url: str) -> str:
-        settings = self._session.merge_environment_settings(url, {}, True, None, None)
-        proxy: str = requests.utils.select_proxy(url, settings["proxies"]) or ""
-        return proxy if "://" in proxy else f"http://{proxy}"
-
-    def _proxy(self, url: str) -> str:
-        """The proxy for ``url``, and where it was set."""
-        proxy = self._proxy_url(url)
-        parts = urlsplit(proxy)
-        variables = [
-            name
-            for name, value in os.environ.items()
-            if value and name.lower().endswith("_proxy") and proxy.endswith(value)
-        ]
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port}" + (f" ({variables[0]})" if variables else "")
-
-    def _redirected(self, url: str, location: str, count: int) -> str:
-        """Where to go on, or TransportError if the credentials must not go there."""
-        here = urlsplit(url)
-        try:
-            there = urlsplit(urljoin(url, location))
-        except ValueError:
-            raise TransportError(f"{here.netloc} redirects to what is no URL") from None
-        if _origin(there) != _origin(here):
-            raise TransportError(
-                f"refused the redirect from {here.scheme}://{here.netloc} to "
-                f"{there.scheme}://{there.hostname}: credentials stay with the host that they "
-                "were given for; if it is right, use it as the base URL"
-            )
-        if count > _MOST_REDIRECTS:
-            raise TransportError(f"{here.netloc} redirects for ever")
-        query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in self.secrets.values]
-        return there._replace(query=urlencode(query), fragment="").geturl()
-
-
-def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:
-    try:
-        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    except ValueError:
-        port = -1  # no port that could be ours
-    return url.scheme, url.hostname, port
 
 
 def _hide_location(response: requests.Response, **_: Any) -> None:

@@ -28,8 +28,8 @@ from ..errors import (
 )
 from ..wire.body import PIECE, dechunk, inflate
 from ..wire.framing import Framing
-from .connection import Response
 from .patience import Patience
+from .response import Response
 from .secrets import error_chain
 
 _LARGEST_ERROR_BODY = 2**20

@@ -4,8 +4,8 @@ import logging
 import random
 from typing import Tuple
 
-from ..endpoint import RetryEvent
 from ..errors import APIError, GeministreamError
+from ..retry import RetryEvent
 from .call import Call
 
 log = logging.getLogger("geministream")
@@ -36,11 +36,7 @@ class Attempts:
         asked = getattr(error, "retry_after", None) or 0.0
         if self._failed >= retry.attempts or asked > retry.max_delay:
             return False
-        try:
-            longest = min(retry.max_delay, retry.initial_delay * retry.multiplier ** (self._failed - 1))
-        except OverflowError:
-            longest = retry.max_delay
-        delay = max(random.uniform(0, longest), asked)
+        delay = max(random.uniform(0, retry.longest_delay(self._failed)), asked)
         log.debug(
             "attempt %d of %d failed with %s %s, the next follows in %.2f s",
             self._failed,

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 
 from ..endpoint import names_a_secret
 from ..errors import GeministreamError
@@ -119,7 +120,7 @@ class Secrets:
             shown = requests.PreparedRequest()
             shown.method = value.method
             shown.url = self.redact(value.url or "")
-            shown.headers = requests.structures.CaseInsensitiveDict(
+            shown.headers = CaseInsensitiveDict(
                 {key: self.redact_value(item) for key, item in value.headers.items()}
             )
             return shown

@@ -117,6 +117,12 @@ class Message:
 Message.extra = _NothingExtra()  # type: ignore[assignment]
 
 
+def given(message: Any) -> Dict[str, Any]:
+    """The fields of the wire that are set, in the order in which they came; not ``extra``."""
+    known = _encoders(type(message))
+    return {name: value for name, value in message.__dict__.items() if value is not None and name in known}
+
+
 def _set_fields(message: Any) -> Dict[str, Any]:
     """The fields that are set, in the order of the dataclass; an empty extra is not."""
     values = message.__dict__

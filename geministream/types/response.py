@@ -157,8 +157,20 @@ _BLOCKING_FINISH_REASONS = frozenset(
 _NO_BLOCK_REASONS = frozenset(["", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"])
 
 
+class _Delivered:
+    """What a response carries beside the fields of the wire; no dataclass, so that these are none.
+
+    :ivar request_number: which request of the answer it came with, from 1.  Only an
+        answer too long for one request has several, and only a chat's turn with
+        function calls; `collect` sums their usage.
+    """
+
+    request_number: int = 1
+    _usages: Optional[List[UsageMetadata]] = None
+
+
 @dataclass(repr=False, eq=False)
-class GenerateContentResponse(Message):
+class GenerateContentResponse(_Delivered, Message):
     """One chunk of a stream, or a whole answer.
 
     The properties below look at the first candidate alone, which is all there is
@@ -217,10 +229,13 @@ class GenerateContentResponse(Message):
         ``usage_metadata`` of such an answer is their sum, in which each further
         request counts the prompt, and the answer so far, once more.
         """
-        usages = self.__dict__.get("_usages")
-        if usages is None:
-            usages = [self.usage_metadata] if isinstance(self.usage_metadata, UsageMetadata) else []
-        return list(usages)
+        if self._usages is not None:
+            return list(self._usages)
+        return [self.usage_metadata] if isinstance(self.usage_metadata, UsageMetadata) else []
+
+    @usage_by_request.setter
+    def usage_by_request(self, usages: List[UsageMetadata]) -> None:
+        self._usages = list(usages)
 
     @property
     def finish_reason(self) -> Optional[str]:

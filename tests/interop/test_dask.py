@@ -8,7 +8,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra: interop)")
 
-import readme  # noqa: E402
+from support import readme  # noqa: E402
 
 from geministream import (  # noqa: E402
     BadRequestError,

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("google.auth", reason="google-auth is not installed (extra: interop)")
 
-import readme  # noqa: E402
-from proxies import Certificates, Proxy  # noqa: E402
-from raw_server import RawServer, head  # noqa: E402
+from support import readme  # noqa: E402
+from support.proxies import Certificates, Proxy  # noqa: E402
+from support.raw_server import RawServer, head  # noqa: E402
 
 from geministream.testing import LocalServer  # noqa: E402
 

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from raw_server import RawServer, head
+from support.raw_server import RawServer, head
 
 from geministream.testing import Answer, LocalServer
 

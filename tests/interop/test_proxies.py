@@ -14,7 +14,7 @@ pytest.importorskip("proxy", reason="proxy.py is not installed (extra: interop)"
 pytest.importorskip("socks", reason="PySocks is not installed (extra: interop)")
 
 import requests  # noqa: E402
-from proxies import Certificates, Proxy  # noqa: E402
+from support.proxies import Certificates, Proxy  # noqa: E402
 
 from geministream import (  # noqa: E402
     Cancel,

@@ -12,7 +12,6 @@ from urllib.parse import quote
 import pytest
 import requests
 import urllib3
-from raw_server import RawServer, answering, head
 from requests.adapters import BaseAdapter, HTTPAdapter
 from side_by_side import (
     ANSWER,
@@ -28,6 +27,7 @@ from side_by_side import (
     uploaded,
     url_of,
 )
+from support.raw_server import RawServer, answering, head
 
 import geministream
 from geministream import (

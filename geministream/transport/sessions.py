@@ -1,0 +1,121 @@
+"""Sessions and their connection pools, which make connections that know their call.
+
+requests makes the connections and sends on them, with all its habits (proxies,
+certificates, sessions, adapters).  The pools of our sessions, and of sessions that
+users bring, get the connection classes of `connection`.  Pools of another kind
+(recorders, mocks, Unix sockets, other HTTP libraries) are left as they are.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from .._version import __version__
+from .connection import sends_as_urllib3_does, watched
+from .sending import current
+
+
+def new_session(connections: int = 10) -> requests.Session:
+    """Make a session as requests does, but with our adapter and User-Agent; its maker closes it.
+
+    :param connections: how many it keeps open; requests' default is 10.
+    """
+    session = requests.Session()
+    session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
+    adapter = _Adapter(pool_maxsize=connections)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own adapter, whose pools make connections that know their call."""
+
+    def close(self) -> None:
+        # urllib3 closes connections when their pools are garbage collected, which
+        # an exception that somebody keeps can put off for ever.
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            pools = manager.pools
+            for key in pools.keys() if hasattr(pools, "keys") else ():
+                pool = pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        return _watch(super().get_connection_with_tls_context(*args, **kwargs))
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return _watch(super().get_connection(*args, **kwargs))
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        url: str = super().request_url(request, proxies)
+        sending = current()
+        if sending is None or not (sending.hides_query and sending.watched):
+            return url
+        url, mark, query = url.partition("?")
+        sending.query = mark + query
+        return url
+
+
+def watch_adapter(adapter: Any, prepared: Any, session: Any) -> None:
+    """Let the pool that will serve this request make connections that know their call."""
+    if not isinstance(adapter, HTTPAdapter) or isinstance(adapter, _Adapter):
+        return  # ours does it itself
+    settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
+    pool: Any
+    try:
+        if hasattr(adapter, "get_connection_with_tls_context"):  # requests 2.32
+            pool = adapter.get_connection_with_tls_context(
+                prepared, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+            )
+        else:
+            pool = adapter.get_connection(prepared.url, settings["proxies"])
+    except (requests.RequestException, HTTPError, OSError, ValueError):
+        return  # send() will meet the same error, and it is reported there
+    _watch(pool)
+
+
+def _watch(pool: Any) -> Any:
+    kind: Any = type(pool)
+    plain = getattr(pool, "ConnectionCls", None)
+    sending = current()
+    if sending is not None and _makes_what_it_says(pool) and sends_as_urllib3_does(plain):
+        sending.watched = True
+        pool.__class__ = _watching(kind)
+        watched_class = watched(plain)
+        for idle in list(getattr(pool.pool, "queue", ())):
+            if type(idle) is plain:  # the session made it for a request of its own
+                idle.__class__ = watched_class
+    return pool
+
+
+def _makes_what_it_says(pool: Any) -> bool:
+    """Whether the pool's connections are of its ``ConnectionCls``: not so those of Unix sockets."""
+    makes = getattr(pool, "_new_conn", None)
+    return hasattr(pool, "is_watching") or getattr(makes, "__module__", "") == "urllib3.connectionpool"
+
+
+@lru_cache(maxsize=16)
+def _watching(base: Any) -> Any:
+    """A pool class that makes watched connections.
+
+    Its ``ConnectionCls`` stays as it is, for recorders to put theirs in its place, and to take it back.
+    """
+    if hasattr(base, "is_watching"):
+        return base
+
+    class Watching(base):  # type: ignore[misc]
+        is_watching = True
+
+        def _new_conn(self) -> Any:
+            connection = super()._new_conn()
+            made: Any = type(connection)
+            if sends_as_urllib3_does(made):
+                connection.__class__ = watched(made)
+            return connection
+
+    return Watching
