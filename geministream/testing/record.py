@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from .answers import Answer
 from .wire import Head
@@ -49,6 +50,23 @@ class RecordedRequest:
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
+
+    def measure(self, pieces: Iterator[bytes], kept_bytes: int) -> Iterator[bytes]:
+        """The pieces of the body; writes down its size and hash, and its bytes up to `kept_bytes`."""
+        digest = hashlib.sha256()
+        kept: List[bytes] = []
+        try:
+            for piece in pieces:
+                digest.update(piece)
+                self.size += len(piece)
+                if self.size <= kept_bytes:
+                    kept.append(piece)
+                else:
+                    kept.clear()
+                yield piece
+        finally:
+            self.sha256 = digest.hexdigest()
+            self.body = b"".join(kept)
 
     def __repr__(self) -> str:
         what = f"{self.method} {self.path}, {self.size} bytes"
