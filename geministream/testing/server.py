@@ -313,7 +313,7 @@ class LocalServer:
 
     def expire_cache(self, name: str) -> None:
         """Make a cached content expire."""
-        self._api.caches.stored.pop(name, None)
+        self._api.caches.stored[name].expires = 0.0
 
     # -- waiting, for tests --------------------------------------------------
 
