@@ -33,14 +33,16 @@ from .errors import (
     StreamDecodeError,
     StreamTimeoutError,
     TransportError,
+    UnknownFieldWarning,
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .retry import Retry, RetryEvent
-from .stream import stream_generate
+from .stream import generate, stream_generate
 
 if _typing.TYPE_CHECKING:
     from .batch import BatchResult as BatchResult, generate_many as generate_many
     from .chat import Chat as Chat
+    from .citing import Source as Source, cite as cite, find_sources as find_sources
     from .files import (
         delete_file as delete_file,
         get_file as get_file,
@@ -49,12 +51,7 @@ if _typing.TYPE_CHECKING:
         wait_for_file as wait_for_file,
     )
     from .merging import collect as collect
-    from .models import (
-        count_tokens as count_tokens,
-        generate as generate,
-        get_model as get_model,
-        list_models as list_models,
-    )
+    from .models import count_tokens as count_tokens, get_model as get_model, list_models as list_models
     from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
 
@@ -129,7 +126,9 @@ if _typing.TYPE_CHECKING:
 # are looked for in `types` last.
 _ROOMS = {
     "collect": "merging",
-    "generate": "models",
+    "Source": "citing",
+    "cite": "citing",
+    "find_sources": "citing",
     "count_tokens": "models",
     "list_models": "models",
     "get_model": "models",
@@ -156,6 +155,9 @@ __all__ = [
     "stream_generate",
     "generate",
     "collect",
+    "Source",
+    "cite",
+    "find_sources",
     "count_tokens",
     "list_models",
     "get_model",
@@ -181,6 +183,7 @@ __all__ = [
     "FunctionCallLimitError",
     "ConfigurationError",
     "InsecureEndpointWarning",
+    "UnknownFieldWarning",
     "Chat",
     "BatchResult",
     "generate_many",

@@ -8,8 +8,9 @@ do next.
 
 import json
 import re
+import sys
 import time
-from email.utils import parsedate_to_datetime
+import warnings
 from itertools import islice
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
@@ -32,6 +33,7 @@ __all__ = [
     "FunctionCallLimitError",
     "ConfigurationError",
     "InsecureEndpointWarning",
+    "UnknownFieldWarning",
 ]
 
 
@@ -224,6 +226,24 @@ class InsecureEndpointWarning(UserWarning):
     """A credential is about to travel in clear text to another machine."""
 
 
+class UnknownFieldWarning(UserWarning):
+    """A mapping has a name that its message does not have; it is sent as it is.
+
+    To turn it off: ``warnings.simplefilter("ignore", UnknownFieldWarning)``.
+    """
+
+
+def warn(message: str, category: Type[Warning]) -> None:
+    """Warn about the line outside of this package that made the call."""
+    package = f"{__name__.rpartition('.')[0]}."
+    level = 1
+    frame: Any = sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(package):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 # Google's error form, https://google.aip.dev/193, and what gateways make of it.
 
 _CLASSES: Dict[int, Type[APIError]] = {
@@ -323,7 +343,7 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it is nested deeper than the JSON of a stream may be, so that nothing can walk it (`framing.DEEPEST`)."""
+    """Whether it is nested deeper than the JSON of a stream may be (`json_values.DEEPEST`)."""
     level = [value]
     for _ in range(200):
         level = [
@@ -372,6 +392,8 @@ def _retry_after_header(value: str) -> Optional[float]:
     """Seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
         return float(value)
+    from email.utils import parsedate_to_datetime  # it takes longer to import than all of this package
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, IndexError, OverflowError):

@@ -1,4 +1,4 @@
-"""What one asks of a model besides a stream: a whole answer, a count of tokens, which models there are."""
+"""Which models there are, and how many tokens a request has."""
 
 import re
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
@@ -6,57 +6,30 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from .cancel import Cancel
 from .endpoint import Endpoint, resolve
 from .errors import ConfigurationError, StreamDecodeError
-from .merging import collect
 from .parts import ContentsLike
-from .request import RequestBody, request_fields
-from .stream import check_limits, stream_generate
+from .request import (
+    GenerationConfigLike,
+    RequestBody,
+    SafetySettingsLike,
+    ToolConfigLike,
+    ToolsLike,
+    request_fields,
+)
+from .stream import check_limits
 from .transport import Call
 from .transport.resources import get_object, pages, read_object, with_retries
-from .types import CountTokensResponse, GenerateContentResponse, Model
-
-
-def generate(
-    model: str,
-    contents: ContentsLike,
-    *,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
-    cached_content: Optional[str] = None,
-    extra_body: Optional[Mapping[str, Any]] = None,
-    alt: str = "sse",
-    endpoint: Union[None, str, Endpoint] = None,
-    api_key: Optional[str] = None,
-    deadline: Optional[float] = None,
-    cancel: Optional[Cancel] = None,
-    continue_automatically: bool = True,
-    continuation_token: Optional[str] = None,
-    resume_with_repeats: bool = False,
-) -> GenerateContentResponse:
-    """Return a model's whole answer: ``collect(stream_generate(...))``.
-
-    The answer is streamed, so a long one does not time out, and a truncated one raises.
-    All arguments are those of `stream_generate`.
-
-    :raises ConfigurationError: if an argument is not valid.
-    :raises GeministreamError: as `stream_generate`; ``partial`` is what had arrived.
-
-    >>> print(generate("gemini-flash-latest", "Hello").text)    # doctest: +SKIP
-    """
-    return collect(stream_generate(**locals()))
+from .types import CountTokensResponse, Model
 
 
 def count_tokens(
     model: str,
     contents: ContentsLike,
     *,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
+    system_instruction: Optional[ContentsLike] = None,
+    generation_config: GenerationConfigLike = None,
+    safety_settings: SafetySettingsLike = None,
+    tools: ToolsLike = None,
+    tool_config: ToolConfigLike = None,
     cached_content: Optional[str] = None,
     extra_body: Optional[Mapping[str, Any]] = None,
     endpoint: Union[None, str, Endpoint] = None,

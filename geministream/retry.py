@@ -77,7 +77,7 @@ class Retry:
             raise ConfigurationError(f"Retry(on_retry=) must be a callable or None, {got(self.on_retry)}")
 
     def longest_delay(self, failed: int) -> float:
-        """Return the most seconds to sleep after so many failures in a row, of which full jitter takes a part."""
+        """Return the most seconds to sleep after so many failures in a row; jitter takes a part of it."""
         try:
             return min(self.max_delay, self.initial_delay * self.multiplier ** (failed - 1))
         except OverflowError:

@@ -21,7 +21,8 @@ def json_schema(type: Any) -> Dict[str, Any]:
     For ``GenerationConfig(response_mime_type="application/json", response_json_schema=…)``.
 
     :param type: a dataclass, a TypedDict, a List, Dict, Tuple, Literal, Enum,
-        Optional or Union of such, or str, int, float, bool, None or Any.
+        Optional or Union of such, a Pydantic model (any class with ``model_json_schema``
+        and ``model_validate_json``), or str, int, float, bool, None or Any.
     :raises ConfigurationError: for a type that cannot be described, with the field's name.
 
     >>> json_schema(List[int])
@@ -62,7 +63,8 @@ def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any:
         return _parsed(response, kind, "")
     if not isinstance(response, GenerateContentResponse):
         raise ConfigurationError(
-            f"parse() takes a whole answer or its text, not {shorten(response)}; collect() makes one of chunks"
+            f"parse() takes a whole answer or its text, not {shorten(response)}; "
+            "collect() makes one of chunks"
         )
     try:
         response.raise_for_block()

@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
+from ..answer import Hop, answer_chunks
 from ..cancel import Cancel
 from ..endpoint import Endpoint
 from ..errors import APIError, IncompleteStreamError
 from ..merging import Merger
 from ..request import RequestBody
-from ..stream import Hop, answer_chunks
 from ..transport import Call, new_session
 from ..types import GenerateContentResponse
 

@@ -1,4 +1,4 @@
-"""What every request to the Files API has in common: its endpoint, the names of files, and files in answers."""
+"""What all requests to the Files API share: the endpoint, names of files, and files in answers."""
 
 import re
 from typing import Any, Dict, Optional, Union

@@ -15,18 +15,26 @@ The rooms, from the socket up:
 - the API: `model`, `samples`, `generation` (the rules of the answers), `decode`
   (long answers), `embeddings`, `caches`, `catalogue`, `pages`, `times`,
   `files`, `uploads`, `forms`, `upload_faults`, and `api` (all of them by route);
-- `server`: all of it together.
+- `server`: all of it together; `script_file`, `json_checks`: scripts in JSON;
+  `pytest_plugin`: a fixture.
 
 None of them knows the library that is tested with it; `shapes` alone reads the
 dataclasses of `geministream.types`.
+
+The names below are imported when they are first used: pytest imports the plugin,
+and with it this module, in every run.
 """
 
-from .answers import Answer
-from .faults import RandomFaults
-from .files import StoredFile
-from .model import expected_text, expected_thoughts
-from .record import RecordedRequest
-from .server import LocalServer
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .answers import Answer
+    from .faults import RandomFaults
+    from .files import StoredFile
+    from .model import expected_text, expected_thoughts
+    from .record import RecordedRequest
+    from .server import LocalServer
 
 __all__ = [
     "Answer",
@@ -37,3 +45,22 @@ __all__ = [
     "expected_text",
     "expected_thoughts",
 ]
+
+_ROOMS = {
+    "Answer": "answers",
+    "LocalServer": "server",
+    "RandomFaults": "faults",
+    "RecordedRequest": "record",
+    "StoredFile": "files",
+    "expected_text": "model",
+    "expected_thoughts": "model",
+}
+
+if not TYPE_CHECKING:  # a type checker shall know what is not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _ROOMS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value

@@ -9,6 +9,7 @@ from . import model
 from .answers import Answer
 from .api import Api
 from .caches import StoredCache
+from .control import Control
 from .cors import cors_headers, preflight
 from .decode import LongDecode
 from .delivery import deliver, refuse
@@ -20,6 +21,7 @@ from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
+from .script_file import ScriptFile, Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
@@ -72,6 +74,10 @@ class LocalServer:
     :param faults: what goes wrong with each request to a model: a callable that
         decides, or a list that is used up.  An `Answer` without content applies
         its fault to the answer that is due; one with content replaces it.
+    :param script: answers, faults and rules in JSON: the path of a file, or its content;
+        see `geministream.testing.script_file`.
+    :param control: let tests in any language script the server over HTTP; see
+        `geministream.testing.control`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
     :param tokens_per_request: long decode: the most words in one response; the
@@ -121,6 +127,8 @@ class LocalServer:
         gzip: bool = True,
         reply: Optional[model.Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
+        script: Optional[Source] = None,
+        control: bool = False,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -146,6 +154,9 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults)
+        self._script_file = ScriptFile() if script is None else read_script(script)
+        self._script.play(self._script_file)
+        self._control = Control(self._script, self._record, self.reset) if control else None
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -219,6 +230,11 @@ class LocalServer:
         """The number of requests received, kept or not."""
         return self._record.count
 
+    def drop_connections(self) -> None:
+        """Close every open connection; the server goes on listening."""
+        self._listener.drop_connections()
+        self.wait_for_connections()
+
     # -- scripts -------------------------------------------------------------
 
     @property
@@ -243,6 +259,12 @@ class LocalServer:
         If it returns None, the server answers as usual.
         """
         self._script.decide = decide
+
+    def reset(self) -> None:
+        """Forget queued answers, rules and recorded requests, and begin the script anew."""
+        self._script.clear()
+        self._script.play(self._script_file)
+        self._record.clear()
 
     @property
     def queued(self) -> int:
@@ -326,10 +348,6 @@ class LocalServer:
         """Wait until at most `count` connections are open."""
         self.wait_until(lambda: self.open_connections <= count, timeout, f"{count} open connections")
 
-    def abort_connections(self) -> None:
-        """Break every open connection, as the restart of a server does."""
-        self._listener.abort_connections()
-
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until `predicate()` is true; it is called after each change here."""
         self._record.wait_until(predicate, timeout, what)
@@ -353,6 +371,8 @@ class LocalServer:
     def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; whether the connection goes on."""
         head = connection.read_head()
+        if self._control and self._control.owns(head):
+            return self._control.exchange(connection, head)
         recorded = RecordedRequest(0, connection.number, head)
         route = find_route(head.path, self.profile)
         if route and route.kind in TO_A_MODEL:

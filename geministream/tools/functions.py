@@ -77,7 +77,8 @@ class Function:
                 "ASCII letters, digits and underscores can, up to 64 of them"
             )
         # Look at the callable and not at what it wraps: a wrapper may run an asynchronous function.
-        if any(map(_is_asynchronous, (called, getattr(type(called), "__call__", None)))):
+        call = getattr(type(called), "__call__", None)  # noqa: B004  # looked at, not called
+        if any(map(_is_asynchronous, (called, call))):
             raise ConfigurationError(
                 f"{name}() is asynchronous; functions for a model are called, not awaited"
             )

@@ -128,7 +128,6 @@ def test_a_given_session_serves_all_threads_and_stays_open(server):
 WORKERS = 32
 LATENCY = 0.05
 
-
 SERVER = f"""if True:
     import sys
     from geministream.testing import LocalServer
