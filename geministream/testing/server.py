@@ -5,23 +5,21 @@ from __future__ import annotations
 import ssl
 from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Tuple, Union
 
-from . import model
 from .answers import Answer
 from .api import Api
 from .caches import StoredCache
-from .control import Control
 from .cors import cors_headers, preflight
 from .decode import LongDecode
 from .delivery import deliver, refuse
 from .files import MAX_FILE_BYTES, Files, StoredFile
 from .listener import Listener
+from .model import Reply
 from .profiles import PROFILES, endpoint_of
-from .prompt import normal
 from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
-from .script_file import ScriptFile, Source, read_script
+from .script_file import Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
@@ -76,8 +74,6 @@ class LocalServer:
         its fault to the answer that is due; one with content replaces it.
     :param script: answers, faults and rules in JSON: the path of a file, or its content;
         see `geministream.testing.script_file`.
-    :param control: let tests in any language script the server over HTTP; see
-        `geministream.testing.control`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
     :param tokens_per_request: long decode: the most words in one response; the
@@ -125,10 +121,9 @@ class LocalServer:
         piece_delay: float = 0.0,
         words_per_chunk: int = 3,
         gzip: bool = True,
-        reply: Optional[model.Reply] = None,
+        reply: Optional[Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
-        control: bool = False,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -154,9 +149,8 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults)
-        self._script_file = ScriptFile() if script is None else read_script(script)
-        self._script.play(self._script_file)
-        self._control = Control(self._script, self._record, self.reset) if control else None
+        if script is not None:
+            self._script.play(read_script(script))
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -164,9 +158,9 @@ class LocalServer:
             max_file_bytes=max_file_bytes,
         )
         self._uploads = Uploads(self._files, upload_host)
-        self._decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
+        decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         signatures = Signatures() if require_signatures else None
-        self._api = Api(self.profile, self._files, self._decode, signatures, reply, words_per_chunk, lenient)
+        self._api = Api(self.profile, self._files, decode, signatures, reply, words_per_chunk, lenient)
 
     # -- its life ------------------------------------------------------------
 
@@ -260,12 +254,6 @@ class LocalServer:
         """
         self._script.decide = decide
 
-    def reset(self) -> None:
-        """Forget queued answers, rules and recorded requests, and begin the script anew."""
-        self._script.clear()
-        self._script.play(self._script_file)
-        self._record.clear()
-
     @property
     def queued(self) -> int:
         """The number of queued answers left."""
@@ -273,18 +261,16 @@ class LocalServer:
 
     def expected_text(self, request: Dict[str, Any], candidate: int = 0) -> str:
         """The text that the model answers to this request; see `geministream.testing.model`."""
-        whole = self._api.caches.whole(normal(request))
-        return model.expected_text(whole, candidate, files=self._files.facts, reply=self._api.reply)
+        return self._api.expected_text(request, candidate)
 
     def whole_text(self, recorded: RecordedRequest) -> str:
         """The text of a long answer as it was sent, request by request, to the end of this one.
 
         It differs from :meth:`expected_text` if `reword` is set.
         """
-        tokens, _ = model.answer_tokens(normal(recorded.json), files=self._files.facts, reply=self._api.reply)
-        return self._decode.whole_text(recorded.number, tokens)
+        return self._api.whole_text(recorded)
 
-    # -- files ---------------------------------------------------------------
+    # -- files and cached contents ---------------------------------------------
 
     @property
     def files(self) -> Dict[str, StoredFile]:
@@ -325,8 +311,6 @@ class LocalServer:
     def expire_file(self, name: str) -> None:
         """Make a file expire, as after 48 hours."""
         self._files.stored.pop(name, None)
-
-    # -- cached contents -------------------------------------------------------
 
     @property
     def caches(self) -> Dict[str, StoredCache]:
@@ -371,8 +355,6 @@ class LocalServer:
     def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; whether the connection goes on."""
         head = connection.read_head()
-        if self._control and self._control.owns(head):
-            return self._control.exchange(connection, head)
         recorded = RecordedRequest(0, connection.number, head)
         route = find_route(head.path, self.profile)
         if route and route.kind in TO_A_MODEL:
