@@ -240,6 +240,12 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="answers and faults to give; pydoc geministream.testing.script_file describes the file",
     )
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="let tests queue answers and read requests under /_control/, without a key; "
+        "pydoc geministream.testing.control describes it",
+    )
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from functools import partial
 from typing import Any, List, NoReturn
 
 from ..endpoint import KEY_VARIABLES
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> NoReturn:
         while True:
             try:
                 server.wait_until(
-                    lambda: server.request_count > seen or any(each.finished.is_set() for each in waiting),
+                    partial(_has_news, server, seen, waiting),
                     timeout=1.0,  # Windows lets Ctrl-C through between two waits only
                 )
             except TimeoutError:
@@ -59,12 +60,18 @@ def _local_server(args: argparse.Namespace) -> LocalServer:
             piece_delay=args.piece_delay,
             words_per_chunk=args.words_per_chunk,
             script=args.script,
+            control=args.control,
             keep_requests=1000,
         )
     except ScriptError as error:
         raise ConfigurationError(f"--script {error}") from None
     except OSError as error:
         raise ConfigurationError(f"--script {args.script}: {reason_of(error)}") from None
+
+
+def _has_news(server: Any, seen: int, waiting: List[Any]) -> bool:
+    """Whether a request came, or one that came before is answered now."""
+    return server.request_count > seen or any(each.finished.is_set() for each in waiting)
 
 
 def how_to_ask(server: Any) -> str:

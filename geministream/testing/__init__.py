@@ -16,7 +16,8 @@ The rooms, from the socket up:
   (long answers), `embeddings`, `caches`, `catalogue`, `pages`, `times`,
   `files`, `uploads`, `forms`, `upload_faults`, and `api` (all of them by route);
 - `server`: all of it together; `script_file`, `json_checks`: scripts in JSON;
-  `pytest_plugin`: a fixture.
+  `control`: the same over HTTP; `redact`: hides credentials; `pytest_plugin`: a
+  fixture.
 
 None of them knows the library that is tested with it; `shapes` alone reads the
 dataclasses of `geministream.types`.

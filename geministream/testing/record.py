@@ -96,6 +96,12 @@ class Record:
                 del self.requests[: -self.keep or len(self.requests)]
             self.changed.notify_all()
 
+    def clear(self) -> None:
+        """Forget the requests that came; the numbers go on."""
+        with self.changed:
+            self.requests = []
+            self.changed.notify_all()
+
     def sent(self, recorded: RecordedRequest, size: int) -> None:
         """Count a piece of the answer's body."""
         with self.changed:

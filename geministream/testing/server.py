@@ -8,6 +8,7 @@ from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Tup
 from .answers import Answer
 from .api import Api
 from .caches import StoredCache
+from .control import Control
 from .cors import cors_headers, preflight
 from .decode import LongDecode
 from .delivery import deliver, refuse
@@ -19,7 +20,7 @@ from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
-from .script_file import Source, read_script
+from .script_file import ScriptFile, Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
@@ -74,6 +75,8 @@ class LocalServer:
         its fault to the answer that is due; one with content replaces it.
     :param script: answers, faults and rules in JSON: the path of a file, or its content;
         see `geministream.testing.script_file`.
+    :param control: let tests in any language script the server over HTTP; see
+        `geministream.testing.control`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
     :param tokens_per_request: long decode: the most words in one response; the
@@ -124,6 +127,7 @@ class LocalServer:
         reply: Optional[Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
+        control: bool = False,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -149,8 +153,9 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults)
-        if script is not None:
-            self._script.play(read_script(script))
+        self._script_file = ScriptFile() if script is None else read_script(script)
+        self._script.play(self._script_file)
+        self._control = Control(self._script, self._record, self.reset) if control else None
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -254,6 +259,12 @@ class LocalServer:
         """
         self._script.decide = decide
 
+    def reset(self) -> None:
+        """Forget queued answers, rules and recorded requests, and begin the script anew."""
+        self._script.clear()
+        self._script.play(self._script_file)
+        self._record.clear()
+
     @property
     def queued(self) -> int:
         """The number of queued answers left."""
@@ -355,6 +366,8 @@ class LocalServer:
     def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; whether the connection goes on."""
         head = connection.read_head()
+        if self._control and self._control.owns(head):
+            return self._control.exchange(connection, head)
         recorded = RecordedRequest(0, connection.number, head)
         route = find_route(head.path, self.profile)
         if route and route.kind in TO_A_MODEL:

@@ -13,8 +13,26 @@ from .values import Mismatch, in_words
 
 # https://ai.google.dev/api/generate-content#FIELDS.response_json_schema
 _KEYWORDS = frozenset(
-    "$ref type format title description enum items prefixItems minItems maxItems minimum maximum "
-    "anyOf oneOf properties additionalProperties required propertyOrdering".split()
+    [
+        "$ref",
+        "type",
+        "format",
+        "title",
+        "description",
+        "enum",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "anyOf",
+        "oneOf",
+        "properties",
+        "additionalProperties",
+        "required",
+        "propertyOrdering",
+    ]
 )
 _REFERENCE = "#/$defs/"
 
@@ -55,6 +73,8 @@ def _accepted(schema: Any, names: Dict[str, str]) -> Any:
     if not isinstance(schema, dict):
         return schema
     made: Dict[str, Any] = {}
+    key: str
+    value: Any
     for key, value in schema.items():
         if key == "const":
             made["enum"] = [value]
@@ -65,9 +85,6 @@ def _accepted(schema: Any, names: Dict[str, str]) -> Any:
         elif key == "properties":
             made[key] = {name: _accepted(each, names) for name, each in value.items()}
         elif key in _KEYWORDS:
-            made[key] = (
-                [_accepted(each, names) for each in value]
-                if isinstance(value, list)
-                else _accepted(value, names)
-            )
+            of_many = isinstance(value, list)
+            made[key] = [_accepted(each, names) for each in value] if of_many else _accepted(value, names)
     return made

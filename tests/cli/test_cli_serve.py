@@ -57,3 +57,11 @@ def test_a_script_that_is_not_valid(here, tmp_path):
         2,
         [f'--script {path}: $.answers[2].stop_after: must be an integer, got "x"'],
     )
+
+
+def test_control():
+    with serving("--control") as process:
+        url = url_of(process)
+        assert requests.post(url + "/_control/answers", json="scripted").json() == {"queued": 1}
+        assert text_of(sse(ask(url).content)) == "scripted"
+        assert len(requests.get(url + "/_control/requests").json()["requests"]) == 1

@@ -7,9 +7,9 @@ import pytest
 
 genai = pytest.importorskip("google.genai", reason="google-genai is not installed (extra: interop)")
 
-from google.genai import errors, types  # noqa: E402
+from google.genai import errors, types
 
-from geministream.testing import Answer, LocalServer  # noqa: E402
+from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 
@@ -159,7 +159,7 @@ def test_video_is_processed_first(client, tmp_path):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("model", "config", "code", "status"),
+    "model, config, code, status",
     [("no-such-model", None, 404, "NOT_FOUND"), (MODEL, {"temperature": 7}, 400, "INVALID_ARGUMENT")],
 )
 def test_errors(client, stream, model, config, code, status):
