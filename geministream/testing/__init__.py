@@ -6,6 +6,7 @@ shows by fixed rules what it received (`geministream.testing.model`).
 The rooms, from the socket up:
 
 - connections: `listener` (sockets and threads), `wire` (HTTP/1.1 by hand),
+  `conversation` (a request, its answer, the next request),
   `cors`, `record` (the requests received);
 - requests: `routes` (where a path leads), `profiles` (the systems it stands in
   for), `prompt` (a request in one spelling), `shapes`, `checks`, `signatures`
