@@ -221,3 +221,13 @@ def test_the_tables_name_fields_and_enums_that_exist():
         assert field in getattr(types, message).__dataclass_fields__, name
     for enum in ENUMS.values():
         assert any(name.isupper() for name in vars(getattr(types, enum))), enum
+
+
+def test_numbers_of_enums_mean_what_their_names_mean(server):
+    body = {**ASK, "tools": [{"functionDeclarations": [{"name": "look"}]}]}
+    for mode, field in ((1, "text"), (2, "functionCall"), (3, "text"), ("ANY", "functionCall")):
+        config = {"toolConfig": {"functionCallingConfig": {"mode": mode}}}
+        (candidate,) = ask(server, {**body, **config}).json()["candidates"]
+        assert field in candidate["content"]["parts"][0], mode
+    (candidate,) = ask(server, {**ASK, "generationConfig": {"responseModalities": [2]}}).json()["candidates"]
+    assert [list(part) for part in candidate["content"]["parts"]] == [["inlineData"]]
