@@ -6,8 +6,9 @@ from typing import Any, Dict, Tuple
 from .._version import __version__
 from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
 from .parsing import Parser, auth, integer, number, seconds
-from .request import OFFLINE_PIECE_DELAY
 
+# Seconds between two pieces of the embedded server: a person sees it stream.
+OFFLINE_PIECE_DELAY = 0.025
 DEFAULT_MODEL = "gemini-flash-latest"
 
 _ENVIRONMENT = f"""\

@@ -16,12 +16,10 @@ from ..parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, pa
 from ..retry import Retry
 from ..transport import new_session
 from ..types import Blob, File, Part
+from .arguments import OFFLINE_PIECE_DELAY
 from .progress import upload_with_progress
 from .status import reason_of
 from .terminal import is_terminal, note
-
-# Seconds between two pieces of the embedded server: a person sees it stream.
-OFFLINE_PIECE_DELAY = 0.025
 
 
 @contextmanager
