@@ -1,7 +1,7 @@
 """A server to develop and test against: real HTTP on loopback, scripted answers, faults.
 
-It is a TEST server.  What answers in it is no model, but a small program that
-shows by fixed rules what it received (`geministream.testing.model`).
+It is a TEST server, not a model.  A small program answers, by fixed rules that
+show what it received (`geministream.testing.model`).
 
 The rooms, from the socket up:
 
