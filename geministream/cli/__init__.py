@@ -15,8 +15,8 @@ from typing import Optional, Sequence
 from .._version import __version__
 from ..errors import GeministreamError
 from .arguments import make_parser
-from .status import DONE, FAILED, INTERRUPTED, in_options, status_of
-from .terminal import note, prepare_streams
+from .status import DONE, FAILED, INTERRUPTED, command_line, in_options, status_of, system_error
+from .terminal import naming, note, prepare_streams
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -25,12 +25,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     :param argv: the arguments; None takes the process's.
     """
     prepare_streams()
+    command_line[:] = sys.argv[1:] if argv is None else argv
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: note(str(message))
-            status = _run(sys.argv[1:] if argv is None else argv)
+            status = _run(command_line)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a closed pipe can be dealt with
+            with naming("standard output"):
+                sys.stdout.flush()  # here, where a closed pipe can be dealt with
         return status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -42,7 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # Windows reports a closed pipe as EINVAL.
         if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
             return DONE  # whoever read it has had enough
-        note(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        note(system_error(error))
         return FAILED
     except Exception as error:
         trace = error.__traceback__

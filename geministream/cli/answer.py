@@ -34,7 +34,7 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
             status = status_of(problem)
             last_words.append(str(problem))
         elif answer.finish_reason == FinishReason.MAX_TOKENS:
-            last_words.append("the answer has as many tokens as it may have (MAX_TOKENS)")
+            last_words.append("answer cut off at the token limit (MAX_TOKENS); raise --max-tokens")
     if usage and answer.usage:
         last_words.insert(0, answer.usage)
     for text in last_words:
@@ -126,7 +126,7 @@ class Answer:
 
     def _save(self, blob: Blob, directory: Path) -> None:
         if not isinstance(blob.data, (bytes, bytearray)):
-            self._not_shown["no data"] = "the answer holds data that is not base64, which was not saved"
+            self._not_shown["no data"] = "the answer contains data that is not valid base64; it was not saved"
             return
         path = save_media(blob.data, str(blob.mime_type), directory)
         if self._as_json:
@@ -143,7 +143,7 @@ class Answer:
             blob = part.inline_data if isinstance(part.inline_data, Blob) else None
             what = f"{blob.mime_type} data" if blob else kind
             how = "--save-media saves it" if blob else "stream --json shows it"
-            self._not_shown[kind] = f"the answer holds {what}, which is not shown; {how}"
+            self._not_shown[kind] = f"the answer contains {what}, which is not shown; {how}"
 
     def on_retry(self, event: RetryEvent) -> None:
         """Tell a person at a terminal that there is a wait, unless that is in the middle of a line."""
@@ -159,7 +159,7 @@ class Answer:
         notes = list(self._not_shown.values())
         if self._resumed and is_terminal(sys.stderr):
             times = "" if self._resumed == 1 else f" {self._resumed} times"
-            notes.append(f"the answer had broken off and was resumed{times}")
+            notes.append(f"the answer was interrupted and resumed{times}")
         for text in notes:
             note(text)
         self._not_shown = {}

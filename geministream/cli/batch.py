@@ -25,7 +25,7 @@ from .disk import replacing
 from .progress import ProgressLine, Rate, duration, telling
 from .request import generation_config, open_endpoint
 from .status import DONE, FAILED, in_options, problem_of, reason_of
-from .terminal import is_terminal, json_line, note, visible
+from .terminal import is_terminal, json_line, naming, note, visible
 
 # How every line of the output begins.
 _BEGINNING = b'{"index":'
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         total = _survey(prompts, name, done)
         endpoint = stack.enter_context(open_endpoint(args))
         progress = _Progress(total, done)
-        writer = _Writer(name, output, progress)
+        writer = _Writer(name, args.output, output, progress)
         results = generate_many(
             writer.requests(prompts, done),
             max_workers=args.workers,
@@ -56,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
             endpoint=telling(endpoint, progress.on_retry),
             deadline=args.deadline,
         )
-        last_words = "broken off; the same command goes on" if _is_regular(output) else "broken off"
+        last_words = "interrupted; rerun the same command to resume" if _is_regular(output) else "interrupted"
         try:
             with closing(results):
                 for result in results:
                     writer.result(result)
-            last_words = "--retry-failed asks the failed ones again" if progress.failed else ""
+            last_words = "--retry-failed asks the failed prompts again" if progress.failed else ""
         finally:
             progress.end(last_words)
             if _is_regular(output):
@@ -76,19 +76,21 @@ def run(args: argparse.Namespace) -> int:
 def _open_prompts(path: str) -> Iterator[BinaryIO]:
     if path == "-":
         if sys.stdin is None:
-            raise ConfigurationError("standard input is closed; give a file of prompts")
+            raise ConfigurationError("standard input is closed; name a file of prompts")
         yield sys.stdin.buffer
         return
     try:
         file = open(path, "rb")
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {reason_of(error)}") from error
+        raise ConfigurationError(
+            f"{path} cannot be read: {reason_of(error)}; name a file of prompts, or - for standard input"
+        ) from error
     with file:
         yield file
 
 
 def _survey(file: BinaryIO, path: str, done: "_Done") -> Optional[int]:
-    """How many prompts the file holds, and whether what is done is of these; None where it can be read only once."""
+    """How many prompts the file holds, checked against what is done; None if it can be read only once."""
     if not _is_regular(file):
         return None
     count, start = 0, file.tell()  # standard input need not be at its beginning
@@ -133,7 +135,7 @@ def _request(line: bytes) -> "tuple[Any, Any]":
     except UnicodeDecodeError:
         raise ConfigurationError("the line is not UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the line is no JSON: {error}") from None
+        raise ConfigurationError(f"the line is not valid JSON: {error}") from None
     if isinstance(value, str):
         return {"contents": value}, None
     if not isinstance(value, dict):
@@ -162,7 +164,7 @@ class _Done:
         if self.inputs[index] != _hash(line):
             raise ConfigurationError(
                 f"line {index + 1} of {path} is not the one that the output has a result for; "
-                "give another -o for other prompts"
+                "use another -o for other prompts"
             )
         return True
 
@@ -175,9 +177,7 @@ def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[
     """
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         if retry_failed:
-            raise ConfigurationError(
-                "--retry-failed needs an output that can be read, which is a regular file"
-            )
+            raise ConfigurationError("--retry-failed needs a regular file as the output; name one with -o")
         with _opened(path, "wb") as output:
             _check_differs(output, prompts)
             yield output, _Done()
@@ -201,19 +201,22 @@ def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[
 def _opened(path: str, mode: str) -> BinaryIO:
     """Unbuffered: a line is with the operating system as soon as it is written."""
     if path == "-" and sys.stdout is None:
-        raise ConfigurationError("standard output is closed; give a file with -o")
+        raise ConfigurationError("standard output is closed; name a file with -o")
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise ConfigurationError(f"-o {path}: there is no folder {folder}; create it first")
     try:
         if path == "-":
             return open(sys.stdout.fileno(), mode, buffering=0, closefd=False)  # type: ignore[return-value]
         return open(path, mode, buffering=0)  # type: ignore[return-value]
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be written: {reason_of(error)}") from error
+        raise ConfigurationError(f"-o {path}: {reason_of(error)}; name a file that can be written") from error
 
 
 def _check_differs(output: BinaryIO, prompts: BinaryIO) -> None:
     same = os.path.samestat(os.fstat(output.fileno()), os.fstat(prompts.fileno()))
     if same and _is_regular(output):
-        raise ConfigurationError("the output cannot be the file of the prompts")
+        raise ConfigurationError("-o cannot be the file of the prompts; name another file")
 
 
 @contextmanager
@@ -245,7 +248,9 @@ def _read_output(path: str, output: BinaryIO) -> _Done:
             # A machine that lost its power may have left zeros.
             torn = line.rstrip(b"\0")
             if line.endswith(b"\n") or not (torn.startswith(_BEGINNING) or _BEGINNING.startswith(torn)):
-                raise ConfigurationError(f"line {number} of {path} is no result of a batch; give another -o")
+                raise ConfigurationError(
+                    f"line {number} of {path} is not a result of a batch; name another file with -o"
+                )
             output.truncate(start)
             break
         done.failed += "error" in result
@@ -280,8 +285,9 @@ def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
 class _Writer:
     """Reads prompts for `generate_many`, and writes a line for each result."""
 
-    def __init__(self, prompts: str, output: BinaryIO, progress: "_Progress") -> None:
+    def __init__(self, prompts: str, path: str, output: BinaryIO, progress: "_Progress") -> None:
         self._prompts = prompts
+        self._path = path
         self._output = output
         self._is_regular = _is_regular(output)
         self._progress = progress
@@ -342,8 +348,9 @@ class _Writer:
         start = self._output.seek(0, os.SEEK_END) if self._is_regular else 0
         data = memoryview(line.encode("utf-8", "backslashreplace"))
         try:
-            while data:
-                data = data[self._output.write(data) :]
+            with naming("standard output" if self._path == "-" else self._path):
+                while data:
+                    data = data[self._output.write(data) :]
         except BaseException:
             # A full disk, or Ctrl-C: other lines may follow, and must not follow half a line.
             if self._is_regular:
@@ -413,7 +420,7 @@ class _Progress:
         if self._told <= _MOST_TOLD:
             self._line.note(text)
         elif self._told == _MOST_TOLD + 1:
-            self._line.note("further failures are in the output alone")
+            self._line.note("further failures are in the output only")
         self.one_done()
 
     def on_retry(self, event: RetryEvent) -> None:

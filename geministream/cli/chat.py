@@ -22,7 +22,7 @@ from .answer import Answer, show_answer
 from .disk import replacing
 from .progress import telling
 from .request import attachment, generation_config, inline_bytes, media_directory, open_endpoint
-from .status import DONE, INTERRUPTED, in_options, reason_of, status_of
+from .status import DONE, INTERRUPTED, in_options, nearest, reason_of, status_of
 from .terminal import is_terminal, note, print_out
 
 HELP = """\
@@ -68,7 +68,7 @@ def _converse(conversation: "_Conversation") -> int:
     at_terminal = is_terminal(sys.stdin)
     read = _reader(at_terminal)
     if at_terminal:
-        note("/help tells the commands; Ctrl-D leaves")
+        note("Type /help for commands, Ctrl-D to quit")
     while True:
         try:
             text = read_message(read)
@@ -100,7 +100,7 @@ def _converse(conversation: "_Conversation") -> int:
 def _reader(at_terminal: bool) -> Callable[[str], str]:
     """What reads a line, given its prompt; EOFError at the end."""
     if sys.stdin is None:
-        raise ConfigurationError("there is nothing to read from: standard input is closed")
+        raise ConfigurationError("standard input is closed; there is nothing to read from")
     if not at_terminal:
 
         def read(prompt: str) -> str:
@@ -177,7 +177,9 @@ class _Conversation:
         name, _, rest = text.strip().partition(" ")
         command = self._commands.get(name)
         if command is None:
-            raise ConfigurationError(f"there is no command {name}; /help tells those that there are")
+            raise ConfigurationError(
+                f"unknown command {name}{nearest(name, self._commands) or '; type /help'}"
+            )
         return command(rest.strip()) or DONE
 
     def on_retry(self, event: RetryEvent) -> None:
@@ -200,7 +202,7 @@ class _Conversation:
             self._last_usage = answer.usage
             self._tokens += answer.total_tokens
         if not self._answered and status == DONE:
-            note("the answer was empty; the message is not part of the conversation")
+            note("the answer is empty; the message is not recorded, /retry sends it again")
         return status
 
     def _retry(self, rest: str) -> int:
@@ -225,20 +227,20 @@ class _Conversation:
     def _undo(self, rest: str) -> None:
         if self._files:
             self._files = []
-            note("the files that waited are forgotten")
+            note("pending attachments removed")
             return
         last = _last_message(self.chat.history)
         if last is None:
-            raise ConfigurationError("there is nothing to take back")
+            raise ConfigurationError("there is nothing to undo")
         said = " ".join(part.text for part in self.chat.history[last].parts or () if part.text)
         del self.chat.history[last:]
         self._message = None
-        note(f"taken back: {said[:60]}{'...' if len(said) > 60 else ''}")
+        note(f"removed: {said[:60]}{'...' if len(said) > 60 else ''}")
 
     def _file(self, rest: str) -> None:
         name = _unquoted(rest)
         if not name:
-            raise ConfigurationError("/file takes a path or a URI")
+            raise ConfigurationError("/file takes a path or a URI, such as /file photo.jpg")
         sent = [part for content in self.chat.history for part in content.parts or ()]
         room = LARGEST_INLINE - inline_bytes([*sent, *self._files])
         self._files.append(attachment(os.path.expanduser(name), self.chat.endpoint, room=room))
@@ -248,19 +250,19 @@ class _Conversation:
 
     def _system(self, rest: str) -> None:
         self.chat.request_fields["system_instruction"] = rest or None
-        note("the system instruction is set" if rest else "there is no system instruction now")
+        note("system instruction set" if rest else "system instruction cleared")
 
     def _tell_usage(self, rest: str) -> None:
-        note(f"last answer: {self._last_usage or 'not known'}; all together: {self._tokens} tokens")
+        note(f"last answer: {self._last_usage or 'not known'}; total: {self._tokens} tokens")
 
     def save(self, rest: str) -> None:
         """Save the conversation, as a request that one could send."""
         path = os.path.expanduser(_unquoted(rest))
         if not path:
-            raise ConfigurationError("/save takes the path of a file")
+            raise ConfigurationError("/save takes the path of a file, such as /save talk.json")
         if os.path.exists(path):
             if not os.path.isfile(path):
-                raise ConfigurationError(f"{path} is not a regular file; give another name to /save")
+                raise ConfigurationError(f"{path} is not a regular file; give /save another name")
             _read_conversation(path)  # only a conversation is replaced
         saved: Dict[str, Any] = {"model": self.chat.model}
         system = self.chat.request_fields.get("system_instruction")
@@ -278,7 +280,7 @@ class _Conversation:
         """Go on with a conversation that was saved, or with any list of contents."""
         path = os.path.expanduser(_unquoted(rest))
         if not path:
-            raise ConfigurationError("/load takes the path of a file")
+            raise ConfigurationError("/load takes the path of a file, such as /load talk.json")
         contents, system = _read_conversation(path)
         self.chat.history[:] = contents
         if system is not None:
@@ -302,17 +304,21 @@ def _read_conversation(path: str) -> "tuple[List[Content], Optional[str]]":
         with open(path, "rb") as file:
             saved = json.loads(file.read())
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}; name a saved conversation"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is no saved conversation: {error}") from error
+        raise ConfigurationError(f"{path} is not a saved conversation: {error}") from error
     contents = saved.get("contents") if isinstance(saved, dict) else saved
     if not isinstance(contents, list) or not all(map(_is_content, contents)):
-        raise ConfigurationError(f"{path} is no saved conversation: it holds no list of contents")
+        raise ConfigurationError(f"{path} is not a saved conversation: it holds no list of contents")
     system = saved.get("systemInstruction") if isinstance(saved, dict) else None
     text = None
     if system is not None:
         if not _is_content(system):
-            raise ConfigurationError(f"{path} is no saved conversation: its systemInstruction is no content")
+            raise ConfigurationError(
+                f"{path} is not a saved conversation: its systemInstruction is not valid"
+            )
         text = "\n".join(part.text for part in Content.from_dict(system).parts or () if part.text)
     return to_contents(contents) if contents else [], text
 

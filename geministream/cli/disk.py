@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterator
 
+from .terminal import naming
+
 
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
@@ -61,7 +63,7 @@ def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
         except FileExistsError:
             number += 1
     try:
-        with file:
+        with naming(str(path)), file:
             file.write(data)
     except BaseException:
         os.unlink(path)  # half an image is none

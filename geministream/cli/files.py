@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from typing import Callable, List
+from typing import Callable, Dict, List
 
 from ..errors import GeministreamError
 from ..files import delete_file, get_file, list_files
@@ -24,7 +24,11 @@ def run(args: argparse.Namespace) -> int:
         show = _as_json if args.json else _in_full
     if args.action == "upload":
         # Before anything is sent: every file is there, and of a type that is known.
-        types = {path: mime_type_of_file(path, args.mime_type) for path in args.paths}
+        types: Dict[str, str] = {}
+        status = _each(args.paths, lambda path: types.update({path: mime_type_of_file(path, args.mime_type)}))
+        if status != DONE:
+            note("nothing was uploaded; correct or leave out what is wrong")
+            return status
     with open_endpoint(args) as endpoint:
         if args.action == "list":
             for file in list_files(endpoint=endpoint):

@@ -36,14 +36,13 @@ def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
             yield replace(endpoint, **settings)
         return
     if args.auth is not None:
-        ways = [way.strip() for way in args.auth.split(",")]
-        settings["auth"] = () if ways == ["none"] else tuple(ways)
+        settings["auth"] = args.auth
     base_url = args.base_url or os.environ.get(BASE_URL_VARIABLE) or GOOGLE
     endpoint = Endpoint(base_url, args.api_version, upload_protocol=args.upload_protocol, **settings)
     if endpoint.ways and not any(os.environ.get(name) for name in KEY_VARIABLES):
         raise ConfigurationError(
-            f"no API key: set {' or '.join(KEY_VARIABLES)} in the environment; "
-            "a server that needs none takes --auth none"
+            f"no API key: set {' or '.join(KEY_VARIABLES)} in the environment, "
+            "or give --auth none for a server that needs no key"
         )
     yield endpoint
 
@@ -51,10 +50,10 @@ def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
 @contextmanager
 def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
     if args.base_url or args.auth:
-        raise ConfigurationError("--offline has an endpoint of its own: leave out --base-url and --auth")
+        raise ConfigurationError("--offline has its own endpoint; leave out --base-url and --auth")
     from ..testing import LocalServer
 
-    note("offline: the answers come from an embedded test server, which is no model")
+    note("offline: the answers come from an embedded test server, which is not a model")
     server = LocalServer(piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0)
     with server, new_session(256) as session:  # a batch shares it
         session.trust_env = False  # a proxy of the environment would be another machine
@@ -79,11 +78,13 @@ def _schema(path: str) -> Dict[str, Any]:
     try:
         schema = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(
+            f"--schema {path} cannot be read: {error.strerror}; name a file with a JSON schema"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is no JSON: {error}") from error
+        raise ConfigurationError(f"--schema {path} is not valid JSON: {error}") from error
     if not isinstance(schema, dict):
-        raise ConfigurationError(f"{path} is no JSON schema, which would be an object")
+        raise ConfigurationError(f"--schema {path} is not a JSON schema; it must be an object")
     return schema
 
 
@@ -95,7 +96,9 @@ def media_directory(args: argparse.Namespace) -> Optional[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{directory} can be no directory for media: {reason_of(error)}") from error
+        raise ConfigurationError(
+            f"--save-media {directory}: cannot create directory: {reason_of(error)}; name another"
+        ) from error
     return directory
 
 
@@ -115,11 +118,20 @@ def attachment(
     A file of this machine travels inside the request where there is room, and
     else is uploaded first.
 
-    :param mime_type: where the name does not tell it.
+    :param mime_type: if it cannot be guessed from the name.
     :param upload: upload it however small it is.
     :param room: the bytes that the request can still take.
     :raises ConfigurationError: where there is no such file, or its type is not known.
     """
+    try:
+        return _attachment(name, endpoint, mime_type, upload, room)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"cannot attach {name or repr(name)}: {error}") from error
+
+
+def _attachment(
+    name: str, endpoint: Endpoint, mime_type: Optional[str], upload: bool, room: int
+) -> Union[Part, File]:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
         return part_from_uri(name, mime_type)
     if re.fullmatch(r"files/[a-z0-9-]+", name) and not os.path.exists(name):
@@ -148,6 +160,8 @@ def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
 
     :raises ConfigurationError: where there is no such file, or it is none of these.
     """
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{path} is a directory; name a file in it")
     check_file(Path(path))
     mime_type = mime_type or guess_mime_type(path)
     if mime_type is None:
@@ -155,7 +169,7 @@ def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
             head = file.read(2**16)
         # The last character may be cut in half.
         if b"\0" in head or "\ufffd" in head.decode("utf-8", "replace")[:-1]:
-            raise ConfigurationError(f"the name of {path} does not tell its MIME type; give --mime-type")
+            raise ConfigurationError(f"cannot guess the MIME type of {path}; give --mime-type")
         mime_type = "text/plain"
     return mime_type
 
@@ -178,13 +192,13 @@ def piped_text(stdin: Optional[TextIO]) -> str:
             continue
         if "\0" not in text:
             return text.strip("\r\n")
-    raise ConfigurationError("what is piped in is no text; give a file with -f")
+    raise ConfigurationError("standard input is not text; use -f for files")
 
 
 def _warn_of_silence(stdin: TextIO) -> None:
     """Tell a person why nothing happens, where stdin is a pipe into which nobody writes."""
     try:
         if not select.select([stdin], [], [], 2.0)[0]:
-            note("waiting for standard input to end; add </dev/null where there is none")
+            note("waiting for standard input to end; give --no-stdin if nothing is piped in")
     except (OSError, ValueError):
         pass  # Windows can select on sockets alone

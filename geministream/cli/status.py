@@ -1,8 +1,11 @@
 """Exit statuses, and errors in the words of the command line."""
 
-from typing import Optional
+import errno
+import os
+import re
+from typing import Iterable, List, Optional
 
-from ..endpoint import RetryEvent
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, RetryEvent
 from ..errors import (
     APIError,
     BlockedError,
@@ -10,6 +13,7 @@ from ..errors import (
     GeministreamError,
     IncompleteStreamError,
     StreamTimeoutError,
+    TransportError,
 )
 from ..types import FinishReason
 
@@ -63,28 +67,98 @@ def problem_of(
 
 def retry_words(event: RetryEvent) -> str:
     """``429 RESOURCE_EXHAUSTED (the server's words); retrying in 7 s (2 of 4)``"""
-    error = event.error
-    what = in_options(error)
-    if isinstance(error, APIError):
-        what = f"{error.code} {error.status or ''}".strip() + (f" ({error.message})" if error.message else "")
     delay = f"{event.delay:.1f}" if event.delay < 1 else f"{event.delay:.0f}"
-    return f"{what}; retrying in {delay} s ({event.attempt + 1} of {event.attempts})"
+    return f"{cause_words(event)}; retrying in {delay} s ({event.attempt + 1} of {event.attempts})"
+
+
+def cause_words(event: RetryEvent) -> str:
+    """Why a request is sent again: ``429 RESOURCE_EXHAUSTED (the server's words)``"""
+    error = event.error
+    if not isinstance(error, APIError):
+        return in_options(error)
+    message = f" ({error.message})" if error.message else ""
+    return f"{error.code} {error.status or ''}".strip() + message
 
 
 def reason_of(error: Exception) -> str:
-    """Why a path cannot be used: the system's words for an OSError, Python's for what is no path."""
+    """Why a path cannot be used: the system's words for an OSError, Python's for what is not a path."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def system_error(error: OSError) -> str:
+    """What the system could not do, and with which file."""
+    name = f"{error.filename}: " if error.filename else ""
+    hint = "; free some space and try again" if error.errno == errno.ENOSPC else ""
+    return f"{name}{reason_of(error)}{hint}"
+
+
+def nearest(typed: str, known: Iterable[str]) -> str:
+    """`` (did you mean --model?)``, or "" if nothing that is known is near."""
+    import difflib
+
+    found = difflib.get_close_matches(typed, list(known), 1, cutoff=0.7)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+# Errors in the words of the command line -----------------------------------------
+
+# The library's words for its arguments, and those of the command line.
+_WORDS = (
+    (r"set Endpoint\(timeout=\)", "set --timeout"),
+    (r"\(auth=\)", "(--auth)"),
+    (r"call wait_for_file\(\) again, or give it longer", "try again later"),
+    (r"read it and use part_from_bytes\(\)", "copy it into one first"),
+    (r"use part_from_uri\('gs://…'\)", "name it with -f gs://..."),
+    (r"^model (?=is not|must)", "--model "),
+    (r"^api_version= ", "--api-version "),
+    (r"use api_key= or headers=", f"set {KEY_VARIABLES[0]} instead"),
+    (r"use Endpoint\(params=\)", "leave it out"),
+)
+
+# The variables in which requests looks for a file of CA certificates.
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def in_options(error: BaseException) -> str:
     """The error's text, with the command line's names for the library's arguments."""
     text = str(error) or type(error).__name__
-    for argument, option in (
-        ("set Endpoint(timeout=)", "give --timeout"),
-        ("(auth=)", "(--auth)"),
-        ("call wait_for_file() again, or give it longer", "try again later"),
-        ("read it and use part_from_bytes()", "copy it into one first"),
-        ("use part_from_uri('gs://…')", "name it with -f gs://..."),
-    ):
-        text = text.replace(argument, option)
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
+    if isinstance(error, ConfigurationError):
+        return text.replace("the base URL", _where_the_base_url_is_from())
+    if isinstance(error, TransportError):
+        return _what_to_do(text)
     return text
+
+
+def _what_to_do(text: str) -> str:
+    """The text of a connection that failed, and what a person can do about it."""
+    proxy = re.search(r"^cannot connect to the proxy .*\((\w+)\): ", text)
+    if proxy:
+        return f"{text}; check {proxy.group(1)}, or unset it"
+    bundle = next((name for name in _CA_VARIABLES if os.environ.get(name)), None)
+    host = re.match("no answer from ([^ ]+): ", text)
+    server = host.group(1) if host else "the server"
+    if bundle and ("CA certificate bundle" in text or "NO_CERTIFICATE_OR_CRL_FOUND" in text):
+        value = os.environ[bundle]
+        return f"{bundle}={value} is not a file of CA certificates; name one in PEM format, or unset {bundle}"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        how = f"check {bundle}" if bundle else f"set {_CA_VARIABLES[0]} to the file of its CA's certificate"
+        return f"{text}; {how}"
+    # What OpenSSL says, by its version, about the first bytes of an answer in plain HTTP.
+    if re.search("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG", text):
+        where = _where_the_base_url_is_from()
+        return f"{server} does not speak TLS; write http:// instead of https:// in {where}"
+    if server not in GOOGLE and host:
+        return f"{text}; check {_where_the_base_url_is_from()}, and that the server runs"
+    return text
+
+
+def _where_the_base_url_is_from() -> str:
+    """What a person has to correct: the option if there is one, as it overrides the variable."""
+    given = any(re.match("--base-url(=|$)", text) for text in command_line)
+    return BASE_URL_VARIABLE if os.environ.get(BASE_URL_VARIABLE) and not given else "--base-url"
+
+
+# What was typed, for errors that name the option or the variable to correct.
+command_line: List[str] = []

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = "\n\n".join(text for text in texts if text.strip())
     if not prompt and not args.file:
         raise ConfigurationError(
-            "there is nothing to ask: give a prompt, pipe one in, or give a file with -f"
+            "there is nothing to send; give a prompt, pipe one in, or attach a file with -f"
         )
     config = generation_config(args)
     media = media_directory(args)

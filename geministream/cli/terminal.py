@@ -11,7 +11,8 @@ import json
 import os
 import re
 import sys
-from typing import Any, Dict, Optional, TextIO
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Optional, TextIO
 
 from ..endpoint import KEY_VARIABLES
 
@@ -98,6 +99,16 @@ def write_quietly(stream: Optional[TextIO], text: str) -> None:
         pass
 
 
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Let an OSError name the file that the block writes; the system does so for paths alone."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or file
+        raise
+
+
 class Column:
     """A stream that knows whether it stands at the start of a line."""
 
@@ -115,8 +126,9 @@ class Column:
             return
         # First this: a Ctrl-C may come as soon as the text is out.
         self.at_start = text.endswith("\n")
-        self._stream.write(f"\x1b[2m{text}\x1b[22m" if dim and self._styles else text)
-        self._stream.flush()
+        with naming("standard output" if self._stream is sys.stdout else "standard error"):
+            self._stream.write(f"\x1b[2m{text}\x1b[22m" if dim and self._styles else text)
+            self._stream.flush()
 
     def end_line(self) -> None:
         """Write a line end unless the last character was one."""

@@ -40,7 +40,7 @@ def test_offline_needs_no_key_and_no_network():
     )
     assert (result.status, result.out) == (0, "You said: Tell me a story\n")
     (line,) = result.notes
-    assert "test server" in line and "no model" in line
+    assert "test server" in line and "not a model" in line
 
 
 def test_offline_streams():
@@ -201,7 +201,7 @@ def test_an_empty_stdin_is_no_prompt(server, how):
         assert rest_of(process).out == "You said: Hello\n"
     with started("stream", server=server, stdin=stdin, preexec_fn=preexec) as process:
         result = rest_of(process)
-    assert result.status == 2 and "nothing to ask" in result.notes[0]
+    assert result.status == 2 and "nothing to send" in result.notes[0]
 
 
 @needs_posix
@@ -295,7 +295,7 @@ def test_silence_is_1_before_the_answer_and_4_in_it(here, server):
     server.queue(Answer.text("some ", "text", stop_after=-5, stop_how="stall"))
     result = here("stream", "--timeout", "0.2", "Hello", server=server)
     assert (result.status, result.out) == (4, "some \n")
-    assert "give --timeout" in result.notes[0]
+    assert "set --timeout" in result.notes[0]
     gate, answer = gated("some ", "text")
     server.queue(answer)
     result = here("stream", "--deadline", "0.5", "Hello", server=server)
@@ -325,18 +325,18 @@ def test_retries(here, server, sleeps):
         (["strem"], "strem"),
         (["stream", "--colour", "Hello"], "--colour"),
         (["stream", "--temperature", "hot", "Hello"], "--temperature"),
-        (["stream", "--temperature", "nan", "Hello"], "JSON"),
+        (["stream", "--temperature", "nan", "Hello"], "--temperature must be a number, got nan"),
         (["stream", "--alt", "xml", "Hello"], "xml"),
         (["stream", "--auth", "cookie", "Hello"], "header"),
         (["stream", "--timeout", "-1", "Hello"], "timeout"),
-        (["stream", "--retries", "-2", "Hello"], "attempts"),
+        (["stream", "--retries", "-2", "Hello"], "--retries must be an integer >= 0, got -2"),
         (["stream", "--base-url", "localhost:8000", "Hello"], "http://"),
         (["stream", "--base-url", f"http://x/?key={KEY}", "Hello"], "query"),
         (["stream", "--model", "a model", "Hello"], "model is not a valid name"),
         (["stream", "--offline", "--auth", "query", "Hello"], "--offline"),
         (["stream", "-f", "no/such/file.png", "Hello"], "No such file"),
         (["stream", "-f", ".", "Hello"], "directory"),
-        (["stream", "  "], "nothing to ask"),
+        (["stream", "  "], "nothing to send"),
         (["serve", "--profile", "azure"], "azure"),
     ],
 )
@@ -486,7 +486,10 @@ def test_a_pipe_that_is_closed_before_the_help():
 def test_a_full_disk_is_an_error(server):
     with open("/dev/full", "wb") as full, started("stream", "Hello", server=server, stdout=full) as process:
         err = process.stderr.read()
-        assert (process.wait(TIMEOUT), err) == (1, b"geministream: No space left on device\n")
+        assert (process.wait(TIMEOUT), err) == (
+            1,
+            b"geministream: standard output: No space left on device; free some space and try again\n",
+        )
 
 
 # -- what is printed -------------------------------------------------------------
@@ -541,7 +544,9 @@ def test_schema(here, server, tmp_path):
     assert result.status == 4 and "MAX_TOKENS" in result.notes[0]
 
 
-@pytest.mark.parametrize("text, words", [("{", "no JSON"), ("[1]", "no JSON schema"), (None, "No such file")])
+@pytest.mark.parametrize(
+    "text, words", [("{", "not valid JSON"), ("[1]", "not a JSON schema"), (None, "No such file")]
+)
 def test_a_schema_that_is_none(here, server, tmp_path, text, words):
     path = tmp_path / "schema.json"
     if text is not None:
@@ -594,7 +599,7 @@ def test_half_an_image_does_not_stay(server, tmp_path):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
     with started("stream", "--save-media", tmp_path, "Draw", server=server, preexec_fn=limit) as process:
         result = rest_of(process)
-    assert result.status == 1 and result.notes == ["File too large"]
+    assert result.status == 1 and result.notes == [f"{tmp_path / 'image-1.png'}: File too large"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -610,7 +615,7 @@ def test_media_that_cannot_be_saved(here, server, tmp_path):
     chunks[0]["candidates"][0]["content"]["parts"][1]["inlineData"]["data"] = "no base64!"
     server.queue(Answer(chunks=chunks))
     result = here("stream", "--save-media", tmp_path, "Draw", server=server)
-    assert result.status == 0 and "not base64" in result.notes[0]
+    assert result.status == 0 and "not valid base64" in result.notes[0]
 
 
 def test_a_pipe_gets_the_text_as_it_is(here, server):
@@ -662,7 +667,7 @@ def test_what_is_no_text_is_mentioned(here, server):
     server.queue(Answer.call("look_up", {"word": "x"}))
     result = here("stream", "Hello", server=server)
     assert (result.status, result.out) == (0, "")
-    assert result.notes == ["the answer holds functionCall, which is not shown; stream --json shows it"]
+    assert result.notes == ["the answer contains functionCall, which is not shown; stream --json shows it"]
 
 
 # -- on a terminal ---------------------------------------------------------------
@@ -708,7 +713,7 @@ def test_a_person_is_told_that_it_resumed():
     words = "one two three four five six seven eight nine ten"
     with LocalServer(api_key=KEY, checkpoint_every=1, faults=[Answer(stop_after=-20)]) as server:
         with on_terminal("stream", words, "--retries", "1", server=server) as (process, read):
-            assert read() == (f"You said: {words}\ngeministream: the answer had broken off and was resumed\n")
+            assert read() == (f"You said: {words}\ngeministream: the answer was interrupted and resumed\n")
 
 
 # -- serve -----------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_every_kind_of_line(here, server, tmp_path, output):
         "You said: \u00e9\u2028",
     ]
     assert [lines[index].get("id") for index in (1, 5, 6)] == ["second", 5, [6]]
-    bad = {3: "no JSON", 4: "UTF-8", 5: "contents", 6: "colour", 7: "neither", 8: "no JSON"}
+    bad = {3: "not valid JSON", 4: "UTF-8", 5: "contents", 6: "colour", 7: "neither", 8: "not valid JSON"}
     assert sorted(lines) == [0, 1, 3, 4, 5, 6, 7, 8, 9]
     for index, words in bad.items():
         assert lines[index]["error"]["type"] == "ConfigurationError"
@@ -177,7 +177,10 @@ def test_an_empty_file_of_prompts(here, server, tmp_path, output):
         (["prompts.jsonl"], "-o"),
         (["prompts.jsonl", "-o", "no/such/results.jsonl"], "results.jsonl"),
         (["prompts.jsonl", "-o", "prompts.jsonl"], "cannot be the file of the prompts"),
-        (["prompts.jsonl", "-o", "results.jsonl", "--workers", "0"], "max_workers"),
+        (
+            ["prompts.jsonl", "-o", "results.jsonl", "--workers", "0"],
+            "--workers must be an integer >= 1, got 0",
+        ),
         (["prompts.jsonl", "-o", "."], "."),
         ([".", "-o", "results.jsonl"], "."),
         (["prompts.jsonl", "-o", "-", "--retry-failed"], "regular file"),
@@ -239,7 +242,7 @@ def test_a_pipe_gets_the_results(server, prompts, tmp_path):
 @needs_posix
 def test_a_full_device(server, prompts):
     result = run("batch", prompts, "-o", "/dev/full", server=server)
-    assert result.status == 1 and result.notes[-1] == "No space left on device"
+    assert result.status == 1 and result.notes[-1].startswith("/dev/full: No space left on device; ")
 
 
 @needs_pty
@@ -278,7 +281,7 @@ def test_half_a_record_does_not_stay(here, server, tmp_path, output, monkeypatch
     with monkeypatch.context() as full:
         full.setattr(cli_batch, "_opened", lambda path, mode: FullDisk(str(path), "a+"))
         result = here("batch", prompts, "-o", output, server=server)
-    assert result.status == 1 and result.notes[-1] == "No space left on device"
+    assert result.status == 1 and result.notes[-1].startswith(f"{output}: No space left on device; ")
     assert sorted(results(output)) == [0, 1]
     result = here("batch", prompts, "-o", output, server=server)
     assert (result.status, server.request_count) == (1, 2)
@@ -294,7 +297,7 @@ def test_the_largest_file_that_is_allowed(server, tmp_path, output):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000))
     with started("batch", prompts, "-o", output, server=server, preexec_fn=limit) as process:
         result = rest_of(process)
-    assert result.status == 1 and result.notes[-1] == "File too large"
+    assert result.status == 1 and result.notes[-1] == f"{output}: File too large"
     assert 0 < len(results(output)) < 20
     assert run("batch", prompts, "-o", output, server=server).status == 1
     assert sorted(results(output)) == list(range(20))
@@ -509,7 +512,7 @@ def test_ctrl_c(server, prompts, output):
         result = rest_of(process)
     gate.set()
     assert result.status == 130
-    assert "broken off; the same command goes on" in result.notes[-1]
+    assert "interrupted; rerun the same command to resume" in result.notes[-1]
     server.answer_with(None)
     assert run("batch", prompts, "-o", output, server=server).status == 0
     check_all_right(output)

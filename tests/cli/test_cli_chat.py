@@ -48,7 +48,7 @@ def test_a_conversation(here, server):
 def test_offline(here):
     result = here("chat", "--offline", stdin=b"Hello\n", env={"GEMINI_API_KEY": None})
     assert (result.status, result.out) == (0, "You said: Hello\n")
-    assert "no model" in result.notes[0]
+    assert "not a model" in result.notes[0]
 
 
 def test_messages_of_several_lines(here, server):
@@ -83,12 +83,7 @@ def test_retry_and_undo(here, server):
     said = [[text for role, text in texts(request) if role == "user"] for request in server.requests]
     assert said == [["one"], ["one", "two"], ["one", "two"], ["one"], ["one", "three"]]
     assert texts(server.requests[4])[1] == ("model", "again 1")
-    assert result.notes == [
-        "taken back: two",
-        "taken back: three",
-        "taken back: one",
-        "there is nothing to take back",
-    ]
+    assert result.notes == ["removed: two", "removed: three", "removed: one", "there is nothing to undo"]
     assert result.status == 2  # of the last
 
 
@@ -136,7 +131,7 @@ def test_only_a_conversation_is_replaced(here, server, tmp_path):
     path = tmp_path / "thesis.txt"
     path.write_text("Chapter 1")
     result = here("chat", server=server, stdin=f"/save {path}\n".encode())
-    assert result.status == 2 and "no saved conversation" in result.notes[0]
+    assert result.status == 2 and "not a saved conversation" in result.notes[0]
     assert path.read_text() == "Chapter 1"
 
 
@@ -261,8 +256,8 @@ def test_usage(here, server):
     server.queue("1", "2")
     result = here("chat", server=server, stdin=b"/usage\none\ntwo\n/usage\n")
     assert result.notes == [
-        "last answer: not known; all together: 0 tokens",
-        "last answer: 1 prompt + 1 answer = 2 tokens, STOP, scripted; all together: 4 tokens",
+        "last answer: not known; total: 0 tokens",
+        "last answer: 1 prompt + 1 answer = 2 tokens, STOP, scripted; total: 4 tokens",
     ]
 
 
@@ -382,7 +377,7 @@ def test_a_failure_does_not_end_it(server):
     with on_terminal("chat", "--thoughts", server=server) as (process, read):
         for line, answer in (
             ("one", "500 INTERNAL: oops"),
-            ("/nope", "no command"),
+            ("/nope", "unknown command"),
             ("two", "was blocked"),
             ("three", "fine"),
         ):
