@@ -9,8 +9,11 @@ from ..endpoint import RetryEvent
 from ..errors import BlockedError, GeministreamError
 from ..types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
 from .disk import save_media
-from .status import DONE, in_options, problem_of, retry_words, status_of
+from .status import DONE, in_options, problem_of, status_of
 from .terminal import Column, is_terminal, json_line, note
+from .waiting import Waiting
+
+CUT_OFF = "answer cut off at the token limit (MAX_TOKENS); raise --max-tokens"
 
 
 def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False) -> int:
@@ -21,6 +24,7 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
     status = DONE
     last_words: List[str] = []
     try:
+        answer.start()
         for chunk in chunks:
             answer.show(chunk)
     except GeministreamError as error:
@@ -34,7 +38,9 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
             status = status_of(problem)
             last_words.append(str(problem))
         elif answer.finish_reason == FinishReason.MAX_TOKENS:
-            last_words.append("answer cut off at the token limit (MAX_TOKENS); raise --max-tokens")
+            last_words.append(CUT_OFF)
+        elif answer.empty:
+            last_words.append(f"the answer is empty ({answer.finish_reason})")
     if usage and answer.usage:
         last_words.insert(0, answer.usage)
     for text in last_words:
@@ -54,6 +60,7 @@ class Answer:
         printed, each on a line of its own.
     :param whole: see `problem_of`.
     :ivar began: whether anything of the answer has come.
+    :ivar empty: whether there was nothing in it, thoughts apart.
     :ivar blocked: the block, where there is one.
     :ivar finish_reason: the last that came.
     """
@@ -68,6 +75,7 @@ class Answer:
         whole: bool = False,
     ) -> None:
         self.began = False
+        self.empty = True
         self.blocked: Optional[BlockedError] = None
         self.finish_reason: Optional[str] = None
         self.must_be_whole = whole
@@ -79,12 +87,17 @@ class Answer:
             self._thoughts = self._out if is_terminal(sys.stdout) else Column(sys.stderr)
         self._after_thought = False
         self._resumed = 0
+        self._waiting = Waiting()
         self._not_shown: Dict[str, str] = {}
         self._usage: Any = None
         if usage:
             from ..merging import Merger
 
             self._usage = Merger()
+
+    def start(self) -> None:
+        """Begin to wait for the first piece."""
+        self._waiting.start()
 
     def show(self, chunk: GenerateContentResponse) -> None:
         """Print what is new.
@@ -102,8 +115,10 @@ class Answer:
         except BlockedError as blocked:
             self.blocked = blocked  # what may still come is not lost for it
         if self._as_json:
+            self._waiting.stop()
             self._out.write(json_line(chunk.to_dict()))
         for part in chunk.parts:
+            self.empty = self.empty and (bool(part.thought) or part.text == "")
             if self._media is not None and isinstance(part.inline_data, Blob):
                 self._save(part.inline_data, self._media)
             elif isinstance(part.text, str) and not self._as_json:
@@ -117,6 +132,7 @@ class Answer:
         column = self._thoughts if is_thought else self._out
         if column is None:
             return
+        self._waiting.stop()
         if is_thought != self._after_thought:
             (self._out if is_thought else self._thoughts or self._out).end_line()
             if self._after_thought and self._thoughts is self._out:
@@ -128,6 +144,7 @@ class Answer:
         if not isinstance(blob.data, (bytes, bytearray)):
             self._not_shown["no data"] = "the answer contains data that is not valid base64; it was not saved"
             return
+        self._waiting.stop()
         path = save_media(blob.data, str(blob.mime_type), directory)
         if self._as_json:
             note(f"saved {path}")
@@ -149,10 +166,11 @@ class Answer:
         """Tell a person at a terminal that there is a wait, unless that is in the middle of a line."""
         self._resumed += event.resuming
         if is_terminal(sys.stderr) and (self._out.at_start or not is_terminal(sys.stdout)):
-            note(retry_words(event))
+            self._waiting.retry(event)
 
     def end(self) -> None:
         """Let the terminal be at the start of a line, and tell what has been held back."""
+        self._waiting.stop()
         for column in (self._thoughts, self._out):
             if column is not None:
                 column.end_line()

@@ -19,8 +19,9 @@ environment:
                         if --base-url is not given
 
 exit status:
-  0 done; 1 API or transport error; 2 usage; 3 blocked; 4 the answer is
-  truncated; 130 Ctrl-C
+  0 done, also if the answer is empty or cut off at the token limit, which
+  stderr says; 1 API or transport error; 2 usage; 3 blocked; 4 the answer is
+  truncated (by the token limit: only with --strict or --schema); 130 Ctrl-C
 """
 
 _DESCRIPTION = "Stream answers from Gemini's streamGenerateContent, wherever it is served."
@@ -237,6 +238,11 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
         "--thoughts",
         action="store_true",
         help="show the model's thoughts: dimmed, or on stderr if stdout is not a terminal",
+    )
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail, with exit status 4, if an answer is cut off at the token limit",
     )
     group.add_argument(
         "--deadline", type=seconds, metavar="SECONDS", help="time limit of one answer, retries included"

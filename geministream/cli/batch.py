@@ -19,20 +19,16 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Dict, Iterator, Optional
 
 from ..batch import BatchResult, generate_many
-from ..endpoint import RetryEvent
 from ..errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
+from .batch_progress import Progress
 from .disk import replacing
-from .progress import ProgressLine, Rate, duration, telling
+from .progress import telling
 from .request import generation_config, open_endpoint
 from .status import DONE, FAILED, in_options, problem_of, reason_of
-from .terminal import is_terminal, json_line, naming, note, visible
+from .terminal import json_line, naming, visible
 
 # How every line of the output begins.
 _BEGINNING = b'{"index":'
-# Seconds between two lines about the progress where stderr is no terminal.
-_QUIET = 60.0
-# After so many failures that were told, the rest are only in the output.
-_MOST_TOLD = 20
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
         output, done = stack.enter_context(_open_output(args.output, prompts, args.retry_failed))
         total = _survey(prompts, name, done)
         endpoint = stack.enter_context(open_endpoint(args))
-        progress = _Progress(total, done)
-        writer = _Writer(name, args.output, output, progress)
+        progress = Progress(total, len(done.inputs), done.failed)
+        writer = _Writer(name, args.output, output, progress, args.strict)
         results = generate_many(
             writer.requests(prompts, done),
             max_workers=args.workers,
@@ -58,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         )
         last_words = "interrupted; rerun the same command to resume" if _is_regular(output) else "interrupted"
         try:
+            progress.start()
             with closing(results):
                 for result in results:
                     writer.result(result)
@@ -285,9 +282,10 @@ def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
 class _Writer:
     """Reads prompts for `generate_many`, and writes a line for each result."""
 
-    def __init__(self, prompts: str, path: str, output: BinaryIO, progress: "_Progress") -> None:
+    def __init__(self, prompts: str, path: str, output: BinaryIO, progress: Progress, strict: bool) -> None:
         self._prompts = prompts
         self._path = path
+        self._strict = strict
         self._output = output
         self._is_regular = _is_regular(output)
         self._progress = progress
@@ -318,8 +316,8 @@ class _Writer:
         response, error = result.response, result.error
         try:
             if response is not None:
-                self._progress.count_tokens(response)
-                error = problem_of(_block_of(response), response.finish_reason)
+                self._progress.count(response)
+                error = problem_of(_block_of(response), response.finish_reason, whole=self._strict)
                 more = {"text": response.text, **more, "response": response.to_dict()}
             elif getattr(error, "partial", None) is not None:
                 more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
@@ -343,8 +341,12 @@ class _Writer:
     def _write(self, fields: Dict[str, Any]) -> None:
         line = json_line(fields)
         if self._output.isatty():
-            self._progress.make_room()
-            line = visible(line)
+            with self._progress.away():
+                self._write_line(visible(line))
+        else:
+            self._write_line(line)
+
+    def _write_line(self, line: str) -> None:
         start = self._output.seek(0, os.SEEK_END) if self._is_regular else 0
         data = memoryview(line.encode("utf-8", "backslashreplace"))
         try:
@@ -378,75 +380,3 @@ def _error_fields(error: Exception) -> Dict[str, Any]:
     if token is not None:
         fields["continuationToken"] = token
     return fields
-
-
-# How it goes -------------------------------------------------------------------
-
-
-class _Progress:
-    """Counts, and tells a person how it goes.
-
-    :ivar failed: how many failed, earlier runs included.
-    """
-
-    def __init__(self, total: Optional[int], done: _Done) -> None:
-        self.failed = done.failed
-        self._total = total
-        self._before = len(done.inputs)
-        self._done = 0
-        self._tokens = 0
-        self._told = 0
-        self._rate = Rate()
-        self._line = ProgressLine()
-        self._due = _QUIET
-        self._line.show(self._words())
-
-    def count_tokens(self, response: Any) -> None:
-        usage = response.usage_metadata
-        count = getattr(usage, "total_token_count", None)
-        self._tokens += count if isinstance(count, int) else 0
-
-    def one_done(self) -> None:
-        self._done += 1
-        self._rate.reached(self._done)
-        self._line.show(self._words())
-        if not is_terminal(sys.stderr) and self._rate.seconds >= self._due:
-            self._due = self._rate.seconds + _QUIET
-            note(self._words())
-
-    def one_failed(self, text: str) -> None:
-        self.failed += 1
-        self._told += 1
-        if self._told <= _MOST_TOLD:
-            self._line.note(text)
-        elif self._told == _MOST_TOLD + 1:
-            self._line.note("further failures are in the output only")
-        self.one_done()
-
-    def on_retry(self, event: RetryEvent) -> None:
-        """Tell a person that the server asked for a pause; a prompt's own retries would be noise."""
-        if event.gate is not None:
-            self._line.on_retry(event)
-
-    def make_room(self) -> None:
-        """Take the line away, for a result on the same terminal."""
-        self._line.clear()
-
-    def end(self, last_words: str = "") -> None:
-        """The line that stays."""
-        self._line.clear()
-        note("; ".join(filter(None, [self._words(ended=True), last_words])))
-
-    def _words(self, *, ended: bool = False) -> str:
-        """``12 of 500 done, 1 failed, 3.2/s, 45123 tokens, 2:32 left``"""
-        done = self._before + self._done
-        words = [f"{done} of {self._total} done" if self._total is not None else f"{done} done"]
-        words.append(f"{self.failed} failed")
-        rate = self._done / max(self._rate.seconds, 0.001) if ended else self._rate.per_second
-        words.append(f"{rate:.1f}/s")
-        words.append(f"{self._tokens} tokens")
-        if ended:
-            words.append(f"in {duration(self._rate.seconds)}")
-        elif self._total is not None:
-            words.append(self._rate.time_left(self._total - done))
-        return ", ".join(filter(None, words))

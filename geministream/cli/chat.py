@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     media = media_directory(args)
     fields = {"system_instruction": args.system, "generation_config": config, "deadline": args.deadline}
     with open_endpoint(args) as endpoint, ExitStack() as stack:
-        conversation = _Conversation(thoughts=args.thoughts, usage=args.usage, media=media)
+        conversation = _Conversation(thoughts=args.thoughts, usage=args.usage, media=media, whole=args.strict)
         chat = Chat(args.model, endpoint=telling(endpoint, conversation.on_retry), **fields)
         conversation.chat = stack.enter_context(chat)
         if args.load is not None:
@@ -147,9 +147,10 @@ class _Conversation:
 
     chat: Chat
 
-    def __init__(self, *, thoughts: bool, usage: bool, media: Optional[Path]) -> None:
+    def __init__(self, *, thoughts: bool, usage: bool, media: Optional[Path], whole: bool) -> None:
         self._answer: Optional[Answer] = None  # the one under way
         self._media = media
+        self._whole = whole
         self._thoughts = thoughts
         self._usage = usage
         self._files: List[Any] = []  # that wait for the next message
@@ -192,7 +193,9 @@ class _Conversation:
     def _say(self, message: List[Any]) -> int:
         self._message, self._answered = message, False
         before = len(self.chat.history)
-        answer = self._answer = Answer(thoughts=self._thoughts, usage=True, media=self._media)
+        answer = self._answer = Answer(
+            thoughts=self._thoughts, usage=True, media=self._media, whole=self._whole
+        )
         try:
             with closing(self.chat.send(message)) as chunks:
                 self._files = []
@@ -202,7 +205,7 @@ class _Conversation:
             self._last_usage = answer.usage
             self._tokens += answer.total_tokens
         if not self._answered and status == DONE:
-            note("the answer is empty; the message is not recorded, /retry sends it again")
+            note("the message is not recorded; /retry sends it again")
         return status
 
     def _retry(self, rest: str) -> int:

@@ -11,14 +11,15 @@ from ..endpoint import Endpoint, RetryEvent
 from ..files import upload_file, wait_for_file
 from ..types import File
 from .status import retry_words
-from .terminal import is_terminal, note, visible, write_quietly
+from .terminal import is_terminal, note, shows_styles, visible, write_quietly
 
 
 class ProgressLine:
     """A line on stderr that is written anew as things go on; nothing where that is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dim: bool = False) -> None:
         self._on = is_terminal(sys.stderr)
+        self._dim = dim and shows_styles(sys.stderr)
         self._text = ""
         self._due = 0.0
 
@@ -32,7 +33,8 @@ class ProgressLine:
         except (OSError, ValueError):
             columns = 80
         text = visible(" ".join(text.splitlines()))[: max(columns - 1, 1)]
-        write_quietly(sys.stderr, "\r" + text.ljust(len(self._text)))
+        shown = text.ljust(len(self._text))
+        write_quietly(sys.stderr, f"\r\x1b[2m{shown}\x1b[22m" if self._dim else f"\r{shown}")
         self._text = text
 
     def clear(self) -> None:
@@ -87,13 +89,14 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        (began, before), (ended, after) = self._amounts[0], self._amounts[-1]
-        return max(after - before, 0.0) / (ended - began) if ended > began else 0.0
+        """Up to now, so that it falls while nothing is done."""
+        (began, before), (_, after), now = self._amounts[0], self._amounts[-1], time.monotonic()
+        return max(after - before, 0.0) / (now - began) if now > began else 0.0
 
-    def time_left(self, amount: float) -> str:
-        """For so much more: ``0:08 left``, or "" where it cannot be told."""
+    def time_left(self, amount: float, pause: float = 0.0) -> str:
+        """For so much more, after a pause of so many seconds: ``0:08 left``, or "" if it is not known."""
         rate = self.per_second
-        return f"{duration(amount / rate)} left" if rate > 0 else ""
+        return f"{duration(amount / rate + pause)} left" if rate > 0 else ""
 
 
 def upload_with_progress(

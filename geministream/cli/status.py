@@ -66,18 +66,19 @@ def problem_of(
 
 
 def retry_words(event: RetryEvent) -> str:
-    """``429 RESOURCE_EXHAUSTED (the server's words); retrying in 7 s (2 of 4)``"""
+    """``429 rate limit (the server's message); retrying in 7 s (2 of 4)``"""
     delay = f"{event.delay:.1f}" if event.delay < 1 else f"{event.delay:.0f}"
     return f"{cause_words(event)}; retrying in {delay} s ({event.attempt + 1} of {event.attempts})"
 
 
 def cause_words(event: RetryEvent) -> str:
-    """Why a request is sent again: ``429 RESOURCE_EXHAUSTED (the server's words)``"""
+    """Why a request is sent again: ``429 rate limit (the server's message)``"""
     error = event.error
     if not isinstance(error, APIError):
         return in_options(error)
     message = f" ({error.message})" if error.message else ""
-    return f"{error.code} {error.status or ''}".strip() + message
+    status = "rate limit" if error.code == 429 else error.status or ""
+    return f"{error.code} {status}".strip() + message
 
 
 def reason_of(error: Exception) -> str:

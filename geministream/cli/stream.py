@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             thoughts=args.thoughts,
             usage=args.usage,
             media=media,
-            whole=args.schema is not None,
+            whole=args.strict or args.schema is not None,
         )
         chunks = stream_generate(
             args.model,

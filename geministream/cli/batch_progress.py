@@ -1,0 +1,127 @@
+"""How a batch goes: a line that counts, on a terminal; elsewhere a line every 30 seconds."""
+
+import math
+import sys
+import time
+from contextlib import contextmanager
+from typing import Iterator, Optional
+
+from ..endpoint import RetryEvent
+from ..types import FinishReason, GenerateContentResponse
+from .progress import ProgressLine, Rate, duration
+from .status import cause_words
+from .terminal import is_terminal, note
+from .waiting import Ticker
+
+# Seconds between two lines if stderr is not a terminal.
+_QUIET = 30.0
+# After so many failures that were told, the rest are only in the output.
+_MOST_TOLD = 20
+
+
+class Progress:
+    """Counts prompts, and tells a person how it goes, every second.
+
+    :param total: how many prompts there are, or None if that is not known.
+    :param done: how many of them earlier runs have finished.
+    :param failed: how many of these failed.
+    :ivar failed: how many failed, earlier runs included.
+    """
+
+    def __init__(self, total: Optional[int], done: int, failed: int) -> None:
+        self.failed = failed
+        self._total = total
+        self._before = done
+        self._done = self._tokens = self._told = self._cut_off = self._empty = 0
+        self._resumes_at: Optional[float] = None  # if the server asked for a pause
+        self._was_limited = False
+        self._rate = Rate()
+        self._line = ProgressLine()
+        self._due = _QUIET
+        self._ticker = Ticker(self._tick)
+
+    def start(self) -> None:
+        """Begin to tell; until ``end()``."""
+        self._line.show(self._words())
+        self._ticker.start()
+
+    def _tick(self) -> None:
+        self._line.show(self._words())
+        if not is_terminal(sys.stderr) and self._rate.seconds >= self._due:
+            self._due = self._rate.seconds + _QUIET
+            note(self._words())
+
+    def count(self, response: GenerateContentResponse) -> None:
+        """Count an answer's tokens, and whether it is a whole one."""
+        count = getattr(response.usage_metadata, "total_token_count", None)
+        self._tokens += count if isinstance(count, int) else 0
+        if response.finish_reason == FinishReason.MAX_TOKENS:
+            self._cut_off += 1
+        elif not any(part.thought is not True and part.text != "" for part in response.parts):
+            self._empty += 1
+
+    def one_done(self) -> None:
+        """A prompt has its result."""
+        with self._ticker.lock:
+            self._done += 1
+            self._rate.reached(self._done)
+            self._line.show(self._words())
+
+    def one_failed(self, text: str) -> None:
+        """A prompt has failed; ``text`` says which and why."""
+        with self._ticker.lock:
+            self.failed += 1
+            self._told += 1
+            if self._told <= _MOST_TOLD:
+                self._line.note(text)
+            elif self._told == _MOST_TOLD + 1:
+                self._line.note("further failures are in the output only")
+            self.one_done()
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """Tell a person that the server asked for a pause; a prompt's own retries would be noise."""
+        with self._ticker.lock:
+            if event.gate == "opened":
+                self._resumes_at = None
+            elif event.gate == "closed":
+                self._resumes_at = time.monotonic() + event.delay
+                if not self._was_limited:  # the line says so each time, but not why
+                    self._was_limited = True
+                    self._line.note(f"{cause_words(event)}; resuming in {math.ceil(event.delay)} s")
+                self._line.show(self._words(), now=True)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let there be no line, for a result that the block writes on the same terminal."""
+        with self._ticker.lock:
+            self._line.clear()
+            yield
+
+    def end(self, last_words: str = "") -> None:
+        """Write the line that stays."""
+        with self._ticker.lock:
+            self._ticker.stop()
+            self._line.clear()
+        note("; ".join(filter(None, [self._words(ended=True), last_words])))
+
+    def _words(self, *, ended: bool = False) -> str:
+        """``12 of 500 done, 1 failed, 3.2/s, 45123 tokens, 2:32 left``"""
+        done = self._before + self._done
+        words = [f"{done} of {self._total} done" if self._total is not None else f"{done} done"]
+        words.append(f"{self.failed} failed")
+        if self._cut_off:
+            words.append(f"{self._cut_off} cut off at the token limit")
+        if self._empty:
+            words.append(f"{self._empty} empty")
+        rate = self._done / max(self._rate.seconds, 0.001) if ended else self._rate.per_second
+        words.append(f"{rate:.1f}/s")
+        words.append(f"{self._tokens} tokens")
+        pause = 0.0
+        if self._resumes_at is not None and not ended:
+            pause = max(self._resumes_at - time.monotonic(), 0.0)
+            words.append(f"rate limited, resuming in {max(math.ceil(pause), 1)} s")
+        if ended:
+            words.append(f"in {duration(self._rate.seconds)}")
+        elif self._total is not None:
+            words.append(self._rate.time_left(self._total - done, pause))
+        return ", ".join(filter(None, words))

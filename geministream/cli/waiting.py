@@ -1,0 +1,86 @@
+"""What a person sees while nothing comes: a line on stderr that counts the seconds.
+
+The main thread is then blocked in a read, so a daemon thread writes the line.  It
+runs only between ``start()`` and ``stop()``, and writes nothing after ``stop()``.
+"""
+
+import math
+import sys
+import threading
+import time
+from typing import Callable, Optional
+
+from ..endpoint import RetryEvent
+from .progress import ProgressLine
+from .status import retry_words
+from .terminal import is_terminal
+
+
+class Ticker:
+    """Calls a function every second on a daemon thread.
+
+    :param tick: never runs while somebody else holds ``lock``.
+    :ivar lock: a reentrant lock, to be held around whatever ``tick`` also uses.
+    """
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self.lock = threading.RLock()
+        self._tick = tick
+        self._ended: Optional[threading.Event] = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._ended is None:
+            self._ended = threading.Event()
+            threading.Thread(target=self._run, args=(self._ended,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End; a tick under way is waited for, and no other follows."""
+        with self.lock:
+            if self._ended is not None:
+                self._ended.set()
+                self._ended = None
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(1.0):
+            with self.lock:
+                if not ended.is_set():
+                    self._tick()
+
+
+class Waiting:
+    """``waiting… 12 s``, or ``retrying in 3 s``; nothing if stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._line = ProgressLine(dim=True)
+        self._ticker = Ticker(self._show)
+        self._began = self._retry_at = 0.0
+        encoding = str(getattr(sys.stderr, "encoding", "")).lower()
+        self._dots = "\u2026" if encoding.startswith("utf") else "..."
+
+    def start(self) -> None:
+        """Begin to count; the line appears after a second."""
+        if is_terminal(sys.stderr):
+            self._began = time.monotonic()
+            self._ticker.start()
+
+    def stop(self) -> None:
+        """Take the line away."""
+        with self._ticker.lock:
+            self._ticker.stop()
+            self._line.clear()
+
+    def retry(self, event: RetryEvent) -> None:
+        """Say why a request is sent again, and count down to it."""
+        with self._ticker.lock:
+            self._line.note(retry_words(event))
+            self._retry_at = time.monotonic() + event.delay
+        self.start()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if self._retry_at > now:
+            text = f"retrying in {math.ceil(self._retry_at - now)} s"
+        else:
+            text = f"waiting{self._dots} {now - self._began:.0f} s"
+        self._line.show(text, now=True)
