@@ -20,7 +20,7 @@ _MOST_TOLD = 20
 
 
 class Progress:
-    """Counts prompts, and tells a person how it goes, every second.
+    """Counts prompts, and tells a person how it goes, also while nothing comes.
 
     :param total: how many prompts there are, or None if that is not known.
     :param done: how many of them earlier runs have finished.

@@ -33,6 +33,8 @@ class ProgressLine:
         except (OSError, ValueError):
             columns = 80
         text = visible(" ".join(text.splitlines()))[: max(columns - 1, 1)]
+        if text == self._text:
+            return
         shown = text.ljust(len(self._text))
         write_quietly(sys.stderr, f"\r\x1b[2m{shown}\x1b[22m" if self._dim else f"\r{shown}")
         self._text = text

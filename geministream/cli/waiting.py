@@ -16,8 +16,12 @@ from .status import retry_words
 from .terminal import is_terminal
 
 
+# Seconds between two ticks: short enough that no second is left out.
+_TICK = 0.2
+
+
 class Ticker:
-    """Calls a function every second on a daemon thread.
+    """Calls a function again and again on a daemon thread.
 
     :param tick: never runs while somebody else holds ``lock``.
     :ivar lock: a reentrant lock, to be held around whatever ``tick`` also uses.
@@ -42,7 +46,7 @@ class Ticker:
                 self._ended = None
 
     def _run(self, ended: threading.Event) -> None:
-        while not ended.wait(1.0):
+        while not ended.wait(_TICK):
             with self.lock:
                 if not ended.is_set():
                     self._tick()
@@ -81,6 +85,8 @@ class Waiting:
         now = time.monotonic()
         if self._retry_at > now:
             text = f"retrying in {math.ceil(self._retry_at - now)} s"
+        elif now - self._began >= 1:
+            text = f"waiting{self._dots} {int(now - self._began)} s"
         else:
-            text = f"waiting{self._dots} {now - self._began:.0f} s"
+            return
         self._line.show(text, now=True)

@@ -1,6 +1,7 @@
 """The command line: what a person sees while nothing comes, and at the end of an answer."""
 
 import os
+import re
 import signal
 import threading
 
