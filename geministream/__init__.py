@@ -13,7 +13,7 @@ import typing as _typing
 from . import types
 from ._version import __version__
 from .cancel import Cancel
-from .endpoint import Endpoint, Retry, RetryEvent
+from .endpoint import Endpoint
 from .errors import (
     APIError,
     AuthenticationError,
@@ -35,141 +35,98 @@ from .errors import (
     TransportError,
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
-from .stream import stream_generate
+from .retry import Retry, RetryEvent
+from .stream import generate, stream_generate
 
 if _typing.TYPE_CHECKING:
-    from .batch import BatchResult as BatchResult
-    from .batch import generate_many as generate_many
+    from .batch import BatchResult as BatchResult, generate_many as generate_many
     from .chat import Chat as Chat
-    from .files import delete_file as delete_file
-    from .files import get_file as get_file
-    from .files import list_files as list_files
-    from .files import upload_file as upload_file
-    from .files import wait_for_file as wait_for_file
+    from .files import (
+        delete_file as delete_file,
+        get_file as get_file,
+        list_files as list_files,
+        upload_file as upload_file,
+        wait_for_file as wait_for_file,
+    )
     from .merging import collect as collect
-    from .structured import iter_items as iter_items
-    from .structured import json_schema as json_schema
-    from .structured import parse as parse
+    from .models import count_tokens as count_tokens, get_model as get_model, list_models as list_models
+    from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
 
-    # By name, since editors offer all that a star import could bring; a test compares this with `types`.
+    # By name, as type checkers need it; a test compares this with `types`.
     # fmt: off
-    from .types import AudioMetadata as AudioMetadata
-    from .types import Behavior as Behavior
-    from .types import Blob as Blob
-    from .types import BlockedReason as BlockedReason
-    from .types import Candidate as Candidate
-    from .types import Citation as Citation
-    from .types import CitationMetadata as CitationMetadata
-    from .types import CodeExecutionResult as CodeExecutionResult
-    from .types import Content as Content
-    from .types import DocumentMetadata as DocumentMetadata
-    from .types import DocumentMetadataContentLayer as DocumentMetadataContentLayer
-    from .types import ExecutableCode as ExecutableCode
-    from .types import File as File
-    from .types import FileData as FileData
-    from .types import FileSource as FileSource
-    from .types import FileState as FileState
-    from .types import FileStatus as FileStatus
-    from .types import FinishReason as FinishReason
-    from .types import FunctionCall as FunctionCall
-    from .types import FunctionCallingConfig as FunctionCallingConfig
-    from .types import FunctionCallingConfigMode as FunctionCallingConfigMode
-    from .types import FunctionDeclaration as FunctionDeclaration
-    from .types import FunctionResponse as FunctionResponse
-    from .types import FunctionResponseBlob as FunctionResponseBlob
-    from .types import FunctionResponseFileData as FunctionResponseFileData
-    from .types import FunctionResponsePart as FunctionResponsePart
-    from .types import FunctionResponseScheduling as FunctionResponseScheduling
-    from .types import GenerateContentRequest as GenerateContentRequest
-    from .types import GenerateContentResponse as GenerateContentResponse
-    from .types import GenerationConfig as GenerationConfig
-    from .types import GoogleTypeDate as GoogleTypeDate
-    from .types import GroundingAttribution as GroundingAttribution
-    from .types import GroundingChunk as GroundingChunk
-    from .types import GroundingChunkCustomMetadata as GroundingChunkCustomMetadata
-    from .types import GroundingChunkImage as GroundingChunkImage
-    from .types import GroundingChunkMaps as GroundingChunkMaps
-    from .types import GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources
+    # isort: off
     from .types import (
+        AudioMetadata as AudioMetadata, Behavior as Behavior, Blob as Blob,
+        BlockedReason as BlockedReason, Candidate as Candidate, Citation as Citation,
+        CitationMetadata as CitationMetadata, CodeExecutionResult as CodeExecutionResult,
+        Content as Content, CountTokensResponse as CountTokensResponse,
+        DocumentMetadata as DocumentMetadata,
+        DocumentMetadataContentLayer as DocumentMetadataContentLayer,
+        ExecutableCode as ExecutableCode, File as File, FileData as FileData,
+        FileSource as FileSource, FileState as FileState, FileStatus as FileStatus,
+        FinishReason as FinishReason, FunctionCall as FunctionCall,
+        FunctionCallingConfig as FunctionCallingConfig,
+        FunctionCallingConfigMode as FunctionCallingConfigMode,
+        FunctionDeclaration as FunctionDeclaration, FunctionResponse as FunctionResponse,
+        FunctionResponseBlob as FunctionResponseBlob,
+        FunctionResponseFileData as FunctionResponseFileData,
+        FunctionResponsePart as FunctionResponsePart,
+        FunctionResponseScheduling as FunctionResponseScheduling,
+        GenerateContentRequest as GenerateContentRequest,
+        GenerateContentResponse as GenerateContentResponse, GenerationConfig as GenerationConfig,
+        GoogleTypeDate as GoogleTypeDate, GroundingAttribution as GroundingAttribution,
+        GroundingChunk as GroundingChunk,
+        GroundingChunkCustomMetadata as GroundingChunkCustomMetadata,
+        GroundingChunkImage as GroundingChunkImage, GroundingChunkMaps as GroundingChunkMaps,
+        GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources,
         GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
-    )
-    from .types import (
         GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
+        GroundingChunkMapsRoute as GroundingChunkMapsRoute,
+        GroundingChunkRetrievedContext as GroundingChunkRetrievedContext,
+        GroundingChunkStringList as GroundingChunkStringList,
+        GroundingChunkWeb as GroundingChunkWeb, GroundingMetadata as GroundingMetadata,
+        GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri,
+        GroundingSupport as GroundingSupport, HarmBlockMethod as HarmBlockMethod,
+        HarmBlockThreshold as HarmBlockThreshold, HarmCategory as HarmCategory,
+        HarmProbability as HarmProbability, HarmSeverity as HarmSeverity,
+        ImageConfig as ImageConfig, Language as Language, LatLng as LatLng,
+        LogprobsResult as LogprobsResult, LogprobsResultCandidate as LogprobsResultCandidate,
+        LogprobsResultTopCandidates as LogprobsResultTopCandidates,
+        MapsAuthorAttribution as MapsAuthorAttribution,
+        MapsPlaceAnswerSources as MapsPlaceAnswerSources, MapsReviewSnippet as MapsReviewSnippet,
+        MapsRoute as MapsRoute, MediaModality as MediaModality, MediaProcessing as MediaProcessing,
+        MediaResolution as MediaResolution, Modality as Modality,
+        ModalityTokenCount as ModalityTokenCount, Model as Model, ModelStage as ModelStage,
+        ModelStatus as ModelStatus, MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig,
+        Outcome as Outcome, Part as Part, PartMediaResolution as PartMediaResolution,
+        PartMediaResolutionLevel as PartMediaResolutionLevel, PartialArg as PartialArg,
+        PrebuiltVoiceConfig as PrebuiltVoiceConfig, PromptFeedback as PromptFeedback,
+        RagChunk as RagChunk, RagChunkPageSpan as RagChunkPageSpan,
+        RetrievalConfig as RetrievalConfig, RetrievalMetadata as RetrievalMetadata,
+        SafetyRating as SafetyRating, SafetySetting as SafetySetting,
+        SearchEntryPoint as SearchEntryPoint, Segment as Segment,
+        SpeakerVoiceConfig as SpeakerVoiceConfig, SpeechConfig as SpeechConfig,
+        SpeechMetadata as SpeechMetadata, SpreadsheetMetadata as SpreadsheetMetadata,
+        SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer,
+        ThinkingConfig as ThinkingConfig, ThinkingLevel as ThinkingLevel, Tool as Tool,
+        ToolCall as ToolCall, ToolConfig as ToolConfig, ToolResponse as ToolResponse,
+        ToolType as ToolType, TrafficType as TrafficType, Transcription as Transcription,
+        UrlContextMetadata as UrlContextMetadata, UrlMetadata as UrlMetadata,
+        UrlRetrievalStatus as UrlRetrievalStatus, UsageMetadata as UsageMetadata,
+        VideoMetadata as VideoMetadata, VideoMetadataContentLayer as VideoMetadataContentLayer,
+        VoiceConfig as VoiceConfig, WordInfo as WordInfo,
     )
-    from .types import GroundingChunkMapsRoute as GroundingChunkMapsRoute
-    from .types import GroundingChunkRetrievedContext as GroundingChunkRetrievedContext
-    from .types import GroundingChunkStringList as GroundingChunkStringList
-    from .types import GroundingChunkWeb as GroundingChunkWeb
-    from .types import GroundingMetadata as GroundingMetadata
-    from .types import GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri
-    from .types import GroundingSupport as GroundingSupport
-    from .types import HarmBlockMethod as HarmBlockMethod
-    from .types import HarmBlockThreshold as HarmBlockThreshold
-    from .types import HarmCategory as HarmCategory
-    from .types import HarmProbability as HarmProbability
-    from .types import HarmSeverity as HarmSeverity
-    from .types import ImageConfig as ImageConfig
-    from .types import Language as Language
-    from .types import LatLng as LatLng
-    from .types import LogprobsResult as LogprobsResult
-    from .types import LogprobsResultCandidate as LogprobsResultCandidate
-    from .types import LogprobsResultTopCandidates as LogprobsResultTopCandidates
-    from .types import MapsAuthorAttribution as MapsAuthorAttribution
-    from .types import MapsPlaceAnswerSources as MapsPlaceAnswerSources
-    from .types import MapsReviewSnippet as MapsReviewSnippet
-    from .types import MapsRoute as MapsRoute
-    from .types import MediaModality as MediaModality
-    from .types import MediaProcessing as MediaProcessing
-    from .types import MediaResolution as MediaResolution
-    from .types import Modality as Modality
-    from .types import ModalityTokenCount as ModalityTokenCount
-    from .types import ModelStage as ModelStage
-    from .types import ModelStatus as ModelStatus
-    from .types import MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig
-    from .types import Outcome as Outcome
-    from .types import Part as Part
-    from .types import PartialArg as PartialArg
-    from .types import PartMediaResolution as PartMediaResolution
-    from .types import PartMediaResolutionLevel as PartMediaResolutionLevel
-    from .types import PrebuiltVoiceConfig as PrebuiltVoiceConfig
-    from .types import PromptFeedback as PromptFeedback
-    from .types import RagChunk as RagChunk
-    from .types import RagChunkPageSpan as RagChunkPageSpan
-    from .types import RetrievalConfig as RetrievalConfig
-    from .types import RetrievalMetadata as RetrievalMetadata
-    from .types import SafetyRating as SafetyRating
-    from .types import SafetySetting as SafetySetting
-    from .types import SearchEntryPoint as SearchEntryPoint
-    from .types import Segment as Segment
-    from .types import SpeakerVoiceConfig as SpeakerVoiceConfig
-    from .types import SpeechConfig as SpeechConfig
-    from .types import SpeechMetadata as SpeechMetadata
-    from .types import SpreadsheetMetadata as SpreadsheetMetadata
-    from .types import SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer
-    from .types import ThinkingConfig as ThinkingConfig
-    from .types import ThinkingLevel as ThinkingLevel
-    from .types import Tool as Tool
-    from .types import ToolCall as ToolCall
-    from .types import ToolConfig as ToolConfig
-    from .types import ToolResponse as ToolResponse
-    from .types import ToolType as ToolType
-    from .types import TrafficType as TrafficType
-    from .types import Transcription as Transcription
-    from .types import UrlContextMetadata as UrlContextMetadata
-    from .types import UrlMetadata as UrlMetadata
-    from .types import UrlRetrievalStatus as UrlRetrievalStatus
-    from .types import UsageMetadata as UsageMetadata
-    from .types import VideoMetadata as VideoMetadata
-    from .types import VideoMetadataContentLayer as VideoMetadataContentLayer
-    from .types import VoiceConfig as VoiceConfig
-    from .types import WordInfo as WordInfo
+    # isort: on
     # fmt: on
 
 # Where the names live that are imported on first use; the messages of the wire
 # are looked for in `types` last.
 _ROOMS = {
     "collect": "merging",
+    "count_tokens": "models",
+    "list_models": "models",
+    "get_model": "models",
     "Chat": "chat",
     "BatchResult": "batch",
     "generate_many": "batch",
@@ -191,7 +148,11 @@ __all__ = [
     "RetryEvent",
     "Cancel",
     "stream_generate",
+    "generate",
     "collect",
+    "count_tokens",
+    "list_models",
+    "get_model",
     "part_from_path",
     "part_from_bytes",
     "part_from_uri",

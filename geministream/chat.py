@@ -44,7 +44,6 @@ from .parts import ContentsLike, to_contents
 from .stream import stream_generate
 from .tools.functions import Toolbox, failure
 from .tools.values import Mismatch
-from .transport import new_session
 from .types import (
     Candidate,
     Content,
@@ -200,6 +199,8 @@ class Chat:
     def _own_session(self) -> Any:
         """The session of all turns; in a forked child another, since the connection is the parent's."""
         if self._process != os.getpid():
+            from .transport import new_session
+
             self._process = os.getpid()
             self._session = new_session()
             # Sockets that the garbage collector closes are reported as leaks.

@@ -13,6 +13,13 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Uni
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from .errors import ConfigurationError, InsecureEndpointWarning
+from .retry import (
+    MOST_SECONDS,
+    Retry as Retry,  # for those who import it from here
+    got,
+    is_number,
+    is_whole,
+)
 
 #: Where a key is looked for, in this order, when none is given.
 KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
@@ -26,8 +33,6 @@ Auth = Union[str, Tuple[str, ...], Callable[[], str]]
 Timeout = Union[None, float, Tuple[Optional[float], Optional[float]]]
 
 _WAYS = ("header", "query", "bearer")
-#: Thirty years: more seconds than sockets and clocks take everywhere.
-MOST_SECONDS = 10**9
 
 # What a header or parameter that holds a credential is called.
 names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE).search
@@ -35,99 +40,6 @@ names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signa
 # version, or are of versions and words too short for a key.
 _word = r"(?:v\d\w{0,9}|[A-Za-z_.-]{1,30})"
 _shows_no_secret = re.compile(rf"(?:v\d\w{{0,9}}/.*|{_word}(?:/{_word})*)?")
-
-
-def _got(value: Any) -> str:
-    """A wrong value in an error: numbers are quoted; anything else may be a key in the wrong place."""
-    if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < 10**20):
-        return f"got {value!r}"
-    if not isinstance(value, (str, bytes)):
-        return f"got a value of type {type(value).__name__}"
-    length = "empty" if not value else "short" if len(value) <= 16 else "long"
-    return f"got a {type(value).__name__} ({length}; not shown, it may be a credential)"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True)
-class RetryEvent:
-    """A request failed and will be sent again; what `Retry` passes to ``on_retry``.
-
-    :ivar attempt: the number of the attempt that failed, from 1.  After progress
-        (a file's next piece, an answer's next token) the count starts again.
-    :ivar attempts: the most attempts, ``Retry.attempts``.
-    :ivar delay: seconds until the next attempt.
-    :ivar error: why the attempt failed.
-    :ivar resuming: whether the next attempt continues an answer that has begun, from its
-        last continuation token; False if it starts over.
-    :ivar index: in `generate_many`: the index of the prompt, from 0.
-    :ivar gate: in `generate_many`: ``"closed"`` if all prompts wait because of this error
-        (a 429), ``"opened"`` if they go on (``delay`` is 0); otherwise None.
-    """
-
-    attempt: int
-    attempts: int
-    delay: float
-    error: Exception
-    resuming: bool = False
-    index: Optional[int] = None
-    gate: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often a request is sent again, and after which delays.
-
-    Before attempt ``n + 1`` the call sleeps a random time between 0 and
-    ``min(max_delay, initial_delay * multiplier ** (n - 1))`` seconds (full
-    jitter), or as long as the server asked for, if that is longer.
-
-    :param attempts: requests in all, the first included; at least 1.
-    :param initial_delay: seconds.
-    :param max_delay: seconds; where a server asks for more, its error is raised at once.
-    :param multiplier: growth of the delay from attempt to attempt; at least 1.
-    :param statuses: the HTTP codes, also of errors inside a stream, worth another attempt.
-    :param on_retry: called with a `RetryEvent` before each sleep; None for nothing.
-        It runs in the thread that iterates over the stream or the results, and what
-        it raises ends the call.  An Endpoint that is pickled needs a callable that
-        can be pickled.
-    :raises ConfigurationError: for a value outside these bounds.
-    """
-
-    attempts: int = 4
-    initial_delay: float = 1.0
-    max_delay: float = 60.0
-    multiplier: float = 2.0
-    # 520 to 524: Cloudflare cannot reach the server behind it.  529: the server is overloaded.
-    statuses: Tuple[int, ...] = (408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
-    on_retry: Optional[Callable[[RetryEvent], object]] = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if not _is_whole(self.attempts) or self.attempts < 1:
-            raise ConfigurationError(f"Retry(attempts=) must be an integer >= 1, {_got(self.attempts)}")
-        for name, least in (("initial_delay", 0), ("max_delay", 0), ("multiplier", 1)):
-            value = getattr(self, name)
-            if not _is_number(value) or not least <= value <= MOST_SECONDS:
-                raise ConfigurationError(f"Retry({name}=) must be a number >= {least}, {_got(value)}")
-        statuses = self.statuses
-        if not isinstance(statuses, (tuple, list, set, frozenset)) or not all(map(_is_whole, statuses)):
-            raise ConfigurationError(f"Retry(statuses=) must be a tuple of HTTP codes, {_got(statuses)}")
-        object.__setattr__(self, "statuses", tuple(statuses))
-        if self.on_retry is not None and not callable(self.on_retry):
-            raise ConfigurationError(f"Retry(on_retry=) must be a callable or None, {_got(self.on_retry)}")
-
-    def longest_delay(self, failed: int) -> float:
-        """Return the most seconds to sleep after so many failures in a row, of which full jitter takes a part."""
-        try:
-            return min(self.max_delay, self.initial_delay * self.multiplier ** (failed - 1))
-        except OverflowError:
-            return self.max_delay
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,7 +95,7 @@ class Endpoint:
         for name, value in (("project", project), ("location", location)):
             # Google Cloud's names have no capitals, and tokens do: swapped arguments are noticed.
             if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9.:-]{1,80}", value):
-                raise ConfigurationError(f"{name} must be a name as Google Cloud shows it, {_got(value)}")
+                raise ConfigurationError(f"{name} must be a name as Google Cloud shows it, {got(value)}")
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"
         settings: Dict[str, Any] = {
             "base_url": f"https://{host}.googleapis.com",
@@ -208,26 +120,26 @@ class Endpoint:
         known = callable(self.auth) or isinstance(self.auth, (str, tuple))
         if not known or not all(way in _WAYS for way in self.ways):
             raise ConfigurationError(
-                f"auth= must be one or several of {_WAYS}, or a callable, {_got(self.auth)}; "
+                f"auth= must be one or several of {_WAYS}, or a callable, {got(self.auth)}; "
                 "give the key as api_key="
             )
         for name in ("headers", "params"):
             fix(name, _checked_strings(name, getattr(self, name)))
         if self.upload_protocol not in ("resumable", "multipart"):
             raise ConfigurationError(
-                f"upload_protocol= must be 'resumable' or 'multipart', {_got(self.upload_protocol)}"
+                f"upload_protocol= must be 'resumable' or 'multipart', {got(self.upload_protocol)}"
             )
         for seconds in self.timeouts:
-            if seconds is not None and (not _is_number(seconds) or not 0 < seconds <= MOST_SECONDS):
+            if seconds is not None and (not is_number(seconds) or not 0 < seconds <= MOST_SECONDS):
                 raise ConfigurationError(
-                    f"timeout= must be seconds above 0, a pair of them, or None, {_got(seconds)}"
+                    f"timeout= must be seconds above 0, a pair of them, or None, {got(seconds)}"
                 )
         if self.retry is not None and not isinstance(self.retry, Retry):
-            raise ConfigurationError(f"retry= must be a Retry or None, {_got(self.retry)}")
+            raise ConfigurationError(f"retry= must be a Retry or None, {got(self.retry)}")
         if self.session is not None and not hasattr(self.session, "prepare_request"):
-            raise ConfigurationError(f"session= must be a requests.Session, {_got(self.session)}")
-        if not _is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
-            raise ConfigurationError(f"max_event_bytes= must be bytes >= 1, {_got(self.max_event_bytes)}")
+            raise ConfigurationError(f"session= must be a requests.Session, {got(self.session)}")
+        if not is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
+            raise ConfigurationError(f"max_event_bytes= must be bytes >= 1, {got(self.max_event_bytes)}")
 
     def __repr__(self) -> str:
         shown = [f"base_url={self.base_url!r}"]
@@ -277,7 +189,19 @@ class Endpoint:
         ``model`` is a bare name (``gemini-2.5-flash``, and a gateway's
         ``openai/gpt-4o``) or a resource name (``models/…``, ``tunedModels/…``).
         """
-        return self.url(f"{quote(_model_path(model), safe='/:@')}:{method}", params)
+        return self.url(f"{quote(self.model_path(model), safe='/:@')}:{method}", params)
+
+    def model_path(self, model: str) -> str:
+        """The resource name of a model: ``models/gemini-2.5-flash``.
+
+        :raises ConfigurationError: if ``model`` is not a valid name.
+        """
+        return _checked_model(model)
+
+    @property
+    def is_vertex(self) -> bool:
+        """Whether the endpoint is Vertex AI, or a gateway with its paths."""
+        return "/publishers/" in f"/{self.api_version}/"
 
     def upload_url(self) -> str:
         """The URL at which an upload to the Files API starts."""
@@ -303,7 +227,7 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
     if isinstance(endpoint, str):
         endpoint, api_key = Endpoint(base_url=endpoint, api_key=api_key), None
     elif not isinstance(endpoint, Endpoint):
-        raise ConfigurationError(f"endpoint= must be an Endpoint, a base URL or None, {_got(endpoint)}")
+        raise ConfigurationError(f"endpoint= must be an Endpoint, a base URL or None, {got(endpoint)}")
     if api_key is not None:
         endpoint = replace(endpoint, api_key=api_key)
     if endpoint.ways and endpoint.api_key is None and not callable(endpoint.auth):
@@ -354,19 +278,19 @@ def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str
 
 def _checked_version(given: Any) -> str:
     if not isinstance(given, str):
-        raise ConfigurationError(f"api_version= must be a path such as 'v1beta', {_got(given)}")
+        raise ConfigurationError(f"api_version= must be a path such as 'v1beta', {got(given)}")
     version = given.strip("/")
     # What a server, or urllib3, would take for another path or for a query.
     plain = unquote(version)
     odd = re.search(r"[\s\x00-\x1f\x7f?#@\\\ud800-\udfff]", plain) or {"", ".", ".."} & set(plain.split("/"))
     if version and odd:
-        raise ConfigurationError(f"api_version= is not a valid path such as 'v1beta', {_got(given)}")
+        raise ConfigurationError(f"api_version= is not a valid path such as 'v1beta', {got(given)}")
     return version
 
 
 def _checked_base_url(given: Any, api_version: str, session: Any) -> str:
     if not isinstance(given, str):
-        raise ConfigurationError(f"base_url= must be a str, {_got(given)}")
+        raise ConfigurationError(f"base_url= must be a str, {got(given)}")
     url = given.strip()
     if "@" in url:  # also behind a slash, which a password may have in it
         raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
@@ -418,7 +342,7 @@ _sendable = {"headers": re.compile(r"[\t -~\x80-\xff]*"), "params": re.compile(r
 
 def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
     if not isinstance(mapping, Mapping):
-        raise ConfigurationError(f"{name}= must be a mapping, {_got(mapping)}")
+        raise ConfigurationError(f"{name}= must be a mapping, {got(mapping)}")
     checked = {}
     for key, value in mapping.items():
         texts = isinstance(key, str) and isinstance(value, str)
@@ -438,12 +362,12 @@ def _name_shown(name: Any) -> str:
     return repr(name) if isinstance(name, str) and _shows_no_secret.fullmatch(name) else "***"
 
 
-def _model_path(model: Any) -> str:
+def _checked_model(model: Any) -> str:
     if not isinstance(model, str) or not model.strip():
-        raise ConfigurationError(f"model must be a name such as 'gemini-2.5-flash', {_got(model)}")
+        raise ConfigurationError(f"model must be a name such as 'gemini-2.5-flash', {got(model)}")
     model = model.strip().strip("/")
     if re.search(r"[\s\x00-\x1f?#\\\ud800-\udfff]", model) or {"", ".", ".."} & set(model.split("/")):
-        raise ConfigurationError(f"model is not a valid name such as 'gemini-2.5-flash', {_got(model)}")
+        raise ConfigurationError(f"model is not a valid name such as 'gemini-2.5-flash', {got(model)}")
     return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
 
 

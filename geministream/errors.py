@@ -9,7 +9,6 @@ do next.
 import json
 import re
 import time
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
@@ -323,7 +322,7 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it is nested deeper than the JSON of a stream may be, so that nothing can walk it (`framing.DEEPEST`)."""
+    """Whether it is nested deeper than the JSON of a stream may be (`json_values.DEEPEST`)."""
     level = [value]
     for _ in range(200):
         level = [
@@ -372,6 +371,8 @@ def _retry_after_header(value: str) -> Optional[float]:
     """Seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
         return float(value)
+    from email.utils import parsedate_to_datetime  # it takes longer to import than all of this package
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, IndexError, OverflowError):

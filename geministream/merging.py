@@ -35,7 +35,7 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
         raise
     finally:
         if isinstance(chunks, Generator):
-            chunks.close()  # whatever ended it, Ctrl-C included: its connection must not wait for the garbage collector
+            chunks.close()  # or its connection would wait for the garbage collector
     return merger.response()
 
 
@@ -220,7 +220,7 @@ def _appended(before: Any, after: Any) -> Any:
 
 
 def _sum(usages: List[UsageMetadata]) -> UsageMetadata:
-    """The usage of several requests together, which are changed: numbers add up, details by their modality."""
+    """The sum of several usages, which are changed: numbers add up, details add up by modality."""
     total = UsageMetadata()
     for usage in usages:
         for name, value in given(usage).items():

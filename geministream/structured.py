@@ -62,7 +62,8 @@ def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any:
         return _parsed(response, kind, "")
     if not isinstance(response, GenerateContentResponse):
         raise ConfigurationError(
-            f"parse() takes a whole answer or its text, not {shorten(response)}; collect() makes one of chunks"
+            f"parse() takes a whole answer or its text, not {shorten(response)}; "
+            "collect() makes one of chunks"
         )
     try:
         response.raise_for_block()

@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
-from support.raw_server import server_tls
 
 from geministream.testing import LocalServer
 from geministream.transport.patience import Patience
+
+# A failing assert in there shows its values, as one in a test does.
+pytest.register_assert_rewrite("support")
+
+from support.raw_server import server_tls  # noqa: E402  after the line above
 
 
 def pytest_collection_finish():

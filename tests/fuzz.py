@@ -23,8 +23,8 @@ import zlib
 from support.dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
 
 from geministream import collect
+from geministream.answer import Hop, _hide_continuation
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError, api_error
-from geministream.stream import Hop, _hide_continuation
 from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse
 from geministream.types.codec import decoder

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from geministream import Cancel
-from geministream import cancel as module
+from geministream import Cancel, cancel as module
 
 LONG = 30  # seconds that nothing here may take
 

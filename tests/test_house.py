@@ -13,11 +13,14 @@ PACKAGE = Path(geministream.__file__).parent
 FLOORS = [
     ["errors", "_version"],
     ["types", "wire"],
+    ["retry"],
     ["endpoint", "cancel"],
     ["transport"],
     ["tools", "parts", "merging"],
     ["request"],
-    ["stream", "files"],
+    ["answer", "files"],
+    ["stream"],
+    ["models"],
     ["chat", "batch", "structured"],
     ["cli"],
 ]

@@ -13,8 +13,7 @@ import zlib
 import pytest
 from support.dialects import STREAMS, THREE, A, B, C, array, chunk, dumps, sse
 from support.memory import TracedMemory
-from support.raw_server import RawServer, head
-from support.raw_server import chunk as http_chunk
+from support.raw_server import RawServer, chunk as http_chunk, head
 
 from geministream import (
     ConfigurationError,

@@ -30,8 +30,7 @@ failed for good                it is a result too, and stops nothing
 ============  ==================================================================
 """
 
-from collections.abc import Iterable as AnyIterable
-from collections.abc import Mapping as AnyMapping
+from collections.abc import Iterable as AnyIterable, Mapping as AnyMapping
 from concurrent.futures import Executor
 from typing import Any, Generator, Iterable, Mapping, Optional, Union
 

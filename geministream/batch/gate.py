@@ -3,7 +3,7 @@
 import logging
 import random
 
-from ..endpoint import Retry
+from ..retry import Retry
 
 log = logging.getLogger("geministream")
 

@@ -11,11 +11,11 @@ import time
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Deque, Dict, Generator, Iterator, List, Mapping, Optional, Tuple
 
 from ..cancel import Cancel
-from ..endpoint import Endpoint, Retry, RetryEvent
+from ..endpoint import Endpoint
 from ..errors import (
     GeministreamError,
     IncompleteStreamError,
@@ -24,6 +24,7 @@ from ..errors import (
     StreamTimeoutError,
 )
 from ..merging import Merger
+from ..retry import Retry, RetryEvent
 from ..transport import error_chain, is_retryable
 from ..types import GenerateContentResponse
 from .gate import Gate
@@ -38,16 +39,16 @@ log = logging.getLogger("geministream")
 Ended = Optional[Tuple["Future[Outcome]", float]]
 
 
+@dataclass(eq=False)
 class _Prompt:
     """A prompt between ``requests`` and its result."""
 
-    def __init__(self, request: Any, task: Task) -> None:
-        self.request = request
-        self.task = task
-        self.failed = 0  # attempts in a row that failed without progress
-        self.sent = 0.0  # when the current attempt was handed to the executor
-        self.began: Optional[float] = None  # when the first attempt began to run
-        self.partial = Merger()  # what had arrived when an earlier attempt failed
+    request: Any
+    task: Task
+    failed: int = 0  # attempts in a row that failed without progress
+    sent: float = 0.0  # when the current attempt was handed to the executor
+    began: Optional[float] = None  # when the first attempt began to run
+    partial: Merger = field(default_factory=Merger)  # what had arrived when an earlier attempt failed
 
 
 class Batch:

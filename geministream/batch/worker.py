@@ -9,19 +9,20 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
+from ..answer import Hop, answer_chunks
 from ..cancel import Cancel
 from ..endpoint import Endpoint
 from ..errors import APIError, IncompleteStreamError
 from ..merging import Merger
 from ..request import RequestBody
-from ..stream import Hop, answer_chunks
 from ..transport import Call, new_session
 from ..types import GenerateContentResponse
 
 
+@dataclass(repr=False, eq=False)
 class Task:
     """One attempt at a prompt, as it goes to a worker.
 
@@ -31,17 +32,14 @@ class Task:
     :ivar deadline: the seconds that the prompt has left, or None.
     """
 
-    def __init__(
-        self, shared: "Shared", index: int, url: str, body: RequestBody, token: Optional[str]
-    ) -> None:
-        self.shared = shared
-        self.index = index
-        self.url = url
-        self.body = body
-        self.token = token
-        self.merger: Optional[Merger] = None
-        self.requests_sent = 0
-        self.deadline: Optional[float] = None
+    shared: "Shared"
+    index: int
+    url: str
+    body: RequestBody
+    token: Optional[str]
+    merger: Optional[Merger] = None
+    requests_sent: int = 0
+    deadline: Optional[float] = None
 
     def __repr__(self) -> str:
         return f"<prompt {self.index}>"

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
-from ..endpoint import RetryEvent
 from ..errors import BlockedError, GeministreamError
+from ..retry import RetryEvent
 from ..types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
 from .disk import save_media
 from .status import DONE, in_options, problem_of, status_of

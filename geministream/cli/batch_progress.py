@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
-from ..endpoint import RetryEvent
+from ..retry import RetryEvent
 from ..types import FinishReason, GenerateContentResponse
 from .progress import ProgressLine, Rate, duration
 from .status import cause_words

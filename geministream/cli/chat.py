@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from ..chat import Chat
-from ..endpoint import RetryEvent
 from ..errors import ConfigurationError, GeministreamError
 from ..parts import LARGEST_INLINE, to_contents
+from ..retry import RetryEvent
 from ..types import Content, Part
 from .answer import Answer, show_answer
 from .disk import replacing

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, Callable, Iterable, NoReturn, Optional, Tuple
 
-from ..endpoint import MOST_SECONDS
+from ..retry import MOST_SECONDS
 from .status import USAGE, nearest
 from .terminal import note
 

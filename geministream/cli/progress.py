@@ -7,8 +7,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Callable, Deque, Optional, Tuple
 
-from ..endpoint import Endpoint, RetryEvent
+from ..endpoint import Endpoint
 from ..files import upload_file, wait_for_file
+from ..retry import RetryEvent
 from ..types import File
 from .status import retry_words
 from .terminal import is_terminal, note, shows_styles, visible, write_quietly

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, TextIO, Union
 
-from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint, Retry
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint
 from ..errors import ConfigurationError
 from ..parts import LARGEST_INLINE, LARGEST_PDF, check_file, guess_mime_type, part_from_path, part_from_uri
+from ..retry import Retry
 from ..transport import new_session
 from ..types import Blob, File, Part
 from .progress import upload_with_progress

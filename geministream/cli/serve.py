@@ -4,8 +4,9 @@ import argparse
 import re
 from typing import Any, List, NoReturn
 
-from ..endpoint import KEY_VARIABLES, MOST_SECONDS
+from ..endpoint import KEY_VARIABLES
 from ..errors import ConfigurationError
+from ..retry import MOST_SECONDS
 from ..testing import LocalServer
 from ..testing.profiles import PROFILES
 from .terminal import one_line, print_out

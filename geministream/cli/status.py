@@ -5,7 +5,7 @@ import os
 import re
 from typing import Iterable, List, Optional
 
-from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, RetryEvent
+from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
 from ..errors import (
     APIError,
     BlockedError,
@@ -15,6 +15,7 @@ from ..errors import (
     StreamTimeoutError,
     TransportError,
 )
+from ..retry import RetryEvent
 from ..types import FinishReason
 
 # The exit statuses.

@@ -10,11 +10,10 @@ import threading
 import time
 from typing import Callable, Optional
 
-from ..endpoint import RetryEvent
+from ..retry import RetryEvent
 from .progress import ProgressLine
 from .status import retry_words
 from .terminal import is_terminal
-
 
 # Seconds between two ticks: short enough that no second is left out.
 _TICK = 0.2
@@ -78,7 +77,8 @@ class Waiting:
         """Say why a request is sent again, and count down to it."""
         with self._ticker.lock:
             self._line.note(retry_words(event))
-            self._retry_at = time.monotonic() + event.delay
+            if event.delay > 1:  # a shorter one is over before it can be read
+                self._retry_at = time.monotonic() + event.delay
         self.start()
 
     def _show(self) -> None:

@@ -1,27 +1,14 @@
-"""What every request to the Files API has in common: its endpoint, the names of files, retries, answers."""
+"""What all requests to the Files API share: the endpoint, names of files, and files in answers."""
 
 import re
-from typing import Any, Callable, Dict, Optional, TypeVar, Union
+from typing import Any, Dict, Optional, Union
 from urllib.parse import quote, unquote
 
 from ..cancel import Cancel
 from ..endpoint import Endpoint, resolve
-from ..errors import (
-    ConfigurationError,
-    FileProcessingError,
-    GeministreamError,
-    IncompleteStreamError,
-    StreamDecodeError,
-    StreamTimeoutError,
-)
-from ..transport import Attempts, Call, Reply
+from ..errors import ConfigurationError, FileProcessingError, StreamDecodeError
 from ..types import File
 from ..types.codec import shorten
-from ..wire.framing import Framing
-
-T = TypeVar("T")
-
-LARGEST_ANSWER = 2**24  # bytes; a page of the list has some 100 KiB
 
 
 def files_endpoint(
@@ -34,7 +21,7 @@ def files_endpoint(
     resolved = resolve(endpoint, api_key)
     if cancel is not None and not isinstance(cancel, Cancel):
         raise ConfigurationError(f"cancel= is a Cancel, not {cancel!r}")
-    if "/publishers/" in resolved.api_version:
+    if resolved.is_vertex:
         raise ConfigurationError(
             "Vertex AI has no Files API: put the file into Cloud Storage and use part_from_uri('gs://…')"
         )
@@ -64,54 +51,7 @@ def file_url(endpoint: Endpoint, name: Union[str, File]) -> str:
     return endpoint.url(f"files/{quote(file_id(name), safe='')}")
 
 
-# Retries ---------------------------------------------------------------------------
-
-
-def with_retries(call: Call, ask: Callable[[], T]) -> T:
-    """Return what ``ask`` returns; repeat it after temporary failures."""
-    attempts = Attempts(call)
-    while True:
-        try:
-            return ask()
-        except GeministreamError as error:
-            if not try_again(attempts, error):
-                raise
-
-
-def try_again(attempts: Attempts, error: GeministreamError) -> bool:
-    """Sleep and return True if the request may be sent again, else return False."""
-    if isinstance(error, StreamTimeoutError):
-        error.retryable = True  # unlike a model's answer, a repeated request costs nothing
-    return attempts.again(error)
-
-
 # Answers ---------------------------------------------------------------------------
-
-
-def read_object(reply: Reply) -> Dict[str, Any]:
-    """Read an answer that is a JSON object; an empty body is an empty object."""
-    return parse_object(reply, reply.read(LARGEST_ANSWER))
-
-
-def parse_object(reply: Reply, body: bytes) -> Dict[str, Any]:
-    """Parse the body of a reply as a JSON object.
-
-    :raises APIError: if the object is an error.
-    """
-    framing = Framing()  # unlike json.loads() it limits the depth
-    try:
-        values = [*framing.feed(body), *framing.close()] or [{}]
-    except (StreamDecodeError, IncompleteStreamError):
-        values = []
-    value = values[0] if len(values) == 1 else None
-    if not isinstance(value, dict):
-        raise StreamDecodeError(
-            "the answer is no JSON object; "
-            "check that the base URL is that of a Gemini endpoint with a Files API"
-        )
-    if value.get("error") and not value.get("name"):  # a file that FAILED has both
-        raise reply.api_error(value["error"])
-    return value
 
 
 def file_of(answer: Dict[str, Any]) -> File:

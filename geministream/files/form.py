@@ -10,9 +10,11 @@ from typing import Iterator, Optional, Union
 
 from ..errors import GeministreamError
 from ..transport import Call
+from ..transport.resources import read_object, with_retries
 from ..types import File
-from .api import check_size, file_of, read_object, with_retries
-from .source import Job, Seekable, Stream
+from .api import check_size, file_of
+from .job import Job
+from .source import Seekable, Stream
 
 
 def upload_as_form(call: Call, source: Union[Seekable, Stream], job: Job, stack: ExitStack) -> File:

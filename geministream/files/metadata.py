@@ -1,21 +1,16 @@
 """Files that are on the server already: look them up, list them, delete them, wait for them."""
 
-import re
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Iterator, List, Optional, Union
 
 from ..cancel import Cancel
-from ..endpoint import MOST_SECONDS, Endpoint
-from ..errors import (
-    ConfigurationError,
-    FileProcessingError,
-    NotFoundError,
-    StreamDecodeError,
-    StreamTimeoutError,
-)
+from ..endpoint import Endpoint
+from ..errors import ConfigurationError, FileProcessingError, NotFoundError, StreamTimeoutError
+from ..retry import MOST_SECONDS
 from ..transport import Call
+from ..transport.resources import get_object, pages, read_object, with_retries
 from ..types import File
 from ..types.codec import shorten
-from .api import file_id, file_of, file_url, files_endpoint, read_object, with_retries
+from .api import file_id, file_of, file_url, files_endpoint
 
 
 def get_file(
@@ -36,11 +31,7 @@ def get_file(
     endpoint = files_endpoint(endpoint, api_key, cancel)
     url = file_url(endpoint, name)
     with Call(endpoint, cancel=cancel) as call:
-        return file_of(_get(call, url))
-
-
-def _get(call: Call, url: str) -> Dict[str, Any]:
-    return with_retries(call, lambda: read_object(call.send("GET", url)))
+        return file_of(get_object(call, url))
 
 
 def list_files(
@@ -67,23 +58,11 @@ def list_files(
 
 
 def _pages(endpoint: Endpoint, page_size: int, cancel: Optional[Cancel]) -> Iterator[File]:
-    params = {"pageSize": str(page_size)}
-    seen = set()
     with Call(endpoint, cancel=cancel) as call:
-        while True:
-            page = _get(call, endpoint.url("files", params))
+        for page in pages(call, lambda params: endpoint.url("files", params), page_size):
             files = page.get("files")
             for fields in files if isinstance(files, list) else ():
                 yield File.from_dict(fields)
-            token = page.get("nextPageToken")
-            if not token:
-                return
-            if not isinstance(token, str) or re.search("[\ud800-\udfff]", token):
-                raise StreamDecodeError(f"the server's nextPageToken is not a text: {shorten(token)}")
-            if token in seen:
-                raise StreamDecodeError("the server lists its files for ever: it names the same page again")
-            seen.add(token)
-            params["pageToken"] = token
 
 
 def delete_file(
@@ -173,7 +152,7 @@ def _wait(call: Call, url: str, interval: float) -> File:
     """Ask for the file every ``interval`` seconds until it is processed or the call's deadline passes."""
     last = False
     while True:
-        file = file_of(_get(call, url))
+        file = file_of(get_object(call, url))
         if file.state != "PROCESSING":
             return file
         if last:

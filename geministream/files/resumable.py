@@ -18,16 +18,18 @@ https://developers.google.com/photos/library/guides/resumable-uploads describes 
 
 import logging
 import re
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional, Union
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 from ..endpoint import Endpoint
 from ..errors import APIError, FileProcessingError, GeministreamError, StreamDecodeError, TransportError
 from ..transport import Attempts, Call
+from ..transport.resources import LARGEST_ANSWER, parse_object, try_again
 from ..types import File
 from ..types.codec import shorten
-from .api import LARGEST_ANSWER, check_size, file_of, parse_object, try_again
-from .source import Job, Seekable, Stream
+from .api import check_size, file_of
+from .job import Job
+from .source import Seekable, Stream
 
 log = logging.getLogger("geministream")
 
@@ -39,6 +41,9 @@ _GONE = (404, 410)
 # What Google's own libraries take for "wrong offset":
 # https://github.com/googleapis/sdk-platform-java, gax's resumable upload
 _OUT_OF_STEP = (400, 412, 416)
+
+# The complete file, or how many bytes the server has; None: it does not say.
+_Answer = Union[File, int, None]
 
 
 def upload_in_pieces(call: Call, source: Union[Seekable, Stream], job: Job) -> File:
@@ -73,14 +78,14 @@ class _Upload:
                 if not self._url:
                     self._start()
                     continue
-                received, file = self._query() if self._offset is None else self._send_piece(self._offset)
+                answer = self._query() if self._offset is None else self._send_piece(self._offset)
             except GeministreamError as error:
                 if not self._can_go_on(error):
                     raise
             else:
-                if file is not None:
-                    return self._finish(file)
-                self._advance(received)
+                if isinstance(answer, File):
+                    return self._finish(answer)
+                self._advance(answer)
 
     def _start(self) -> None:
         headers = {
@@ -100,38 +105,33 @@ class _Upload:
                 "the server began no resumable upload (it named no X-Goog-Upload-URL); a gateway that takes "
                 "a form wants Endpoint(upload_protocol='multipart')"
             )
-        self._piece_bytes = _piece_bytes(
-            self._job.chunk_bytes, reply.header("X-Goog-Upload-Chunk-Granularity")
-        )
+        granularity = reply.header("X-Goog-Upload-Chunk-Granularity")
+        self._piece_bytes = _piece_bytes(self._job.chunk_bytes, granularity)
         self._url = _on_own_origin(endpoint, url)
 
-    def _query(self) -> Tuple[Optional[int], Optional[File]]:
-        """Ask how many bytes the server has."""
-        received, file = self._command("query")
-        if self._refusal is not None and received == self._refused_at:
+    def _query(self) -> _Answer:
+        answer = self._command("query")
+        if self._refusal is not None and answer == self._refused_at:
             raise self._refusal  # the offset was right, so something else is wrong
-        return received, file
+        return answer
 
-    def _send_piece(self, offset: int) -> Tuple[Optional[int], Optional[File]]:
+    def _send_piece(self, offset: int) -> _Answer:
         piece = self._source.piece(offset, self._piece_bytes)
         end = offset + len(piece)
         last = end == self._source.total
         self._finalized = self._finalized or last
         command = "upload, finalize" if piece and last else "finalize" if last else "upload"
-        received, file = self._command(command, offset, piece)
-        if received is None:
-            received = end
-        if file is None and (last or received <= offset):
+        answer = self._command(command, offset, piece)
+        if answer is None:
+            answer = end
+        if isinstance(answer, int) and (last or answer <= offset):
             unfinished = "did not finish the upload" if last else "took nothing of a piece"
             error = TransportError(f"the server {unfinished}, and gave no reason")
             error.retryable = True
             raise error
-        return received, file
+        return answer
 
-    def _command(
-        self, command: str, offset: Optional[int] = None, piece: bytes = b""
-    ) -> Tuple[Optional[int], Optional[File]]:
-        """Send a command; return how many bytes the server says it has, and the file if it is complete."""
+    def _command(self, command: str, offset: Optional[int] = None, piece: bytes = b"") -> _Answer:
         headers = {"X-Goog-Upload-Command": command}
         if offset is not None:
             headers["X-Goog-Upload-Offset"] = str(offset)
@@ -140,7 +140,7 @@ class _Upload:
         body = reply.read(LARGEST_ANSWER)
         answer = parse_object(reply, body) if status != "active" else {}
         if status == "final" or (not status and "file" in answer):
-            return None, file_of(answer)
+            return file_of(answer)
         if status not in ("active", ""):
             raise StreamDecodeError(
                 f"the server says that the upload is {shorten(status)}; upload the file again"
@@ -148,7 +148,7 @@ class _Upload:
         received = reply.header("X-Goog-Upload-Size-Received").strip()
         if received and not re.fullmatch(r"[0-9]{1,18}", received):
             raise _impossible(received)
-        return (int(received) if received else None), None
+        return int(received) if received else None
 
     def _can_go_on(self, error: GeministreamError) -> bool:
         """Prepare the next request after a failure as the table says; False if the failure is final."""

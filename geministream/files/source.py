@@ -1,102 +1,22 @@
-"""What is uploaded: the bytes of a path, a file object or a pipe, and what is said about them.
+"""The bytes to upload: of a path, a file object, a pipe or an object in memory.
 
-Bytes come from a `Seekable`, which can read every byte again, or from a `Stream`,
-which reads each byte once and keeps what the server does not have yet.  Neither has
-more than about two pieces in memory.
+A `Seekable` can read every byte again.  A `Stream` reads each byte once, and keeps
+what the server does not have yet.  Neither has more than about two pieces in memory.
 """
 
 import io
-import json
 import os
-import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Callable, List, Optional, Tuple, Union
 
 from ..errors import ConfigurationError
-from ..parts import check_file, guess_mime_type
+from ..parts import check_file
 from ..types.codec import shorten
 from ..wire.body import PIECE
-from .api import file_id
 
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
-Progress = Callable[[int, Optional[int]], Any]
-
-
-class Job:
-    """What is said about a source, and how to send it; checked.
-
-    :ivar metadata: the JSON of the file's names.  They may be in any script, so they
-        never go into a header.
-    :ivar filename: the file's name in ASCII, for the form.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        mime_type: Optional[str],
-        display_name: Optional[str],
-        name: Optional[str],
-        chunk_bytes: int,
-        progress: Optional[Progress],
-    ) -> None:
-        if isinstance(chunk_bytes, bool) or not isinstance(chunk_bytes, int) or chunk_bytes < 1:
-            raise ConfigurationError(f"chunk_bytes= is a number of bytes from 1, not {chunk_bytes!r}")
-        if progress is not None and not callable(progress):
-            raise ConfigurationError(f"progress= is called as progress(sent, total); {progress!r} cannot be")
-        if display_name is not None and not isinstance(display_name, str):
-            raise ConfigurationError(f"display_name= is a text, not {display_name!r}")
-        if name is not None and not isinstance(name, str):
-            raise ConfigurationError(f"name= is a text such as 'files/my-video', not {name!r}")
-        own_name = _name_of(source)
-        self.mime_type = _mime_type(mime_type, own_name)
-        shown = display_name or own_name
-        # A file's name may hold bytes that are not UTF-8, as lone surrogates (PEP 383).
-        fields = {"displayName": shown.encode("utf-8", "replace").decode("utf-8")} if shown else {}
-        if name is not None:
-            fields["name"] = f"files/{file_id(name)}"
-        self.metadata = json.dumps({"file": fields}).encode("ascii")
-        self.filename = _ascii_name(shown, own_name)
-        self.chunk_bytes = chunk_bytes
-        self.progress: Progress = progress or _no_progress
-
-
-def _no_progress(sent: int, total: Optional[int]) -> None:
-    pass
-
-
-def _name_of(source: Source) -> str:
-    """The source's file name without its directory; empty if it has none."""
-    if isinstance(source, (str, os.PathLike)):
-        return Path(source).name
-    name = getattr(source, "name", None)
-    # The name of a temporary file may be a number, that of a pipe is "<stdin>".
-    return os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else ""
-
-
-def _mime_type(given: Optional[str], name: str) -> str:
-    mime_type = given or guess_mime_type(name)
-    if not mime_type:
-        raise ConfigurationError(
-            f"the name {name!r} does not tell the MIME type; give mime_type="
-            if name
-            else "the source has no name that tells its MIME type; give mime_type="
-        )
-    if not isinstance(mime_type, str) or not re.fullmatch(r"[!-~]+/[!-~][ -~]*", mime_type):
-        raise ConfigurationError(f"a MIME type is a text such as 'video/mp4', not {mime_type!r}")
-    return mime_type
-
-
-def _ascii_name(shown: str, name: str) -> str:
-    """A file name for the form; servers written in Go take a part without one for text."""
-    if re.fullmatch(r"[\w. ()+,=@-]+", shown, re.ASCII):
-        return shown
-    ending = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
-    return "upload" + (ending.group() if ending else "")
-
-
-# The bytes -------------------------------------------------------------------------
 
 
 def open_source(source: Source, check: Callable[[], None], stack: ExitStack) -> "Union[Seekable, Stream]":

@@ -9,8 +9,9 @@ from ..transport import Call
 from ..types import File
 from .api import files_endpoint
 from .form import upload_as_form
+from .job import Job, Progress
 from .resumable import upload_in_pieces
-from .source import Job, Progress, Source, open_source
+from .source import Source, open_source
 
 
 def upload_file(

@@ -226,6 +226,8 @@ class Answer:
                 {
                     "promptFeedback": {"blockReason": reason},
                     "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1},
+                    "modelVersion": "scripted",
+                    "responseId": "scripted",
                 }
             ],
             **how,

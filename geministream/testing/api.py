@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import base64
+import zlib
 from typing import Any, Dict, Optional, Tuple
 
 from . import checks
 from .answers import Answer
+from .caches import Caches
+from .catalogue import models, unknown_model
 from .decode import LongDecode
+from .embeddings import embed, embed_batch, predict
 from .files import Files
 from .generation import generate
 from .model import Reply, answer_tokens
 from .profiles import Profile
-from .prompt import normal, prompt_token_details
+from .prompt import normal, prompt_token_details, words
 from .record import RecordedRequest
-from .routes import Route
+from .routes import TO_A_MODEL, Route
 from .signatures import Signatures
 from .wire import Head
 
@@ -30,35 +34,56 @@ class Api:
         signatures: Optional[Signatures],
         reply: Optional[Reply],
         words_per_chunk: int,
+        lenient: bool,
     ):
         self.profile = profile
         self.files = files
+        self.caches = Caches(vertex=profile.long_paths)
         self.decode = decode
         self.signatures = signatures
         self.reply = reply
         self.words_per_chunk = words_per_chunk
+        self.lenient = lenient
 
     def framing(self, route: Optional[Route], head: Head) -> str:
         """The framing that a request asks for."""
         if route is None or route.verb != "streamGenerateContent":
             return "object"
-        return "sse" if head.query.get("alt") == "sse" or self.profile.always_sse else "json"
+        alt = head.query.get("alt") or head.query.get("$alt")
+        return "sse" if alt == "sse" or self.profile.always_sse else "json"
 
     def check(self, head: Head, route: Route, body: bytes) -> Tuple[Dict[str, Any], Optional[Answer]]:
-        """The request to a model in its normal form, and the error in it."""
-        if head.method != "POST":
-            return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})
-        if re.search("no-such-model|missing", route.name):
-            return {}, _no_model(route)
-        request, refusal = checks.parse(body)
+        """The request in its normal form, together with what its cache holds; and the error in it."""
+        if route.kind in TO_A_MODEL - {"model"}:
+            if head.method != "POST":
+                return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})
+            unknown = unknown_model(route)
+            if unknown:
+                return {}, unknown
+        elif route.kind != "caches" or head.method not in ("POST", "PATCH"):
+            return {}, None
+        written, refusal = checks.parse(body)
+        if refusal:
+            return {}, refusal
+        request = normal(written)
+        refusal = checks.check(route.kind, written, request, strict=self.profile.strict, lenient=self.lenient)
+        if refusal is None and route.kind in ("generate", "count"):
+            refusal = self._check_use(route, request)
+            request = self.caches.whole(request)
+        return request, refusal
+
+    def _check_use(self, route: Route, request: Dict[str, Any]) -> Optional[Answer]:
+        """The error for a request that uses what the server does not have."""
+        refusal = None
+        if not self.lenient:
+            refusal = self.caches.check(route.name, request)
         if refusal or route.kind == "count":
-            return request, refusal or checks.check_count(request)
-        refusal = checks.check(request, strict=self.profile.strict)
-        if refusal is None and self.profile.uploads:
+            return refusal
+        if self.profile.uploads:
             refusal = self.files.check(request)
         if refusal is None and self.signatures:
             refusal = self.signatures.check(request["contents"])
-        return request, refusal or self.decode.check(request)
+        return refusal or self.decode.check(self.caches.whole(request))
 
     def issue(self, chunk: Dict[str, Any], request: Dict[str, Any]) -> None:
         """Remember what a chunk that goes out gives the client: tokens and signatures."""
@@ -76,9 +101,15 @@ class Api:
             return self.files.serve(head, route.name)
         if route.kind == "generate":
             return self._generate(route, request, recorded)
+        if route.kind == "download":
+            return self.files.download(head, route.name)
+        if route.kind == "caches":
+            return self.caches.serve(head, route, request)
         if route.kind == "count":
-            return _count(request)
-        return _models(head, route)
+            return self._count(request)
+        if route.kind in PLAIN:
+            return PLAIN[route.kind](request)
+        return models(head, route, self.profile)
 
     def _generate(self, route: Route, request: Dict[str, Any], recorded: RecordedRequest) -> Answer:
         known: Dict[str, Any] = {"files": self.files.facts, "reply": self.reply}
@@ -86,49 +117,46 @@ class Api:
         if isinstance(hop, Answer):
             return hop
         return Answer(
-            chunks=generate(request, route.name, hop=hop, words_per_chunk=self.words_per_chunk, **known)
+            chunks=generate(
+                request,
+                route.name,
+                hop=hop,
+                words_per_chunk=self.words_per_chunk,
+                cached_tokens=self.caches.tokens(request),
+                **known,
+            )
         )
 
+    def _count(self, request: Dict[str, Any]) -> Answer:
+        inner = request.get("generateContentRequest")
+        counted = self.caches.whole(normal(inner)) if inner else request
+        details = prompt_token_details(counted)
+        counts: Dict[str, Any] = {
+            "totalTokens": sum(details.values()),
+            "promptTokensDetails": [{"modality": m, "tokenCount": n} for m, n in details.items()],
+        }
+        cached = self.caches.tokens(counted)
+        if cached:
+            counts["cachedContentTokenCount"] = cached
+        return Answer(chunks=[counts])
 
-def _count(request: Dict[str, Any]) -> Answer:
-    counted = normal(request.get("generateContentRequest") or request)
-    details = prompt_token_details(counted)
-    return Answer(
-        chunks=[
+
+def _compute(request: Dict[str, Any]) -> Answer:
+    """The tokens of each content, as Vertex AI's `computeTokens` lists them."""
+    infos = []
+    for content in request["contents"]:
+        tokens = [word for part in content.get("parts") or [] for word in words(part.get("text") or "")]
+        infos.append(
             {
-                "totalTokens": sum(details.values()),
-                "promptTokensDetails": [{"modality": m, "tokenCount": n} for m, n in details.items()],
+                "role": content.get("role") or "user",
+                "tokens": [
+                    base64.b64encode(token.encode("utf-8", "surrogatepass")).decode() for token in tokens
+                ],
+                "tokenIds": [str(zlib.crc32(token.encode("utf-8", "surrogatepass"))) for token in tokens],
             }
-        ]
-    )
+        )
+    return Answer(chunks=[{"tokensInfo": infos}])
 
 
-def _models(head: Head, route: Route) -> Answer:
-    if head.method not in ("GET", "HEAD"):
-        return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
-    if route.kind == "models":
-        names = ("gemini-flash-latest", "gemini-pro-latest")
-        return Answer(chunks=[{"models": [_model_info(name) for name in names]}])
-    if re.search("no-such-model|missing", route.name):
-        return _no_model(route)
-    return Answer(chunks=[_model_info(route.name)])
-
-
-def _no_model(route: Route) -> Answer:
-    return Answer.failure(
-        404,
-        f"models/{route.name} is not found for API version {route.version}, or is not supported for "
-        f"{route.verb or 'GetModel'}. Call ListModels to see the list of available models and their "
-        "supported methods.",
-    )
-
-
-def _model_info(name: str) -> Dict[str, Any]:
-    return {
-        "name": f"models/{name}",
-        "displayName": f"LocalServer's test program, called as {name}",
-        "description": "Not a model: it tells back what it was sent, by fixed rules.",
-        "inputTokenLimit": 1048576,
-        "outputTokenLimit": 65536,
-        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
-    }
+#: The kinds of route whose answer is a function of the request alone.
+PLAIN = {"compute": _compute, "embed": embed, "batch_embed": embed_batch, "predict": predict}

@@ -1,8 +1,9 @@
 """Is this a request that Gemini takes?  If not: the error that Google answers.
 
-The request's shape is a table; :func:`violations` walks it.  Fields that the
-table does not know are let through below the top level, where the published
-list grows faster than this one.
+`shapes` says what a request looks like; this room walks a request beside its
+shape.  First comes what is not of its shape (unknown fields, wrong types and
+enum values, numbers out of bounds), then what is missing, then whether
+function responses answer the calls before them.
 """
 
 from __future__ import annotations
@@ -11,114 +12,14 @@ import binascii
 import json
 import math
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .answers import Answer
-from .prompt import bytes_of, normal
+from .prompt import bytes_of, camel_name
+from .shapes import ANY, BYTES, SCHEMA, STRUCT, Enum, Map, Number, request_shape
 
-
-class Map(NamedTuple):
-    """An object of any names, whose values are of one kind."""
-
-    kind: Any
-
-
-class Number(NamedTuple):
-    """A number, within bounds; JSON of protocol buffers also takes it as a string."""
-
-    kind: type
-    low: Optional[float] = None
-    high: Optional[float] = None
-
-
-ANY = "any"
-BYTES = "bytes"
-STRUCT = "struct"
 #: How many objects and arrays may be nested.
 DEEPEST = 100
-#: As much of JSON Schema as `samples.instance_of` looks at.
-SCHEMA: Dict[str, Any] = {
-    "$ref": str,
-    "enum": list,
-    "required": [str],
-    "propertyOrdering": [str],
-    "property_ordering": [str],
-    "minItems": Number(int, 0, 10**4),
-    "maxItems": Number(int, 0),
-    "minLength": Number(int, 0, 10**6),
-    "minimum": Number(float),
-    "maximum": Number(float),
-}
-SCHEMA.update(dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), [SCHEMA]), items=SCHEMA)
-SCHEMA.update(dict.fromkeys(("properties", "$defs"), Map(SCHEMA)))
-BLOB = {"mimeType": str, "data": BYTES, "displayName": str}
-FILE_DATA = {"mimeType": str, "fileUri": str, "displayName": str}
-FUNCTION_CALL = {"id": str, "name": str, "args": STRUCT}
-FUNCTION_RESPONSE = {"id": str, "name": str, "response": STRUCT}
-PART = {
-    "text": str,
-    "thought": bool,
-    "thoughtSignature": str,
-    "inlineData": BLOB,
-    "fileData": FILE_DATA,
-    "functionCall": FUNCTION_CALL,
-    "functionResponse": FUNCTION_RESPONSE,
-    "executableCode": {"language": str, "code": str},
-    "codeExecutionResult": {"outcome": str, "output": str},
-    "videoMetadata": {"startOffset": str, "endOffset": str, "fps": Number(float)},
-}
-CONTENT = {"role": str, "parts": [PART]}
-GENERATION_CONFIG = {
-    "stopSequences": [str],
-    "responseMimeType": str,
-    "responseSchema": SCHEMA,
-    "responseJsonSchema": SCHEMA,
-    "_responseJsonSchema": SCHEMA,
-    "responseModalities": [str],
-    "candidateCount": Number(int, 1, 8),
-    "maxOutputTokens": Number(int, 1),
-    "temperature": Number(float, 0, 2),
-    "topP": Number(float, 0, 1),
-    "topK": Number(float, 0),
-    "seed": Number(int),
-    "presencePenalty": Number(float, -2, 2),
-    "frequencyPenalty": Number(float, -2, 2),
-    "responseLogprobs": bool,
-    "logprobs": Number(int, 0, 20),
-    "speechConfig": STRUCT,
-    "imageConfig": STRUCT,
-    "thinkingConfig": {"includeThoughts": bool, "thinkingBudget": Number(int, -1), "thinkingLevel": str},
-    "mediaResolution": str,
-}
-FUNCTION_DECLARATION = {
-    "name": str,
-    "description": str,
-    "parameters": SCHEMA,
-    "parametersJsonSchema": SCHEMA,
-    "response": STRUCT,
-    "responseJsonSchema": ANY,
-    "behavior": str,
-}
-TOOL = {
-    "functionDeclarations": [FUNCTION_DECLARATION],
-    "codeExecution": STRUCT,
-    "googleSearch": STRUCT,
-    "urlContext": STRUCT,
-}
-REQUEST = {
-    "contents": [CONTENT],
-    "systemInstruction": CONTENT,
-    "generationConfig": GENERATION_CONFIG,
-    "tools": [TOOL],
-    "safetySettings": [{"category": str, "threshold": str}],
-    "toolConfig": {"functionCallingConfig": {"mode": str, "allowedFunctionNames": [str]}},
-    "cachedContent": str,
-    "continuationToken": str,
-    "model": str,
-    "labels": STRUCT,
-    "serviceTier": str,
-    "store": bool,
-}
 #: What a part says: exactly one of these (a thought or a signature alone is not a part).
 PART_DATA = (
     "text",
@@ -131,7 +32,19 @@ PART_DATA = (
     "toolCall",
     "toolResponse",
 )
-COUNT_REQUEST = {"contents": [CONTENT], "generateContentRequest": REQUEST, **REQUEST}
+
+#: The message that the request of a kind of route is.
+MESSAGES = {
+    "generate": "GenerateContentRequest",
+    "count": "CountTokensRequest",
+    "compute": "ComputeTokensRequest",
+    "embed": "EmbedContentRequest",
+    "batch_embed": "BatchEmbedContentsRequest",
+    "predict": "PredictRequest",
+    "caches": "CreateCachedContentRequest.cached_content",
+}
+#: "batchEmbedContents: at most 100 requests can be in one batch."
+MOST_EMBEDDED = 100
 
 Violation = Tuple[str, str]
 
@@ -148,7 +61,7 @@ def bad_request(message: str, found: List[Violation]) -> Answer:
 
 
 def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
-    """The JSON object that a request holds, or the error."""
+    """The JSON object that a request consists of, or the error."""
     try:
         value = json.loads(body or b"{}", parse_constant=_no_number)
         if not isinstance(value, dict):
@@ -157,7 +70,7 @@ def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
     except (ValueError, RecursionError) as error:
         text = f"Invalid JSON payload received. {error}"
         return None, bad_request(text, [("", text)])
-    return normal(value), None
+    return value, None
 
 
 def _no_number(name: str) -> None:
@@ -174,37 +87,27 @@ def _limit_depth(value: Any) -> None:
         level = [child for child in children if isinstance(child, (dict, list))]
 
 
-def check(request: Dict[str, Any], *, strict: bool = True) -> Optional[Answer]:
-    """The error for a `GenerateContentRequest` in its normal form, or None.
+def check(
+    kind: str, written: Dict[str, Any], request: Dict[str, Any], *, strict: bool = True, lenient: bool = False
+) -> Optional[Answer]:
+    """The error for a request, or None.
 
-    Only a `strict` server refuses unknown fields at the top level.
+    :param kind: of route; see `routes`.
+    :param written: the request as the client wrote it, `request` its normal form.
+    :param strict: refuse unknown fields and unknown enum values.
+    :param lenient: refuse only what the server cannot read.
     """
-    found = list(_violations(request, REQUEST, ""))
-    if strict:
-        found += _unknown(request, REQUEST)
+    shape = request_shape(kind)
+    found = list(_violations(request, shape, "", strict and not lenient))
+    if strict and not lenient:
+        found += _unknown(written, shape, "")
     if found:
         return bad_request("\n".join(text for _, text in found), found)
-    found = list(_demands(request))
+    found = list(_demands(kind, request, lenient))
     if found:
-        message = "".join(f"* GenerateContentRequest.{field}: {text}\n" for field, text in found)
+        message = "".join(f"* {MESSAGES[kind]}.{field}: {text}\n" for field, text in found)
         return bad_request(message, found)
-    return _check_tool_turn(request["contents"])
-
-
-def check_count(request: Dict[str, Any]) -> Optional[Answer]:
-    """The error for a `CountTokensRequest`, or None."""
-    found = list(_violations(request, COUNT_REQUEST, "")) + _unknown(request, COUNT_REQUEST)
-    if not found and not (request.get("generateContentRequest") or request).get("contents"):
-        found = [("contents", "* CountTokensRequest.contents: contents is not specified")]
-    return bad_request("\n".join(text for _, text in found), found) if found else None
-
-
-def _unknown(request: Dict[str, Any], known: Dict[str, Any]) -> List[Violation]:
-    return [
-        (name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
-        for name in request
-        if name not in known
-    ]
+    return None if lenient or kind != "generate" else _check_function_turns(request["contents"])
 
 
 def snake(name: str) -> str:
@@ -212,91 +115,151 @@ def snake(name: str) -> str:
     return re.sub(r"([A-Z])", lambda match: "_" + match.group(1).lower(), name)
 
 
-def _violations(value: Any, kind: Any, path: str) -> Iterator[Violation]:
-    """Where a value is not of its kind."""
-    if value is None or kind is ANY:  # an explicit null is a field not set
+# -- what is not of its shape ------------------------------------------------
+
+
+def _unknown(written: Any, shape: Any, path: str) -> Iterator[Violation]:
+    """The fields that Google does not know, under the names that the client wrote."""
+    if isinstance(shape, list):
+        for k, item in enumerate(written if isinstance(written, list) else [written]):
+            yield from _unknown(item, shape[0], f"{path}[{k}]")
+    elif isinstance(shape, dict) and isinstance(written, dict) and shape is not SCHEMA:
+        for name, value in written.items():
+            known = camel_name(name)
+            place = f"{path}.{snake(known)}" if path else snake(known)
+            if known in shape:
+                yield from _unknown(value, shape[known], place)
+            else:
+                where = f" at '{path}'" if path else ""
+                text = f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'
+                yield path or name, text
+
+
+def _violations(value: Any, shape: Any, path: str, enums: bool) -> Iterator[Violation]:
+    """Where a value is not of its shape; `enums`: names that an enum does not have count."""
+    if value is None or shape is ANY:  # an explicit null is a field not set
         return
-    if isinstance(kind, Number):
-        yield from _number_violations(value, kind, path)
-    elif isinstance(kind, list):
+    if isinstance(shape, Number):
+        yield from _number_violations(value, shape, path)
+    elif isinstance(shape, Enum):
+        if not _is_enum(value, shape, enums):
+            yield _invalid(
+                path, value, f" (type.googleapis.com/google.ai.generativelanguage.v1beta.{shape.name})"
+            )
+    elif isinstance(shape, list):
         if not isinstance(value, list) or None in value:
             yield _invalid(path, value)
             return
         for k, item in enumerate(value):
-            yield from _violations(item, kind[0], f"{path}[{k}]")
-    elif isinstance(kind, Map):
+            yield from _violations(item, shape[0], f"{path}[{k}]", enums)
+    elif isinstance(shape, (dict, Map)):
         if not isinstance(value, dict):
             yield _invalid(path, value)
-            return
-        for name, item in value.items():
-            yield from _violations(item, kind.kind, f"{path}.{name}")
-    elif isinstance(kind, dict):
-        if not isinstance(value, dict):
-            yield _invalid(path, value)
-            return
-        for name, inner in kind.items():
-            if name in value:
-                yield from _violations(value[name], inner, f"{path}.{snake(name)}" if path else snake(name))
-    elif kind is STRUCT:
+        elif isinstance(shape, Map):
+            for name, item in value.items():
+                yield from _violations(item, shape.shape, f"{path}.{name}", enums)
+        else:
+            for name, inner in shape.items():
+                if name in value:
+                    place = f"{path}.{snake(name)}" if path else snake(name)
+                    yield from _violations(value[name], inner, place, enums)
+    elif shape is STRUCT:
         if not isinstance(value, dict):
             yield _invalid(path, value, " (type.googleapis.com/google.protobuf.Struct)")
-    elif kind is BYTES:
+    elif shape is BYTES:
         try:
             bytes_of(value)
         except (AttributeError, ValueError, binascii.Error):
             yield _invalid(path, value, " (TYPE_BYTES)", "Base64 decoding failed for ")
-    elif not isinstance(value, kind):
-        yield _invalid(path, value, {str: " (TYPE_STRING)", bool: " (TYPE_BOOL)"}.get(kind, ""))
+    elif not isinstance(value, shape):
+        yield _invalid(path, value, {str: " (TYPE_STRING)", bool: " (TYPE_BOOL)"}.get(shape, ""))
+
+
+def _is_enum(value: Any, shape: Enum, known: bool) -> bool:
+    """Whether a value is a name of the enum, or any name if that need not be `known`, or a number."""
+    if isinstance(value, str):
+        return not known or value.upper() in shape.values
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _invalid(path: str, value: Any, kind: str = "", why: str = "") -> Violation:
     return path, f"Invalid value at '{path}'{kind}, {why}{json.dumps(value)[:80]}"
 
 
-def _number_violations(value: Any, kind: Number, path: str) -> Iterator[Violation]:
+def _number_violations(value: Any, shape: Number, path: str) -> Iterator[Violation]:
     try:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError
         number = float(value)
-        if not math.isfinite(number) or (kind.kind is int and number != int(number)):
+        if not math.isfinite(number) or (shape.kind is int and number != int(number)):
             raise ValueError
     except (ValueError, OverflowError):
-        yield _invalid(path, value, " (TYPE_INT32)" if kind.kind is int else " (TYPE_FLOAT)")
+        yield _invalid(path, value, " (TYPE_INT32)" if shape.kind is int else " (TYPE_FLOAT)")
         return
-    if (kind.low is not None and number < kind.low) or (kind.high is not None and number > kind.high):
-        bounds = f"[{kind.low}, {'inf' if kind.high is None else kind.high}]"
+    if (shape.low is not None and number < shape.low) or (shape.high is not None and number > shape.high):
+        bounds = f"[{shape.low}, {'inf' if shape.high is None else shape.high}]"
         yield path, f"{path.rpartition('.')[2]} must be in the range {bounds}, got {value}."
 
 
-def _demands(request: Dict[str, Any]) -> Iterator[Violation]:
-    """What is missing, where all that is there is well-formed."""
-    contents = request.get("contents") or []
-    if not contents:
-        yield "contents", "contents is not specified"
-    for k, content in enumerate(contents):
-        if content.get("role") not in (None, "", "user", "model", "function", "tool"):
-            yield f"contents[{k}].role", "Please use a valid role: user, model."
-        parts = content.get("parts")
-        if not parts:
-            yield f"contents[{k}].parts", "contents.parts must not be empty."
-        for n, part in enumerate(parts or []):
-            path = f"contents[{k}].parts[{n}]"
-            given = [name for name in PART_DATA if part.get(name) is not None]
-            if len(given) != 1:
-                yield f"{path}.data", "required oneof field 'data' must have one initialized field"
-            elif given == ["inlineData"]:
-                if not re.match(r"[\w.+-]+/[\w.+-]+", part["inlineData"].get("mimeType") or ""):
-                    yield (
-                        f"{path}.inline_data.mime_type",
-                        "Unsupported MIME type: " + (part["inlineData"].get("mimeType") or ""),
-                    )
-                if not part["inlineData"].get("data"):
-                    yield f"{path}.inline_data.data", "must not be empty"
-            elif given == ["fileData"] and not part["fileData"].get("fileUri"):
-                yield f"{path}.file_data.file_uri", "must not be empty"
-            elif given in (["functionCall"], ["functionResponse"]) and not part[given[0]].get("name"):
-                yield f"{path}.{snake(given[0])}.name", "Name cannot be empty."
-    for k, tool in enumerate(request.get("tools") or []):
+# -- what is missing -----------------------------------------------------------
+
+
+def _demands(kind: str, request: Dict[str, Any], lenient: bool) -> Iterator[Violation]:
+    """What is missing, if all that is there is well-formed."""
+    if kind == "count":
+        request = request.get("generateContentRequest") or request
+    if kind == "embed":
+        yield from _content_demands(request.get("content"), "content", lenient)
+    elif kind == "batch_embed":
+        several = request.get("requests") or []
+        if not 1 <= len(several) <= MOST_EMBEDDED:
+            yield "requests", f"at least 1 and at most {MOST_EMBEDDED} requests can be in one batch"
+        for k, each in enumerate(several):
+            yield from _content_demands(each.get("content"), f"requests[{k}].content", lenient)
+    elif kind in ("generate", "count", "compute") or (kind == "caches" and request.get("contents")):
+        contents = request.get("contents") or []
+        if not contents:
+            yield "contents", "contents is not specified"
+        for k, content in enumerate(contents):
+            if not lenient:
+                yield from _content_demands(content, f"contents[{k}]", lenient)
+    if not lenient:
+        yield from _tool_demands(request.get("tools") or [])
+
+
+def _content_demands(content: Optional[Dict[str, Any]], path: str, lenient: bool) -> Iterator[Violation]:
+    if content is None:
+        yield path, "content is not specified"
+        return
+    if lenient:
+        return
+    if content.get("role") not in (None, "", "user", "model", "function", "tool"):
+        yield f"{path}.role", "Please use a valid role: user, model."
+    parts = content.get("parts")
+    if not parts:
+        yield f"{path}.parts", "contents.parts must not be empty."
+    for n, part in enumerate(parts or []):
+        yield from _part_demands(part, f"{path}.parts[{n}]")
+
+
+def _part_demands(part: Dict[str, Any], path: str) -> Iterator[Violation]:
+    given = [name for name in PART_DATA if part.get(name) is not None]
+    if len(given) != 1:
+        yield f"{path}.data", "required oneof field 'data' must have one initialized field"
+    elif given == ["inlineData"]:
+        mime_type = part["inlineData"].get("mimeType") or ""
+        if not re.match(r"[\w.+-]+/[\w.+-]+", mime_type):
+            yield f"{path}.inline_data.mime_type", f"Unsupported MIME type: {mime_type}"
+        if not part["inlineData"].get("data"):
+            yield f"{path}.inline_data.data", "must not be empty"
+    elif given == ["fileData"] and not part["fileData"].get("fileUri"):
+        yield f"{path}.file_data.file_uri", "must not be empty"
+    elif given in (["functionCall"], ["functionResponse"]) and not part[given[0]].get("name"):
+        yield f"{path}.{snake(given[0])}.name", "Name cannot be empty."
+
+
+def _tool_demands(tools: List[Dict[str, Any]]) -> Iterator[Violation]:
+    for k, tool in enumerate(tools):
         for n, declaration in enumerate(tool.get("functionDeclarations") or []):
             if not re.match(r"^[A-Za-z_][\w.:-]{0,63}$", declaration.get("name") or ""):
                 yield (
@@ -305,15 +268,35 @@ def _demands(request: Dict[str, Any]) -> Iterator[Violation]:
                 )
 
 
-def _check_tool_turn(contents: List[Dict[str, Any]]) -> Optional[Answer]:
-    """A turn of function responses answers each call of the turn before it."""
+# -- function responses ----------------------------------------------------------
+
+
+def _check_function_turns(contents: List[Dict[str, Any]]) -> Optional[Answer]:
+    """A turn that follows function calls answers each of them, by name."""
     for before, content in zip([{}] + contents, contents):
-        answers = sum("functionResponse" in part for part in content.get("parts") or [])
-        calls = sum("functionCall" in part for part in before.get("parts") or [])
-        if answers and answers != calls:
+        if any("willContinue" in (part.get("functionResponse") or {}) for part in content["parts"]):
+            continue  # a function that responds several times
+        calls, answers = _named(before, "functionCall"), _named(content, "functionResponse")
+        if answers and not calls:
+            return Answer.failure(
+                400, "Please ensure that function response turn comes immediately after a function call turn."
+            )
+        if len(answers) != len(calls) and (answers or content.get("role") != "model"):
             return Answer.failure(
                 400,
                 "Please ensure that the number of function response parts is equal to the number of "
                 "function call parts of the function call turn.",
             )
+        if answers and answers != calls:
+            return Answer.failure(
+                400,
+                "Please ensure that the function response parts have the names of the function call parts "
+                f"of the function call turn: {', '.join(calls)}, got {', '.join(answers)}.",
+            )
     return None
+
+
+def _named(content: Dict[str, Any], field: str) -> List[str]:
+    """The names in a content's function calls or responses, sorted."""
+    parts = [part[field] for part in content.get("parts") or [] if part.get(field)]
+    return sorted(each.get("name") or "" for each in parts)

@@ -55,7 +55,8 @@ def _prepare(
     answer: Answer, headers: Dict[str, str], items: Iterable[Item], packed: bool, chunks_known: bool
 ) -> Delivery:
     if packed:
-        headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        vary = ", ".join(filter(None, (headers.get("Vary"), "Accept-Encoding")))
+        headers = {**headers, "Content-Encoding": "gzip", "Vary": vary}
         items = gzipped(items)
     if answer.piece_bytes:
         items = _resized(items, answer.piece_bytes)

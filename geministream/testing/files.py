@@ -1,8 +1,7 @@
 """The Files API: the files that were uploaded, and their states.
 
-Only size and SHA-256 of a file are kept, never its bytes, so that a test can
-send a gigabyte.  The hash is what shows that each byte arrived once and in
-its place.
+Of a file past 1 MiB only size and SHA-256 are kept, so that a test can send a
+gigabyte.  The hash is what shows that each byte arrived once and in its place.
 """
 
 from __future__ import annotations
@@ -18,16 +17,23 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .answers import Answer
+from .pages import page
+from .times import timestamp
 from .wire import Head
 
 #: "Max 2 GB a file", "files live 48 hours" (Gemini API reference, Files).
 MAX_FILE_BYTES = 2 * 2**30
 LIFETIME = 48 * 3600.0
+#: Content is kept up to this size; past it only size and hash are.
+KEPT_BYTES = 2**20
 
 
 @dataclass
 class StoredFile:
-    """A file that was uploaded: all of it but its bytes."""
+    """A file that was uploaded.
+
+    :ivar content: its bytes, if they are 1 MiB at most.
+    """
 
     name: str
     display_name: str
@@ -40,6 +46,7 @@ class StoredFile:
     polls_left: int = 0
     #: Why it could not be processed.
     failure: Optional[str] = None
+    content: Optional[bytes] = None
 
     @property
     def state(self) -> str:
@@ -56,9 +63,9 @@ class StoredFile:
             "displayName": self.display_name,
             "mimeType": self.mime_type,
             "sizeBytes": str(self.size),
-            "createTime": _timestamp(self.created),
-            "updateTime": _timestamp(self.created),
-            "expirationTime": _timestamp(self.created + LIFETIME),
+            "createTime": timestamp(self.created),
+            "updateTime": timestamp(self.created),
+            "expirationTime": timestamp(self.created + LIFETIME),
             "sha256Hash": base64.b64encode(self.sha256.encode()).decode(),
             "uri": f"{base}/{self.name}",
             "state": state,
@@ -132,8 +139,8 @@ class Files:
             return None
         return Answer.failure(400, f"A file may have at most {self.max_file_bytes} bytes.")
 
-    def store(self, wish: Wish, size: int, sha256: str) -> StoredFile:
-        """Keep a file that was uploaded."""
+    def store(self, wish: Wish, size: int, sha256: str, content: bytes) -> StoredFile:
+        """Keep a file that was uploaded; `content` counts only if it is the whole file."""
         name, display_name, mime_type = wish
         with self._lock:
             if not name:
@@ -150,6 +157,7 @@ class Files:
                 ready_at=time.monotonic() + self.processing_seconds if video else 0.0,
                 polls_left=self.processing_polls if video else 0,
                 failure=self.failures.pop(0) if self.failures else None,
+                content=content if len(content) == size else None,
             )
             self.stored[name] = file
             return file
@@ -159,7 +167,9 @@ class Files:
         if not name:
             if head.method not in ("GET", "HEAD"):
                 return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
-            return self._list(head.query.get("pageSize", "10"), head.query.get("pageToken", ""))
+            with self._lock:
+                stored = [file.to_dict(self.base()) for file in self.stored.values()]
+            return page("files", stored, head.query, default=10, most=100)
         with self._lock:
             file = self.stored.get(f"files/{name}")
             if file is None:
@@ -173,21 +183,18 @@ class Files:
                 return Answer(chunks=[{}])
         return Answer.failure(405, "Only GET and DELETE are served here.", headers={"Allow": "GET, DELETE"})
 
-    def _list(self, size: str, token: str) -> Answer:
-        try:
-            count, start = int(size or 10), int(base64.b64decode(token)[5:]) if token else 0
-        except ValueError:
-            return Answer.failure(400, "pageSize or pageToken is not valid.")
-        if not 1 <= count <= 100:
-            return Answer.failure(400, "pageSize must be between 1 and 100.")
-        with self._lock:
-            stored = list(self.stored.values())
-        told: Dict[str, Any] = {}
-        if stored[start:]:
-            told["files"] = [file.to_dict(self.base()) for file in stored[start : start + count]]
-        if stored[start + count :]:
-            told["nextPageToken"] = base64.b64encode(b"page:%d" % (start + count)).decode()
-        return Answer(chunks=[told])
+    def download(self, head: Head, name: str) -> Answer:
+        """Serve `GET files/{name}:download`: the bytes of the file."""
+        if head.method not in ("GET", "HEAD"):
+            return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
+        file = self.stored.get(f"files/{name}")
+        if file is None:
+            return _no_file(name)
+        if file.content is None:
+            return Answer.failure(
+                400, f"The test server keeps the bytes of files up to {KEPT_BYTES} bytes, not of {name}."
+            )
+        return Answer(body=file.content, content_type=file.mime_type, transfer="length")
 
     def find(self, uri: str) -> Optional[StoredFile]:
         """The file of this URI."""
@@ -221,8 +228,3 @@ class Files:
 
 def _no_file(name: str) -> Answer:
     return Answer.failure(403, f"You do not have permission to access the File {name} or it may not exist.")
-
-
-def _timestamp(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1e6):06d}Z"

@@ -39,12 +39,13 @@ def reworded(word: str, variant: int) -> str:
 class Telling:
     """An answer while it is told: what all its chunks have in common, and the usage so far."""
 
-    def __init__(self, request: Dict[str, Any], model: str, hop: Hop):
+    def __init__(self, request: Dict[str, Any], model: str, hop: Hop, cached_tokens: int = 0):
         self.model = model
         self.seed = json.dumps(request, sort_keys=True).encode()
         self.response_id = base64.urlsafe_b64encode(hashlib.sha256(self.seed).digest()[:12]).decode()
         self.details = prompt_token_details(request)
         self.prompt = sum(self.details.values()) + hop.start  # a hop reads all that came before again
+        self.cached = cached_tokens
         self.thoughts = 0
         self.spoken = 0
 
@@ -63,6 +64,8 @@ class Telling:
             candidate["continuationToken"] = token
         candidate["index"] = index
         usage: Dict[str, Any] = {"promptTokenCount": self.prompt}
+        if self.cached:
+            usage["cachedContentTokenCount"] = self.cached
         if self.spoken:
             usage["candidatesTokenCount"] = self.spoken
         usage["totalTokenCount"] = self.prompt + self.spoken + self.thoughts
@@ -85,10 +88,11 @@ def generate(
     reply: Optional[Reply] = None,
     words_per_chunk: int = 3,
     hop: Hop = Hop(),
+    cached_tokens: int = 0,
 ) -> Iterator[Dict[str, Any]]:
-    """The chunks of the answer to a request (in its normal form)."""
+    """The chunks of the answer to a request in its normal form, `cached_tokens` of it from a cache."""
     config = request.get("generationConfig") or {}
-    told = Telling(request, model, hop)
+    told = Telling(request, model, hop, cached_tokens)
     if hop.thinking and hop.token:
         told.thoughts = 7
         yield told.chunk(0, None, "CONTINUATION", hop.token(hop.start))

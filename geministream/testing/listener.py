@@ -75,12 +75,12 @@ class Listener:
         listener.close()
         with self._changed:
             threads = list(self._threads)
-        self.abort_connections()
+        self.drop_connections()
         for thread in threads:
             thread.join(5)
 
-    def abort_connections(self) -> None:
-        """Break every open connection; their threads end on their own."""
+    def drop_connections(self) -> None:
+        """End every open connection; each is closed by its own thread."""
         with self._changed:
             connections = list(self.open)
         for connection in connections:

@@ -142,8 +142,9 @@ def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     declared: Dict[str, Dict[str, Any]] = {}
     for tool in request.get("tools") or []:
         for declaration in tool.get("functionDeclarations") or []:
-            if not allowed or declaration.get("name") in allowed:
-                declared[declaration.get("name", "")] = declaration
+            name = declaration.get("name")
+            if name and (not allowed or name in allowed):
+                declared[name] = declaration
     if mode == "NONE" or not declared:
         return []
     text = prompt_text(request)

@@ -65,8 +65,8 @@ def _bifrost(head: Head, key: str) -> Optional[Answer]:
 
 
 def _vertex(head: Head, key: str) -> Optional[Answer]:
-    if bearer(head) == key:
-        return None
+    if key in (bearer(head), head.headers.get("x-goog-api-key"), head.query.get("key")):
+        return None  # a token, or in express mode an API key
     return _unauthenticated(NO_TOKEN, "ACCESS_TOKEN_EXPIRED" if bearer(head) else "CREDENTIALS_MISSING")
 
 
@@ -103,12 +103,12 @@ class Profile:
     #: "resumable", "multipart"
     uploads: Tuple[str, ...] = ()
     newline: bytes = b"\r\n"
-    #: A stream of server-sent events ends with `data: [DONE]`.
-    done: bool = False
     #: Server-sent events whether `alt=sse` is asked for or not.
     always_sse: bool = False
     #: Unknown fields of a request are errors.
     strict: bool = True
+    #: A model's name may contain slashes, such as openai/gpt-4o.
+    any_model: bool = False
     #: Models are under /v1/projects/…/locations/…/publishers/google/.
     long_paths: bool = False
 
@@ -117,7 +117,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("google", "", _google, ("header",), uploads=("resumable",)),
-        Profile("chainhub", "", _chainhub, ("query", "bearer"), newline=b"\n", strict=False),
+        Profile("chainhub", "", _chainhub, ("query", "bearer"), newline=b"\n", strict=False, any_model=True),
         Profile(
             "bifrost",
             "/genai",
@@ -127,6 +127,7 @@ PROFILES = {
             newline=b"\n",
             always_sse=True,
             strict=False,
+            any_model=True,
         ),
         Profile("vertex", "", _vertex, ("bearer",), long_paths=True),
         Profile(
@@ -136,8 +137,8 @@ PROFILES = {
             ("header",),
             uploads=("resumable", "multipart"),
             newline=b"\n",
-            done=True,
             strict=False,
+            any_model=True,
         ),
     )
 }

@@ -30,6 +30,11 @@ PRICES = {
 }
 
 
+def camel_name(name: str) -> str:
+    """A field's name in camelCase."""
+    return re.sub(r"(?<=[a-z0-9])_([a-z])", lambda match: match.group(1).upper(), name)
+
+
 def camel(value: Any) -> Any:
     """A request with its field names in camelCase; JSON of protocol buffers takes both spellings."""
     if isinstance(value, list):
@@ -38,7 +43,7 @@ def camel(value: Any) -> Any:
         return value
     renamed = {}
     for key, item in value.items():
-        key = re.sub(r"(?<=[a-z0-9])_([a-z])", lambda match: match.group(1).upper(), key)
+        key = camel_name(key)
         renamed[key] = item if key in FREE_FORM else camel(item)
     return renamed
 

@@ -12,16 +12,22 @@ VERBS = {
     "streamGenerateContent": "generate",
     "generateContent": "generate",
     "countTokens": "count",
+    "embedContent": "embed",
+    "batchEmbedContents": "batch_embed",
     None: "model",
 }
+#: The same at Vertex AI.
+VERTEX_VERBS = {**VERBS, "computeTokens": "compute", "predict": "predict"}
+#: The kinds of route that lead to a model.
+TO_A_MODEL = frozenset(VERTEX_VERBS.values())
 
 
 class Route(NamedTuple):
     """Where a path leads."""
 
-    kind: str  # "generate", "count", "models", "model", "files", "upload"
+    kind: str  # one of TO_A_MODEL, or "models", "files", "download", "caches", "upload"
     version: str  # "v1beta"
-    name: str = ""  # the model's or file's
+    name: str = ""  # the model's, the file's or the cache's
     verb: Optional[str] = None
 
 
@@ -33,19 +39,31 @@ def find_route(path: str, profile: Profile) -> Optional[Route]:
     if not match:
         return None
     uploads, version, path = match.groups()
-    if profile.uploads:
-        if uploads:
-            return Route("upload", version) if path == "files" else None
-        if path == "files" or path.startswith("files/"):
-            return Route("files", version, path[len("files/") :])
+    if uploads or re.match("files(/|$)", path):
+        return _file_route(bool(uploads), version, path) if profile.uploads else None
     if profile.long_paths:
-        match = re.match(r"projects/[^/]+/locations/[^/]+/publishers/google/(models(?:/.+)?)$", path)
+        # Without a project in express mode, and to list or get a publisher's models.
+        match = re.match(r"(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)(models(?:/.+)?)$", path)
+        match = match or re.match(r"projects/[^/]+/locations/[^/]+/(cachedContents(?:/.+)?)$", path)
         if not match:
             return None
         path = match.group(1)
-    match = re.match(r"(?:models|tunedModels)/(.+?)(?::(\w+))?$", path)
+    match = re.match(r"cachedContents(?:/([^/:]+))?$", path)
+    if match:
+        return Route("caches", version, match.group(1) or "")
+    name = ".+?" if profile.any_model else "[^/]+?"
+    match = re.match(rf"(?:models|tunedModels)/({name})(?::(\w+))?$", path)
     if match:
         name, verb = match.groups()
-        kind = VERBS.get(verb)
+        kind = (VERTEX_VERBS if profile.long_paths else VERBS).get(verb)
         return Route(kind, version, name, verb) if kind else None
     return Route("models", version) if path == "models" else None
+
+
+def _file_route(uploads: bool, version: str, path: str) -> Optional[Route]:
+    if uploads:
+        return Route("upload", version) if path == "files" else None
+    name, _, verb = path[len("files/") :].partition(":")
+    if verb:
+        return Route("download", version, name, verb) if verb == "download" else None
+    return Route("files", version, name)

@@ -9,6 +9,8 @@ from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Tup
 from . import model
 from .answers import Answer
 from .api import Api
+from .caches import StoredCache
+from .cors import cors_headers, preflight
 from .decode import LongDecode
 from .delivery import deliver
 from .files import MAX_FILE_BYTES, Files, StoredFile
@@ -17,7 +19,7 @@ from .profiles import PROFILES
 from .prompt import normal
 from .record import Record, RecordedRequest
 from .render import render
-from .routes import Route, find_route
+from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
 from .signatures import Signatures
 from .upload_faults import UploadFault
@@ -101,6 +103,8 @@ class LocalServer:
         thinking_hops: Container[int] = (),
         reword: bool = False,
         require_signatures: bool = False,
+        lenient: bool = False,
+        done_marker: bool = False,
         processing_seconds: float = 0.0,
         processing_polls: int = 0,
         upload_host: Optional[str] = None,
@@ -111,6 +115,7 @@ class LocalServer:
         self.latency = latency
         self.piece_delay = piece_delay
         self.gzip = gzip
+        self.done_marker = done_marker
         self.max_request_bytes = max_request_bytes
         self.errors: List[BaseException] = []
         self._record = Record(keep_requests)
@@ -125,7 +130,7 @@ class LocalServer:
         self._uploads = Uploads(self._files, upload_host)
         self._decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         signatures = Signatures() if require_signatures else None
-        self._api = Api(self.profile, self._files, self._decode, signatures, reply, words_per_chunk)
+        self._api = Api(self.profile, self._files, self._decode, signatures, reply, words_per_chunk, lenient)
 
     # -- its life ------------------------------------------------------------
 
@@ -198,6 +203,11 @@ class LocalServer:
         """How many requests came, kept or not."""
         return self._record.count
 
+    def drop_connections(self) -> None:
+        """Close every open connection; the server goes on listening."""
+        self._listener.drop_connections()
+        self.wait_for_connections()
+
     # -- scripts -------------------------------------------------------------
 
     @property
@@ -230,7 +240,8 @@ class LocalServer:
 
     def expected_text(self, request: Dict[str, Any], candidate: int = 0) -> str:
         """The text that the model answers to this request; see `geministream.testing.model`."""
-        return model.expected_text(request, candidate, files=self._files.facts, reply=self._api.reply)
+        whole = self._api.caches.whole(normal(request))
+        return model.expected_text(whole, candidate, files=self._files.facts, reply=self._api.reply)
 
     def whole_text(self, recorded: RecordedRequest) -> str:
         """The text of a long answer as it was told, request by request, up to the end of this one.
@@ -282,6 +293,17 @@ class LocalServer:
         """Let a file's 48 hours be over."""
         self._files.stored.pop(name, None)
 
+    # -- cached contents -------------------------------------------------------
+
+    @property
+    def caches(self) -> Dict[str, StoredCache]:
+        """The cached contents by name."""
+        return dict(self._api.caches.stored)
+
+    def expire_cache(self, name: str) -> None:
+        """Let a cached content be over."""
+        self._api.caches.stored.pop(name, None)
+
     # -- waiting, for tests --------------------------------------------------
 
     def wait_for_request(self, count: int = 1, timeout: float = 10.0) -> RecordedRequest:
@@ -292,10 +314,6 @@ class LocalServer:
     def wait_for_connections(self, count: int = 0, timeout: float = 10.0) -> None:
         """Wait until at most `count` connections are open."""
         self.wait_until(lambda: self.open_connections <= count, timeout, f"{count} open connections")
-
-    def abort_connections(self) -> None:
-        """Break every open connection, as the restart of a server does."""
-        self._listener.abort_connections()
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until `predicate()`, asked again whenever something happens here."""
@@ -322,7 +340,7 @@ class LocalServer:
         head = connection.read_head()
         recorded = RecordedRequest(0, connection.number, head)
         route = find_route(head.path, self.profile)
-        if route and route.kind in ("generate", "count", "model"):
+        if route and route.kind in TO_A_MODEL:
             recorded.model, recorded.verb = route.name, route.verb
         try:
             try:
@@ -346,7 +364,8 @@ class LocalServer:
         """Read the body; an answer if that alone decides on it."""
         if route and route.kind == "upload":
             # An upload's own URL is credential enough; its id cannot be guessed.
-            refusal = None if "upload_id" in head.query else self.profile.check_key(head, self.api_key)
+            own_url = "upload_id" in head.query
+            refusal = preflight(head) or (None if own_url else self.profile.check_key(head, self.api_key))
             if refusal is None:
                 return self._uploads.serve(connection, head, recorded, self.profile.uploads)
             for _ in connection.read_body(head):
@@ -373,8 +392,8 @@ class LocalServer:
         """The answer, and the request in its normal form; `given` is what the body alone led to."""
         request: Dict[str, Any] = {}
         if route is None or route.kind != "upload":
-            given = given or self.profile.check_key(head, self.api_key)
-            if given is None and route and route.kind in ("generate", "count"):
+            given = given or preflight(head) or self.profile.check_key(head, self.api_key)
+            if given is None and route:
                 request, given = self._api.check(head, route, recorded.body)
             if given:
                 return given, request
@@ -403,17 +422,17 @@ class LocalServer:
         """Send the answer; whether the connection goes on."""
         if self.latency:
             connection.pause(self.latency)
-        rendered = render(
+        status, headers, items = render(
             answer,
             self._api.framing(route, head),
             newline=self.profile.newline,
-            done=self.profile.done,
+            done=self.done_marker,
             watch=lambda chunk: self._api.issue(chunk, request),
         )
         return deliver(
             connection,
             answer,
-            rendered,
+            (status, {**cors_headers(head), **headers}, items),
             piece_delay=self.piece_delay if route and route.kind == "generate" else 0.0,
             accepts_gzip=self.gzip and "gzip" in head.headers.get("accept-encoding", ""),
             keep_alive=head.keep_alive and not connection.closing.is_set(),

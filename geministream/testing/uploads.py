@@ -1,6 +1,6 @@
 """Uploads to the Files API: in pieces (Google's resumable protocol) or in one request.
 
-Bytes are hashed while they arrive and are then forgotten.
+Bytes are hashed while they arrive; those of large files are then forgotten.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .answers import Answer
-from .files import Files, StoredFile, Wish
+from .files import KEPT_BYTES, Files, StoredFile, Wish
 from .forms import boundary_of, form_parts
 from .upload_faults import UploadFault, UploadFaults, unknown_upload
 from .wire import BadRequest, Connection, Head
 
 #: Every piece but the last is a multiple of this (Google's resumable protocol).
 GRANULARITY = 256 * 1024
-#: A request's body is kept up to this size; past it only size and hash are.
-KEPT_BYTES = 2**20
 #: The longest JSON that describes a file.
 MAX_METADATA_BYTES = 2**20
 
@@ -36,10 +34,37 @@ class Upload:
     received: int = 0
     pieces: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
+    content: bytearray = field(default_factory=bytearray)  # its first KEPT_BYTES
     file: Optional[StoredFile] = None
     #: The request that may add bytes: a newer one takes it from one whose connection has died.
     owner: object = None
     lock: Any = field(default_factory=threading.Lock)
+
+
+class Form:
+    """A file that comes in one request, while it arrives."""
+
+    def __init__(self) -> None:
+        self.metadata = b""
+        self.has_file = False
+        self.filename = ""
+        self.mime_type = ""
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self.content = bytearray()  # its first KEPT_BYTES
+
+    def add_metadata(self, data: bytes) -> None:
+        self.metadata += data
+        if len(self.metadata) > MAX_METADATA_BYTES:
+            raise BadRequest("The metadata of a file is too long.", 413)
+
+    def add(self, headers: Dict[str, str], data: bytes) -> None:
+        """Add bytes of the file, whose part has these headers."""
+        self.has_file = True
+        self.mime_type = headers.get("content-type", "")
+        self.size += len(data)
+        self.digest.update(data)
+        self.content += data[: KEPT_BYTES - len(self.content)]
 
 
 class Uploads:
@@ -61,6 +86,9 @@ class Uploads:
             return _after(pieces, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"}))
         if content_type.startswith("multipart/form-data") and "multipart" in protocols:
             return self._form(pieces, content_type)
+        protocol = head.headers.get("x-goog-upload-protocol", "").lower()
+        if content_type.startswith("multipart/related") and protocol in ("", "multipart"):
+            return self._related(pieces, content_type)
         command = head.headers.get("x-goog-upload-command")
         if command is None or "resumable" not in protocols:
             return _after(pieces, Answer.failure(400, f"Uploads are taken here as {' or '.join(protocols)}."))
@@ -157,9 +185,12 @@ class Uploads:
         if wrong:
             with upload.lock:  # a refused piece does not count
                 upload.received, upload.digest = start, digest
+                del upload.content[start:]
             return Answer.failure(400, wrong)
         if last:
-            upload.file = self.files.store(upload.wish, upload.received, upload.digest.hexdigest())
+            upload.file = self.files.store(
+                upload.wish, upload.received, upload.digest.hexdigest(), bytes(upload.content)
+            )
         lost = self.faults.take_lost_answer(number, start, upload.received)
         if lost is not None:
             recorded.fault = str(lost)
@@ -183,6 +214,7 @@ class Uploads:
                         return Answer.failure(409, "Another request continues this upload.", "ABORTED")
                     upload.digest.update(part)
                     upload.received += len(part)
+                    upload.content += part[: KEPT_BYTES - len(upload.content)]
                 taken += len(part)
                 if room is None or len(piece) < room:
                     break
@@ -229,40 +261,52 @@ class Uploads:
 
     def _form(self, pieces: Iterator[bytes], content_type: str) -> Answer:
         """One multipart/form-data request with the parts `metadata` (JSON) and `file`."""
-        metadata, size, digest = b"", 0, hashlib.sha256()
-        filename, mime_type, seen = "", "", False
+        form = Form()
         for headers, data in form_parts(pieces, boundary_of(content_type)):
             disposition = headers.get("content-disposition", "")
             if re.search(r'\bname="?metadata"?', disposition):
-                metadata += data
-                if len(metadata) > MAX_METADATA_BYTES:
-                    raise BadRequest("The form's metadata is too long.", 413)
+                form.add_metadata(data)
             elif re.search(r'\bname="?file"?', disposition):
-                if not seen:
-                    seen = True
-                    mime_type = headers.get("content-type", "")
-                    named = re.search(r'filename="((?:[^"\\]|\\.)*)"', disposition)
-                    filename = named.group(1) if named else ""
-                size += len(data)
-                digest.update(data)
-        if not seen:
+                named = re.search(r'filename="((?:[^"\\]|\\.)*)"', disposition)
+                form.filename = named.group(1) if named else ""
+                form.add(headers, data)
+        if not form.has_file:
             return Answer.failure(400, "The form has no part named file.")
-        return self._whole(metadata, filename, mime_type, size, digest.hexdigest())
+        return self._whole(form)
 
-    def _whole(self, metadata: bytes, filename: str, mime_type: str, size: int, sha256: str) -> Answer:
+    def _related(self, pieces: Iterator[bytes], content_type: str) -> Answer:
+        """One multipart/related request: a part of JSON, then the bytes."""
+        form = Form()
+        first: Optional[Dict[str, str]] = None
+        for headers, data in form_parts(pieces, boundary_of(content_type)):
+            if not headers and first is None:
+                continue  # the preamble
+            first = headers if first is None else first
+            if headers is first:
+                form.add_metadata(data)
+            else:
+                form.add(headers, data)
+        if not form.has_file:
+            return Answer.failure(
+                400, "The body must consist of two parts: metadata as JSON, then the bytes."
+            )
+        return self._whole(form)
+
+    def _whole(self, form: Form) -> Answer:
         """The answer to a file that came in one request."""
         fault = self.faults.take_command("form")
         if fault is not None:
             return fault.strike()
-        refusal = self.files.too_large(size)
+        refusal = self.files.too_large(form.size)
         if refusal:
             return refusal
-        wish = self.files.wish(metadata)
+        wish = self.files.wish(form.metadata)
         if isinstance(wish, Answer):
             return wish
-        mime_type = mime_type or wish.mime_type or "application/octet-stream"
-        wish = Wish(wish.name, wish.display_name or filename, mime_type)
-        return Answer(chunks=[self._body(self.files.store(wish, size, sha256))], transfer="length")
+        mime_type = form.mime_type or wish.mime_type or "application/octet-stream"
+        wish = Wish(wish.name, wish.display_name or form.filename, mime_type)
+        file = self.files.store(wish, form.size, form.digest.hexdigest(), bytes(form.content))
+        return Answer(chunks=[self._body(file)], transfer="length")
 
 
 def _measured(pieces: Iterator[bytes], recorded: Any) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
-"""Python callables as tools: what a model is told of them, and what happens when it calls one.
+"""Python callables as tools: their declarations, and the calls of a model.
 
-`function_declaration` tells; `Toolbox` keeps the callables of one conversation
-and answers calls.  Nothing here runs a function unless it is asked to:
-``stream_generate()`` declares callables and reports the calls, ``Chat`` runs them.
+`function_declaration` declares a callable; `Toolbox` holds the tools of one
+conversation.  ``stream_generate()`` declares callables and reports the calls;
+only ``Chat`` runs them.
 """
 
 import functools
@@ -34,13 +34,12 @@ def function_declaration(function: Callable[..., Any]) -> FunctionDeclaration:
     The parameters' types may be str, int, float, bool, Literal, Enum, Optional,
     Union, lists, tuples, dicts with str keys, dataclasses and TypedDicts, in the
     spellings of Python 3.8 (``Optional[List[int]]``) and of today
-    (``list[int] | None``).  Those with a default need not be given by the model.
-    Descriptions come from the docstring's lines on arguments (Google's, Sphinx's
-    or NumPy's style) or from ``Annotated[int, "description"]``; the rest of the
-    docstring describes the function.
+    (``list[int] | None``).  A parameter with a default is optional for the model.
+    Descriptions come from the docstring (Google's, Sphinx's or NumPy's style) or from
+    ``Annotated[int, "description"]``; the rest of the docstring describes the function.
 
     :param function: a function, a bound method, or a ``functools.partial`` of one.
-    :raises ConfigurationError: for a parameter that cannot be declared, with its name.
+    :raises ConfigurationError: if a parameter cannot be declared, with its name.
 
     >>> def temperature(city: str, unit: str = "celsius") -> float:
     ...     '''Tell the temperature of the air.
@@ -62,7 +61,7 @@ def function_declaration(function: Callable[..., Any]) -> FunctionDeclaration:
 class Function:
     """A callable that a model may call.
 
-    :ivar declaration: what the model is told.
+    :ivar declaration: its name, description and parameters, for the model.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -77,8 +76,9 @@ class Function:
                 f"{what} cannot be declared to a model: a function with a name of "
                 "ASCII letters, digits and underscores can, up to 64 of them"
             )
-        # What a wrapper wraps may well be asynchronous: the wrapper runs it.
-        if any(map(_is_asynchronous, (called, getattr(type(called), "__call__", None)))):
+        # Look at the callable and not at what it wraps: a wrapper may run an asynchronous function.
+        call = getattr(type(called), "__call__", None)  # noqa: B004  # looked at, not called
+        if any(map(_is_asynchronous, (called, call))):
             raise ConfigurationError(
                 f"{name}() is asynchronous; functions for a model are called, not awaited"
             )
@@ -91,29 +91,29 @@ class Function:
             self.declaration.parameters_json_schema = schema_of(self._parameters)
 
     def arguments(self, args: Any) -> Dict[str, Any]:
-        """The arguments of a call as the parameters' types.
+        """Return the arguments of a call as Python values of the parameters' types.
 
-        :param args: as the model gave them.
-        :raises Mismatch: which names the argument.
+        :param args: the arguments that the model sent.
+        :raises Mismatch: if one does not fit; its text names the argument.
         """
         try:
             read: Dict[str, Any] = self._parameters.read({} if args is None else args, "$")
         except Mismatch:
             raise
-        except Exception as error:  # nested too deeply, or a type's own code, such as its __eq__
+        except Exception as error:  # nested too deeply, or raised by a type's own code, such as its __eq__
             raise Mismatch("$", in_words(error)) from error
         return read
 
     def run(self, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         """Call the function and return the response for the model.
 
-        A mapping is the response itself, any other result is ``{"result": …}``, an
-        exception or a result that is no JSON ``{"error": …}``.
+        A mapping becomes the response itself, any other result ``{"result": …}``, and an
+        exception, or a result that has no JSON form, ``{"error": …}``.
         """
         try:
             result = self._function(**arguments)
         except Exception as error:
-            # The log tells where, but not what: an exception's text may hold content.
+            # The log says where it was raised but omits its text, which may hold content.
             at = traceback.extract_tb(error.__traceback__)[-1]
             log.debug(
                 "the function %s raised %s at %s:%s",
@@ -126,7 +126,7 @@ class Function:
         try:
             response: Any = to_json(result)
             return response if isinstance(result, AnyMapping) else {"result": response}
-        except Exception as error:  # also what the result's own code raises when it is looked at
+        except Exception as error:  # also from the result's own code, such as a property
             log.debug("the function %s returned a value that is no JSON", self.declaration.name)
             reason = str(error) if isinstance(error, Mismatch) else in_words(error)
             return failure(f"the function's result is no JSON: {reason}")
@@ -137,19 +137,19 @@ def _is_asynchronous(function: Any) -> bool:
 
 
 def failure(reason: str) -> Dict[str, Any]:
-    """The response that tells a model why there is no result."""
-    # Half a character (a lone surrogate) cannot be sent.
+    """Return the response that tells a model why there is no result."""
+    # A lone surrogate cannot be sent.
     return {"error": reason.encode("utf-8", "replace").decode("utf-8")}
 
 
 class Toolbox:
     """The tools of a conversation.
 
-    :param tools: as `stream_generate` takes them.
+    :param tools: as for `stream_generate`.
     :ivar declared: the tools for a request, with declarations in place of callables.
     :ivar functions: name to `Function`, for each callable.
     :ivar others: the names of functions that are declared without a callable.
-    :raises ConfigurationError: for a callable that cannot be declared, and a name given twice.
+    :raises ConfigurationError: if a callable cannot be declared, or two functions have one name.
     """
 
     def __init__(self, tools: Any) -> None:
@@ -185,7 +185,7 @@ class Toolbox:
 def _parameters(
     function: Callable[..., Any], bare: Any, name: str, descriptions: Mapping[str, str]
 ) -> Record:
-    """The parameters of a callable as a record that makes its keyword arguments."""
+    """Return the parameters of a callable as a record that makes its keyword arguments."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:

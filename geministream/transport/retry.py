@@ -4,8 +4,8 @@ import logging
 import random
 from typing import Tuple
 
-from ..endpoint import RetryEvent
 from ..errors import APIError, GeministreamError
+from ..retry import RetryEvent
 from .call import Call
 
 log = logging.getLogger("geministream")

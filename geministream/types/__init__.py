@@ -34,6 +34,9 @@ _ROOMS = {
         SafetySetting SpeakerVoiceConfig SpeechConfig ThinkingConfig ThinkingLevel Tool ToolConfig
         VoiceConfig
     """,
+    "model": """
+        CountTokensResponse Model
+    """,
     "media": """
         AudioMetadata DocumentMetadata DocumentMetadataContentLayer FunctionResponseBlob
         FunctionResponseFileData FunctionResponsePart MediaProcessing PartMediaResolution
@@ -61,116 +64,84 @@ __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if _typing.TYPE_CHECKING:
     # fmt: off
-    from .content import Blob as Blob
-    from .content import Content as Content
-    from .content import FileData as FileData
-    from .content import FunctionCall as FunctionCall
-    from .content import FunctionResponse as FunctionResponse
-    from .content import FunctionResponseScheduling as FunctionResponseScheduling
-    from .content import Part as Part
-    from .content import PartialArg as PartialArg
-    from .execution import CodeExecutionResult as CodeExecutionResult
-    from .execution import ExecutableCode as ExecutableCode
-    from .execution import Language as Language
-    from .execution import Outcome as Outcome
-    from .execution import ToolCall as ToolCall
-    from .execution import ToolResponse as ToolResponse
-    from .execution import ToolType as ToolType
-    from .file import File as File
-    from .file import FileSource as FileSource
-    from .file import FileState as FileState
-    from .file import FileStatus as FileStatus
-    from .grounding import Citation as Citation
-    from .grounding import CitationMetadata as CitationMetadata
-    from .grounding import GoogleTypeDate as GoogleTypeDate
-    from .grounding import GroundingAttribution as GroundingAttribution
-    from .grounding import GroundingChunk as GroundingChunk
-    from .grounding import GroundingChunkCustomMetadata as GroundingChunkCustomMetadata
-    from .grounding import GroundingChunkImage as GroundingChunkImage
-    from .grounding import GroundingChunkMaps as GroundingChunkMaps
-    from .grounding import GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources
+    # isort: off
+    from .content import (
+        Blob as Blob, Content as Content, FileData as FileData, FunctionCall as FunctionCall,
+        FunctionResponse as FunctionResponse,
+        FunctionResponseScheduling as FunctionResponseScheduling, Part as Part,
+        PartialArg as PartialArg,
+    )
+    from .response import (
+        BlockedReason as BlockedReason, Candidate as Candidate, FinishReason as FinishReason,
+        GenerateContentResponse as GenerateContentResponse, HarmCategory as HarmCategory,
+        HarmProbability as HarmProbability, HarmSeverity as HarmSeverity,
+        MediaModality as MediaModality, ModalityTokenCount as ModalityTokenCount,
+        ModelStage as ModelStage, ModelStatus as ModelStatus, PromptFeedback as PromptFeedback,
+        SafetyRating as SafetyRating, TrafficType as TrafficType, UsageMetadata as UsageMetadata,
+    )
+    from .file import (
+        File as File, FileSource as FileSource, FileState as FileState, FileStatus as FileStatus,
+    )
+    from .request import (
+        Behavior as Behavior, FunctionCallingConfig as FunctionCallingConfig,
+        FunctionCallingConfigMode as FunctionCallingConfigMode,
+        FunctionDeclaration as FunctionDeclaration,
+        GenerateContentRequest as GenerateContentRequest, GenerationConfig as GenerationConfig,
+        HarmBlockMethod as HarmBlockMethod, HarmBlockThreshold as HarmBlockThreshold,
+        ImageConfig as ImageConfig, LatLng as LatLng, MediaResolution as MediaResolution,
+        Modality as Modality, MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig,
+        PrebuiltVoiceConfig as PrebuiltVoiceConfig, RetrievalConfig as RetrievalConfig,
+        SafetySetting as SafetySetting, SpeakerVoiceConfig as SpeakerVoiceConfig,
+        SpeechConfig as SpeechConfig, ThinkingConfig as ThinkingConfig,
+        ThinkingLevel as ThinkingLevel, Tool as Tool, ToolConfig as ToolConfig,
+        VoiceConfig as VoiceConfig,
+    )
+    from .model import (
+        CountTokensResponse as CountTokensResponse, Model as Model,
+    )
+    from .media import (
+        AudioMetadata as AudioMetadata, DocumentMetadata as DocumentMetadata,
+        DocumentMetadataContentLayer as DocumentMetadataContentLayer,
+        FunctionResponseBlob as FunctionResponseBlob,
+        FunctionResponseFileData as FunctionResponseFileData,
+        FunctionResponsePart as FunctionResponsePart, MediaProcessing as MediaProcessing,
+        PartMediaResolution as PartMediaResolution,
+        PartMediaResolutionLevel as PartMediaResolutionLevel, SpeechMetadata as SpeechMetadata,
+        SpreadsheetMetadata as SpreadsheetMetadata,
+        SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer,
+        Transcription as Transcription, VideoMetadata as VideoMetadata,
+        VideoMetadataContentLayer as VideoMetadataContentLayer, WordInfo as WordInfo,
+    )
+    from .execution import (
+        CodeExecutionResult as CodeExecutionResult, ExecutableCode as ExecutableCode,
+        Language as Language, Outcome as Outcome, ToolCall as ToolCall,
+        ToolResponse as ToolResponse, ToolType as ToolType,
+    )
     from .grounding import (
+        Citation as Citation, CitationMetadata as CitationMetadata,
+        GoogleTypeDate as GoogleTypeDate, GroundingAttribution as GroundingAttribution,
+        GroundingChunk as GroundingChunk,
+        GroundingChunkCustomMetadata as GroundingChunkCustomMetadata,
+        GroundingChunkImage as GroundingChunkImage, GroundingChunkMaps as GroundingChunkMaps,
+        GroundingChunkMapsPlaceAnswerSources as GroundingChunkMapsPlaceAnswerSources,
         GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution as GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution,
-    )
-    from .grounding import (
         GroundingChunkMapsPlaceAnswerSourcesReviewSnippet as GroundingChunkMapsPlaceAnswerSourcesReviewSnippet,
+        GroundingChunkMapsRoute as GroundingChunkMapsRoute,
+        GroundingChunkRetrievedContext as GroundingChunkRetrievedContext,
+        GroundingChunkStringList as GroundingChunkStringList,
+        GroundingChunkWeb as GroundingChunkWeb, GroundingMetadata as GroundingMetadata,
+        GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri,
+        GroundingSupport as GroundingSupport, LogprobsResult as LogprobsResult,
+        LogprobsResultCandidate as LogprobsResultCandidate,
+        LogprobsResultTopCandidates as LogprobsResultTopCandidates,
+        MapsAuthorAttribution as MapsAuthorAttribution,
+        MapsPlaceAnswerSources as MapsPlaceAnswerSources, MapsReviewSnippet as MapsReviewSnippet,
+        MapsRoute as MapsRoute, RagChunk as RagChunk, RagChunkPageSpan as RagChunkPageSpan,
+        RetrievalMetadata as RetrievalMetadata, SearchEntryPoint as SearchEntryPoint,
+        Segment as Segment, UrlContextMetadata as UrlContextMetadata, UrlMetadata as UrlMetadata,
+        UrlRetrievalStatus as UrlRetrievalStatus,
     )
-    from .grounding import GroundingChunkMapsRoute as GroundingChunkMapsRoute
-    from .grounding import GroundingChunkRetrievedContext as GroundingChunkRetrievedContext
-    from .grounding import GroundingChunkStringList as GroundingChunkStringList
-    from .grounding import GroundingChunkWeb as GroundingChunkWeb
-    from .grounding import GroundingMetadata as GroundingMetadata
-    from .grounding import GroundingMetadataSourceFlaggingUri as GroundingMetadataSourceFlaggingUri
-    from .grounding import GroundingSupport as GroundingSupport
-    from .grounding import LogprobsResult as LogprobsResult
-    from .grounding import LogprobsResultCandidate as LogprobsResultCandidate
-    from .grounding import LogprobsResultTopCandidates as LogprobsResultTopCandidates
-    from .grounding import MapsAuthorAttribution as MapsAuthorAttribution
-    from .grounding import MapsPlaceAnswerSources as MapsPlaceAnswerSources
-    from .grounding import MapsReviewSnippet as MapsReviewSnippet
-    from .grounding import MapsRoute as MapsRoute
-    from .grounding import RagChunk as RagChunk
-    from .grounding import RagChunkPageSpan as RagChunkPageSpan
-    from .grounding import RetrievalMetadata as RetrievalMetadata
-    from .grounding import SearchEntryPoint as SearchEntryPoint
-    from .grounding import Segment as Segment
-    from .grounding import UrlContextMetadata as UrlContextMetadata
-    from .grounding import UrlMetadata as UrlMetadata
-    from .grounding import UrlRetrievalStatus as UrlRetrievalStatus
-    from .media import AudioMetadata as AudioMetadata
-    from .media import DocumentMetadata as DocumentMetadata
-    from .media import DocumentMetadataContentLayer as DocumentMetadataContentLayer
-    from .media import FunctionResponseBlob as FunctionResponseBlob
-    from .media import FunctionResponseFileData as FunctionResponseFileData
-    from .media import FunctionResponsePart as FunctionResponsePart
-    from .media import MediaProcessing as MediaProcessing
-    from .media import PartMediaResolution as PartMediaResolution
-    from .media import PartMediaResolutionLevel as PartMediaResolutionLevel
-    from .media import SpeechMetadata as SpeechMetadata
-    from .media import SpreadsheetMetadata as SpreadsheetMetadata
-    from .media import SpreadsheetMetadataContentLayer as SpreadsheetMetadataContentLayer
-    from .media import Transcription as Transcription
-    from .media import VideoMetadata as VideoMetadata
-    from .media import VideoMetadataContentLayer as VideoMetadataContentLayer
-    from .media import WordInfo as WordInfo
-    from .request import Behavior as Behavior
-    from .request import FunctionCallingConfig as FunctionCallingConfig
-    from .request import FunctionCallingConfigMode as FunctionCallingConfigMode
-    from .request import FunctionDeclaration as FunctionDeclaration
-    from .request import GenerateContentRequest as GenerateContentRequest
-    from .request import GenerationConfig as GenerationConfig
-    from .request import HarmBlockMethod as HarmBlockMethod
-    from .request import HarmBlockThreshold as HarmBlockThreshold
-    from .request import ImageConfig as ImageConfig
-    from .request import LatLng as LatLng
-    from .request import MediaResolution as MediaResolution
-    from .request import Modality as Modality
-    from .request import MultiSpeakerVoiceConfig as MultiSpeakerVoiceConfig
-    from .request import PrebuiltVoiceConfig as PrebuiltVoiceConfig
-    from .request import RetrievalConfig as RetrievalConfig
-    from .request import SafetySetting as SafetySetting
-    from .request import SpeakerVoiceConfig as SpeakerVoiceConfig
-    from .request import SpeechConfig as SpeechConfig
-    from .request import ThinkingConfig as ThinkingConfig
-    from .request import ThinkingLevel as ThinkingLevel
-    from .request import Tool as Tool
-    from .request import ToolConfig as ToolConfig
-    from .request import VoiceConfig as VoiceConfig
-    from .response import BlockedReason as BlockedReason
-    from .response import Candidate as Candidate
-    from .response import FinishReason as FinishReason
-    from .response import GenerateContentResponse as GenerateContentResponse
-    from .response import HarmCategory as HarmCategory
-    from .response import HarmProbability as HarmProbability
-    from .response import HarmSeverity as HarmSeverity
-    from .response import MediaModality as MediaModality
-    from .response import ModalityTokenCount as ModalityTokenCount
-    from .response import ModelStage as ModelStage
-    from .response import ModelStatus as ModelStatus
-    from .response import PromptFeedback as PromptFeedback
-    from .response import SafetyRating as SafetyRating
-    from .response import TrafficType as TrafficType
-    from .response import UsageMetadata as UsageMetadata
+    # isort: on
     # fmt: on
 else:  # not for a type checker, which would take every misspelt name for one of these
 

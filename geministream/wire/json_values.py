@@ -240,7 +240,7 @@ class _Search:
             pos = quote + 1
 
     def could_go_on(self, text: str) -> bool:
-        """Whether the value so far, ``text``, is the beginning of any JSON: one of the ways to end it will do."""
+        """Whether ``text``, the value so far, is the beginning of any JSON: one way to end it is enough."""
         closing = "".join(reversed(self._open))
         for ending in _STRING_ENDINGS if self._in_string else _ENDINGS:
             whole = text + ending + closing

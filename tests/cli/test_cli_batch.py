@@ -10,15 +10,12 @@ import threading
 from functools import partial
 
 import pytest
-from support import program
 from support.long_form import LONG
 from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
 from geministream import GenerateContentResponse
 from geministream.cli import batch as cli_batch
 from geministream.testing import Answer, LocalServer
-
-here, server = program.here, program.server
 
 
 @pytest.fixture

@@ -8,14 +8,11 @@ import stat
 import subprocess
 
 import pytest
-from support import program
 from support.program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
 
 from geministream.cli.chat import read_message
 from geministream.cli.disk import replacing
 from geministream.testing import Answer, LocalServer
-
-here, server = program.here, program.server
 
 
 def texts(request):

@@ -6,13 +6,10 @@ import json
 import signal
 
 import pytest
-from support import program
 from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, started
 
 from geministream.cli.progress import ProgressLine, Rate, duration, size
 from geministream.testing import LocalServer
-
-here, server = program.here, program.server
 
 
 @pytest.fixture

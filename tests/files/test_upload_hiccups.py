@@ -246,6 +246,8 @@ def test_memory_stays_flat(either, run_python, tmp_path, kind):
 
 
 # Forms -----------------------------------------------------------------------------
+
+
 @pytest.fixture
 def bifrost():
     with LocalServer(profile="bifrost") as server:

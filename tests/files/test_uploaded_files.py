@@ -135,7 +135,7 @@ def test_list_is_asked_again(server):
 def test_a_list_without_end():
     page = reply({"files": [{"name": "files/x"}], "nextPageToken": "t"})
     with RawServer(Talk(page, page, page)) as server:
-        with pytest.raises(StreamDecodeError, match="for ever"):
+        with pytest.raises(StreamDecodeError, match="does not end"):
             list(list_files(endpoint=raw_endpoint(server)))
 
 
@@ -202,6 +202,8 @@ def test_cancel_looking_after_files(server):
 
 
 # In contents -------------------------------------------------------------------------------
+
+
 def test_a_file_goes_into_contents(server):
     file = upload_file(CONTENT, mime_type="audio/mpeg", endpoint=server.endpoint)
     answer = collect(
@@ -232,6 +234,8 @@ def test_past_the_inline_limit_upload_file_is_named(tmp_path, name, size):
 
 
 # README ---------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name, path", [("audio", "talk.mp3"), ("video", "clip.mp4"), ("pdf", "report.pdf")])
 def test_the_examples_of_the_readme(name, path, tmp_path, monkeypatch, capsys):
     with LocalServer(processing_polls=1) as server:

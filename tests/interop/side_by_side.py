@@ -11,11 +11,14 @@ import os
 import select
 import socket
 import threading
+import time
 
 import pytest
 
 import geministream
+from geministream import Cancel
 from geministream.endpoint import credentials
+from geministream.testing import Answer
 
 MODEL = "gemini-flash-latest"
 PROMPT = "Hello there"
@@ -158,3 +161,22 @@ def unix_socket(port, path):
         listener.close()
         over.close()
         os.unlink(path)
+
+
+def cancelled_between_two_chunks(session, server, endpoint):
+    """Cancel on another thread while nothing comes; the kind of error that ended it."""
+    server.queue(Answer(chunks=["one", threading.Event(), "two"]))
+    cancel = Cancel()
+    chunks = geministream.stream_generate(
+        MODEL, PROMPT, endpoint=dataclasses.replace(endpoint, session=session), cancel=cancel
+    )
+    assert next(chunks).text == "one"
+    timer = threading.Timer(0.1, cancel.cancel)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(geministream.StreamCancelled):
+        next(chunks)
+    timer.join()
+    assert time.monotonic() - begun < 20  # the timeout is 30 s
+    assert not cancel._callbacks
+    assert streamed(session, endpoint) == ANSWER

@@ -27,12 +27,6 @@ MOCKED = Endpoint("https://gemini.example", api_key="k", retry=Retry(initial_del
 SSE = {"Content-Type": "text/event-stream"}
 
 
-@pytest.fixture
-def session():
-    with requests.Session() as session:
-        yield session
-
-
 def zipped(data):
     return gzip.compress(data, mtime=0)
 

@@ -152,6 +152,17 @@ RESPONSE = {
         videoMetadata:dict error:FileStatus
     """,
     "FileStatus": "details:[dict] message:str code:int",
+    # https://ai.google.dev/api/models#Model and https://ai.google.dev/api/tokens#response-body; the
+    # last field is Vertex AI's.
+    "Model": """
+        name:str baseModelId:str version:str displayName:str description:str inputTokenLimit:int
+        outputTokenLimit:int supportedGenerationMethods:[str] thinking:bool temperature:float
+        maxTemperature:float topP:float topK:int
+    """,
+    "CountTokensResponse": """
+        totalTokens:int cachedContentTokenCount:int promptTokensDetails:[ModalityTokenCount]
+        cacheTokensDetails:[ModalityTokenCount] totalBillableCharacters:int
+    """,
 }
 
 # What users write.

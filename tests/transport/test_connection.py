@@ -8,8 +8,7 @@ import time
 
 import pytest
 import requests
-from support.dialects import THREE, A, B, C, sse
-from support.dialects import chunk as said
+from support.dialects import THREE, A, B, C, chunk as said, sse
 from support.raw_server import RawServer, answering, chunk, head
 from urllib3.util.wait import wait_for_read
 

@@ -89,8 +89,7 @@ def test_a_connection_that_the_server_closed_meanwhile(server, endpoint):
     with requests.Session() as session:
         endpoint = dataclasses.replace(endpoint, session=session)
         list(ask(endpoint))
-        server.abort_connections()
-        server.wait_for_connections(0)
+        server.drop_connections()
         assert len(list(ask(endpoint))) > 0
 
 

@@ -116,6 +116,8 @@ def test_a_redirect_to_nowhere(server, endpoint):
 
 
 # .netrc -----------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["library's session", "own session"])
 @pytest.mark.parametrize("auth", ["header", "query", "bearer", ()])
 def test_netrc_overrides_nothing(server, auth, own, tmp_path, monkeypatch):

@@ -269,6 +269,8 @@ def test_a_retry_sends_the_same_again(server, retrying, sleeps):
 
 
 # A token that goes stale ----------------------------------------------------------
+
+
 def test_a_callable_is_asked_again_after_a_401_once(server, sleeps):
     with LocalServer(profile="vertex", api_key="good") as vertex:
         tokens = iter(["stale", "good"])

@@ -1,0 +1,41 @@
+"""Cross-origin requests: what a browser wants to hear before its page may talk to the server.
+
+The rules are those of the Fetch standard, https://fetch.spec.whatwg.org/#http-cors-protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+from .answers import Answer
+from .wire import Head
+
+#: Headers of an answer that scripts may read besides the usual ones.
+EXPOSED = (
+    "Content-Encoding, Content-Length, Date, Retry-After, X-Goog-Upload-Chunk-Granularity, "
+    "X-Goog-Upload-Control-URL, X-Goog-Upload-Size-Received, X-Goog-Upload-Status, X-Goog-Upload-URL"
+)
+
+
+def preflight(head: Head) -> Optional[Answer]:
+    """The answer to a browser's question whether it may send a request; None for any other request."""
+    if head.method != "OPTIONS" or "access-control-request-method" not in head.headers:
+        return None
+    headers = {
+        "Access-Control-Allow-Methods": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
+        "Access-Control-Allow-Headers": head.headers.get("access-control-request-headers", "*"),
+        "Access-Control-Max-Age": "3600",
+    }
+    return Answer(body=b"", headers=headers, content_type="text/plain", transfer="length")
+
+
+def cors_headers(head: Head) -> Dict[str, str]:
+    """The headers that let a page of any origin read an answer; none if no page asks."""
+    origin = head.headers.get("origin")
+    if origin is None:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": EXPOSED,
+        "Vary": "Origin, X-Origin, Referer",
+    }

@@ -1,0 +1,33 @@
+"""What ``import geministream`` loads: next to nothing until a call needs it."""
+
+import pytest
+
+WITHOUT_REQUESTS = """
+import sys
+import geministream
+from geministream import types
+endpoint = geministream.Endpoint(api_key="k", base_url="https://gateway.example")
+geministream.Endpoint.vertex("project", "europe-west4", "token")
+geministream.Cancel().cancel()
+content = geministream.to_contents(["a", geministream.part_from_bytes(b"b", "image/png")])
+types.GroundingMetadata.from_dict({"new": 1})
+geministream.collect([geministream.GenerateContentResponse.from_dict({"candidates": []})])
+geministream.json_schema(int), geministream.parse("1", int)
+chat = geministream.Chat("m", endpoint=endpoint)
+try:
+    raise geministream.RateLimitError("x", code=429)
+except geministream.GeministreamError:
+    pass
+loaded = {name.partition(".")[0] for name in sys.modules}
+assert not loaded & {"requests", "urllib3", "http", "ssl", "email", "asyncio"}, loaded
+chunks = geministream.stream_generate("m", content, endpoint=endpoint)
+assert "requests" in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import geministream.types", "from geministream import stream_generate"]
+)
+def test_nothing_but_a_call_loads_requests(run_python, first):
+    done = run_python(first + WITHOUT_REQUESTS)
+    assert done.returncode == 0, done.stderr
