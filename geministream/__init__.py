@@ -33,6 +33,7 @@ from .errors import (
     StreamDecodeError,
     StreamTimeoutError,
     TransportError,
+    UnknownFieldWarning,
 )
 from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
 from .retry import Retry, RetryEvent
@@ -41,6 +42,7 @@ from .stream import generate, stream_generate
 if _typing.TYPE_CHECKING:
     from .batch import BatchResult as BatchResult, generate_many as generate_many
     from .chat import Chat as Chat
+    from .citing import Source as Source, cite as cite, find_sources as find_sources
     from .files import (
         delete_file as delete_file,
         get_file as get_file,
@@ -124,6 +126,9 @@ if _typing.TYPE_CHECKING:
 # are looked for in `types` last.
 _ROOMS = {
     "collect": "merging",
+    "Source": "citing",
+    "cite": "citing",
+    "find_sources": "citing",
     "count_tokens": "models",
     "list_models": "models",
     "get_model": "models",
@@ -150,6 +155,9 @@ __all__ = [
     "stream_generate",
     "generate",
     "collect",
+    "Source",
+    "cite",
+    "find_sources",
     "count_tokens",
     "list_models",
     "get_model",
@@ -175,6 +183,7 @@ __all__ = [
     "FunctionCallLimitError",
     "ConfigurationError",
     "InsecureEndpointWarning",
+    "UnknownFieldWarning",
     "Chat",
     "BatchResult",
     "generate_many",

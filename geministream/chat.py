@@ -23,6 +23,7 @@ import copy
 import os
 import time
 import weakref
+from collections.abc import Iterable as AnyIterable, Mapping as AnyMapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -39,8 +40,9 @@ from .errors import (
     StreamCancelled,
     StreamTimeoutError,
 )
-from .merging import Merger
+from .merging import Merger, collect
 from .parts import ContentsLike, to_contents
+from .request import GenerationConfigLike, SafetySettingsLike, ToolConfigLike, ToolsLike
 from .stream import stream_generate
 from .tools.functions import Toolbox, failure
 from .tools.values import Mismatch
@@ -53,6 +55,7 @@ from .types import (
     GenerateContentResponse,
     Part,
 )
+from .types.codec import shorten
 
 Chunks = Generator[GenerateContentResponse, None, None]
 Confirm = Callable[[FunctionCall], Union[bool, str]]
@@ -86,7 +89,8 @@ class Chat:
     connection of its own.
 
     :param model: as for `stream_generate`.
-    :param history: contents, or their mappings as ``to_dict()`` makes them.
+    :param history: contents, or their mappings as ``to_dict()`` makes them; or the
+        mapping that the command line's ``/save`` writes, of which only the ``contents`` are taken.
     :param endpoint: an `Endpoint`, or a base URL; None takes the environment's.
     :param api_key: replaces the endpoint's.
     :param max_function_calls: how many rounds of function calls one turn may have.
@@ -110,16 +114,16 @@ class Chat:
         self,
         model: str,
         *,
-        history: Iterable[Union[Content, Mapping[str, Any]]] = (),
+        history: Union[Iterable[Union[Content, Mapping[str, Any]]], Mapping[str, Any]] = (),
         endpoint: Union[None, str, Endpoint] = None,
         api_key: Optional[str] = None,
         max_function_calls: int = 10,
         confirm: Optional[Confirm] = None,
-        system_instruction: Any = _LEFT_OUT,
-        generation_config: Any = _LEFT_OUT,
-        safety_settings: Any = _LEFT_OUT,
-        tools: Any = _LEFT_OUT,
-        tool_config: Any = _LEFT_OUT,
+        system_instruction: Optional[ContentsLike] = _LEFT_OUT,
+        generation_config: GenerationConfigLike = _LEFT_OUT,
+        safety_settings: SafetySettingsLike = _LEFT_OUT,
+        tools: ToolsLike = _LEFT_OUT,
+        tool_config: ToolConfigLike = _LEFT_OUT,
         cached_content: Optional[str] = _LEFT_OUT,
         extra_body: Optional[Mapping[str, Any]] = _LEFT_OUT,
         alt: str = _LEFT_OUT,
@@ -133,9 +137,8 @@ class Chat:
         if confirm is not None and not callable(confirm):
             raise ConfigurationError(f"confirm= is a callable, not {confirm!r}")
         Toolbox(request_fields.get("tools"))  # what cannot be declared is refused now
-        contents = list(history)
         self.model = model
-        self.history: List[Content] = to_contents(contents) if contents else []
+        self.history: List[Content] = _contents(history)
         self.max_function_calls = max_function_calls
         self.confirm = confirm
         self.request_fields: Dict[str, Any] = request_fields
@@ -147,11 +150,11 @@ class Chat:
         self,
         message: ContentsLike,
         *,
-        system_instruction: Any = _LEFT_OUT,
-        generation_config: Any = _LEFT_OUT,
-        safety_settings: Any = _LEFT_OUT,
-        tools: Any = _LEFT_OUT,
-        tool_config: Any = _LEFT_OUT,
+        system_instruction: Optional[ContentsLike] = _LEFT_OUT,
+        generation_config: GenerationConfigLike = _LEFT_OUT,
+        safety_settings: SafetySettingsLike = _LEFT_OUT,
+        tools: ToolsLike = _LEFT_OUT,
+        tool_config: ToolConfigLike = _LEFT_OUT,
         cached_content: Optional[str] = _LEFT_OUT,
         extra_body: Optional[Mapping[str, Any]] = _LEFT_OUT,
         alt: str = _LEFT_OUT,
@@ -196,6 +199,17 @@ class Chat:
         first = turn.ask()  # checks the arguments; nothing is sent yet
         return turn.run(first, fields.get("deadline"), fields.get("cancel"))
 
+    def ask(self, message: ContentsLike, **fields: Any) -> GenerateContentResponse:
+        """Send a message and return the whole answer, of all rounds: ``collect(send(...))``.
+
+        :param message: as for `send`.
+        :param fields: as for `send`.
+        :raises GeministreamError: as `send`.
+
+        >>> chat.ask("How many paws are in my house?").text    # doctest: +SKIP
+        """
+        return collect(self.send(message, **fields))
+
     def _own_session(self) -> Any:
         """The session of all turns; in a forked child another, since the connection is the parent's."""
         if self._process != os.getpid():
@@ -230,6 +244,23 @@ class Chat:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, <{len(self.history)} contents>, {self.endpoint!r})"
+
+
+def _contents(history: Any) -> List[Content]:
+    """The contents of a history, which may be a saved conversation: a mapping with ``contents``."""
+    saved = history.get("contents") if isinstance(history, AnyMapping) else history
+    if isinstance(saved, (str, bytes, AnyMapping)) or not isinstance(saved, AnyIterable):
+        raise ConfigurationError(f"history= must be a list of contents, got {shorten(history)}")
+    contents = list(saved)
+    for each in contents:
+        if not isinstance(each, Content) and not (
+            isinstance(each, AnyMapping) and each.keys() & {"parts", "role"}
+        ):
+            raise ConfigurationError(
+                f"history= must be a list of contents, got {shorten(each)} in it; "
+                'a content is a Content, or a mapping such as {"role": "user", "parts": [{"text": "Hi"}]}'
+            )
+    return to_contents(contents) if contents else []
 
 
 def _made_again(cls: Any, model: str, settings: Dict[str, Any]) -> Any:

@@ -7,15 +7,15 @@ for every system that serves ``streamGenerateContent``; it never connects.
 
 import os
 import re
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from .errors import ConfigurationError, InsecureEndpointWarning
+from .errors import ConfigurationError, InsecureEndpointWarning, warn
 from .retry import (
     MOST_SECONDS,
     Retry as Retry,  # for those who import it from here
+    RetryEvent as RetryEvent,
     got,
     is_number,
     is_whole,
@@ -27,6 +27,7 @@ KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 
 GOOGLE = "https://generativelanguage.googleapis.com"
+GET_A_KEY = "https://aistudio.google.com/apikey"
 
 Token = Union[str, Callable[[], str]]
 Auth = Union[str, Tuple[str, ...], Callable[[], str]]
@@ -231,20 +232,25 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
     if api_key is not None:
         endpoint = replace(endpoint, api_key=api_key)
     if endpoint.ways and endpoint.api_key is None and not callable(endpoint.auth):
-        found = [os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)]
+        found = {name: os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)}
         if not found:
             raise ConfigurationError(
-                f"no API key: give api_key=, or set {' or '.join(KEY_VARIABLES)} "
-                "(both were looked at); a server that needs none takes Endpoint(auth=())"
+                f"no API key: pass api_key= or set {' or '.join(KEY_VARIABLES)}; get a key at {GET_A_KEY}, "
+                "use Endpoint(auth=()) for a server without keys, or try the command line with --offline"
             )
-        endpoint = replace(endpoint, api_key=found[0])
+        name, key = next(iter(found.items()))
+        if len(set(found.values())) > 1:
+            warn(f"{' and '.join(found)} are both set and differ; {name} is used", UserWarning)
+        endpoint = replace(endpoint, api_key=key)
     if _is_exposed(endpoint.base_url) and (endpoint.ways or given_secrets(endpoint)):
-        warnings.warn(
-            f"the API key travels in clear text to {urlsplit(endpoint.base_url).hostname}; use https",
-            InsecureEndpointWarning,
-            stacklevel=3,
-        )
+        host = urlsplit(endpoint.base_url).hostname
+        warn(f"the API key travels in clear text to {host}; use https", InsecureEndpointWarning)
     return endpoint
+
+
+def key_variable(endpoint: Endpoint) -> Optional[str]:
+    """The name of the environment variable that holds the endpoint's key, if one does."""
+    return next((name for name in KEY_VARIABLES if os.environ.get(name) == endpoint.api_key), None)
 
 
 def given_secrets(endpoint: Endpoint) -> Set[str]:

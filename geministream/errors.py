@@ -8,7 +8,9 @@ do next.
 
 import json
 import re
+import sys
 import time
+import warnings
 from itertools import islice
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
@@ -31,6 +33,7 @@ __all__ = [
     "FunctionCallLimitError",
     "ConfigurationError",
     "InsecureEndpointWarning",
+    "UnknownFieldWarning",
 ]
 
 
@@ -221,6 +224,24 @@ class ConfigurationError(GeministreamError, ValueError):
 
 class InsecureEndpointWarning(UserWarning):
     """A credential is about to travel in clear text to another machine."""
+
+
+class UnknownFieldWarning(UserWarning):
+    """A mapping has a name that its message does not have; it is sent as it is.
+
+    To turn it off: ``warnings.simplefilter("ignore", UnknownFieldWarning)``.
+    """
+
+
+def warn(message: str, category: Type[Warning]) -> None:
+    """Warn about the line outside of this package that made the call."""
+    package = f"{__name__.rpartition('.')[0]}."
+    level = 1
+    frame: Any = sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(package):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 # Google's error form, https://google.aip.dev/193, and what gateways make of it.

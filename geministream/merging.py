@@ -4,20 +4,30 @@ import re
 from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple
 
 from .errors import ConfigurationError, GeministreamError
-from .types import Candidate, Content, FunctionCall, GenerateContentResponse, Part, PartialArg, UsageMetadata
+from .types import (
+    Blob,
+    Candidate,
+    Content,
+    FunctionCall,
+    GenerateContentResponse,
+    Part,
+    PartialArg,
+    UsageMetadata,
+)
 from .types.codec import Message, given, shorten
 
 
 def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentResponse:
     """Read a stream to its end and merge its chunks into one response.
 
-    Consecutive text parts are joined, thoughts apart from answers; a part that
-    bears a signature stays as it came; candidates are kept apart by their index;
-    of other fields the last one that was given counts.  The usage of an answer
-    that took several requests is their sum (see
+    Consecutive text parts are joined, thoughts apart from answers, and so are the pieces
+    of one sound (``audio/L16``, ``audio/pcm``); a part with a signature is kept unchanged.
+    Candidates are kept apart by their index; of other fields the last value counts.
+    The usage of an answer that took several requests is their sum (see
     ``GenerateContentResponse.usage_by_request``).
 
     :param chunks: what `stream_generate` returns, or any iterable of chunks.
+    :raises ConfigurationError: for a generator that was read already.
     :raises: what the stream raises, with ``.partial`` set to what had arrived
         (None if nothing had).
 
@@ -25,6 +35,10 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
     ...     {"candidates": [{"content": {"parts": [{"text": word}]}}]}) for word in ("a", "b")]).text
     'ab'
     """
+    if isinstance(chunks, Generator) and getattr(chunks, "gi_frame", chunks) is None:
+        raise ConfigurationError(
+            "the stream was read already; call stream_generate() again, or collect it first"
+        )
     merger = Merger()
     try:
         for chunk in chunks:
@@ -93,8 +107,9 @@ class _CandidateMerger:
         self._content: Dict[str, Any] = {}
         self._content_extra: Dict[str, Any] = {}
         self._parts: Optional[List[Any]] = None
-        self._text: Optional[Part] = None  # the last part, while more text may join it
-        self._texts: List[str] = []
+        self._growing: Any = None  # the last part, while more of its kind may join it,
+        self._kind: Any = None  # what that is,
+        self._pieces: List[Any] = []  # and its texts, or the bytes of its sound
         self._call: Optional[_OpenCall] = None  # whose arguments are still arriving
 
     def add(self, candidate: Candidate) -> None:
@@ -120,17 +135,18 @@ class _CandidateMerger:
 
     def _add_part(self, part: Any) -> None:
         assert self._parts is not None
-        if _is_plain_text(part):
-            if not part.text:
+        kind = _kind_that_grows(part)
+        if kind is not None:
+            if part.text == "":
                 return  # says nothing, and servers refuse it in a history
-            if self._text is None or bool(self._text.thought) != bool(part.thought):
-                self._finish_text()
-                self._text, self._texts = _copied(part), []
-                self._parts.append(self._text)
-            self._texts.append(part.text)
+            if kind != self._kind:
+                self._finish_growing()
+                self._growing, self._kind, self._pieces = _copied(part), kind, []
+                self._parts.append(self._growing)
+            self._pieces.append(part.inline_data.data if part.text is None else part.text)
             return
-        self._finish_text()
-        self._text = None
+        self._finish_growing()
+        self._growing = self._kind = None
         part = _copied(part)
         call = part.function_call if isinstance(part, Part) else None
         if not isinstance(call, FunctionCall) or not _has_arguments(call):
@@ -145,14 +161,19 @@ class _CandidateMerger:
         if self._call is not None and not self._call.open:
             self._call = None
 
-    def _finish_text(self) -> None:
-        """Join the text that has come; more may still follow."""
-        if self._text is not None:
-            self._texts = [_joined(self._texts)]
-            self._text.text = self._texts[0]
+    def _finish_growing(self) -> None:
+        """Join the pieces that have come; more may still follow."""
+        if self._growing is None:
+            return
+        if self._growing.text is not None:
+            self._pieces = [_joined(self._pieces)]
+            self._growing.text = self._pieces[0]
+        else:
+            self._pieces = [b"".join(self._pieces)]
+            self._growing.inline_data.data = self._pieces[0]
 
     def candidate(self) -> Candidate:
-        self._finish_text()
+        self._finish_growing()
         if self._call is not None:
             self._call.finish()
         candidate = Candidate(**self._fields, extra=dict(self._extra))
@@ -180,11 +201,23 @@ def _joined(texts: List[str]) -> str:
     return text
 
 
-def _is_plain_text(part: Any) -> bool:
-    """Text, perhaps a thought, and nothing else: no signature, nothing unknown."""
-    if not isinstance(part, Part) or not isinstance(part.text, str):
-        return False
-    return not (given(part).keys() - {"text", "thought"}) and not part.__dict__.get("extra")
+def _kind_that_grows(part: Any) -> Any:
+    """What consecutive parts must have in common to become one; None for a part that stays as it is.
+
+    Those are texts, or thoughts, with nothing else (no signature, nothing unknown), and the
+    pieces of one sound in raw samples.
+    """
+    if not isinstance(part, Part) or part.__dict__.get("extra"):
+        return None
+    fields = given(part)
+    if isinstance(part.text, str):
+        return None if fields.keys() - {"text", "thought"} else ("text", bool(part.thought))
+    blob = part.inline_data
+    if fields.keys() != {"inline_data"} or not isinstance(blob, Blob) or type(blob.data) is not bytes:
+        return None
+    if given(blob).keys() - {"data", "mime_type"} or blob.__dict__.get("extra") or not blob.is_raw_sound:
+        return None
+    return "sound", blob.mime_type
 
 
 def _has_arguments(call: FunctionCall) -> bool:

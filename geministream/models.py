@@ -7,7 +7,14 @@ from .cancel import Cancel
 from .endpoint import Endpoint, resolve
 from .errors import ConfigurationError, StreamDecodeError
 from .parts import ContentsLike
-from .request import RequestBody, request_fields
+from .request import (
+    GenerationConfigLike,
+    RequestBody,
+    SafetySettingsLike,
+    ToolConfigLike,
+    ToolsLike,
+    request_fields,
+)
 from .stream import check_limits
 from .transport import Call
 from .transport.resources import get_object, pages, read_object, with_retries
@@ -18,11 +25,11 @@ def count_tokens(
     model: str,
     contents: ContentsLike,
     *,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
+    system_instruction: Optional[ContentsLike] = None,
+    generation_config: GenerationConfigLike = None,
+    safety_settings: SafetySettingsLike = None,
+    tools: ToolsLike = None,
+    tool_config: ToolConfigLike = None,
     cached_content: Optional[str] = None,
     extra_body: Optional[Mapping[str, Any]] = None,
     endpoint: Union[None, str, Endpoint] = None,

@@ -13,12 +13,23 @@ import os
 import re
 from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from .errors import ConfigurationError
-from .parts import to_contents, to_instruction
+from .parts import ContentsLike, to_contents, to_instruction
 from .types import Content, Part
 from .types.codec import SpelledBytes, from_request, shorten
+
+if TYPE_CHECKING:  # loaded when one is needed
+    from .types import FunctionDeclaration, GenerationConfig, SafetySetting, Tool, ToolConfig
+
+# What the arguments of a request may be.
+GenerationConfigLike = Union["GenerationConfig", Mapping[str, Any], None]
+SafetySettingLike = Union["SafetySetting", Mapping[str, Any]]
+SafetySettingsLike = Union[SafetySettingLike, Sequence[SafetySettingLike], None]
+ToolLike = Union["Tool", "FunctionDeclaration", Callable[..., Any], Mapping[str, Any]]
+ToolsLike = Union[ToolLike, Sequence[ToolLike], None]
+ToolConfigLike = Union["ToolConfig", Mapping[str, Any], None]
 
 _LARGE = 2**16  # bytes of media from which the detour pays
 _SLICE = 3 * 2**16  # a multiple of 3, so that base64 can be written slice by slice
@@ -34,11 +45,11 @@ class RequestBody:
         self,
         contents: Any,
         *,
-        system_instruction: Any = None,
-        generation_config: Any = None,
-        safety_settings: Any = None,
-        tools: Any = None,
-        tool_config: Any = None,
+        system_instruction: Optional[ContentsLike] = None,
+        generation_config: GenerationConfigLike = None,
+        safety_settings: SafetySettingsLike = None,
+        tools: ToolsLike = None,
+        tool_config: ToolConfigLike = None,
         cached_content: Optional[str] = None,
         extra_body: Optional[Mapping[str, Any]] = None,
     ) -> None:
@@ -48,7 +59,7 @@ class RequestBody:
         if system_instruction is not None:
             fields["systemInstruction"] = self._content(to_instruction(system_instruction))
         if generation_config is not None:
-            fields["generationConfig"] = _message("GenerationConfig", generation_config, "generation_config")
+            fields["generationConfig"] = _config(generation_config)
         if safety_settings is not None:
             settings = _as_list(safety_settings)
             fields["safetySettings"] = [_message("SafetySetting", s, "safety_settings") for s in settings]
@@ -170,6 +181,16 @@ def _message(class_name: str, value: Any, what: str) -> Dict[str, Any]:
 
     message: Dict[str, Any] = from_request(getattr(types, class_name), value, what).to_dict()
     return message
+
+
+def _config(value: Any) -> Dict[str, Any]:
+    config = _message("GenerationConfig", value, "generation_config")
+    for name, given in config.items():
+        if isinstance(given, type):
+            raise ConfigurationError(
+                f"{name} is a schema, not the class {given.__name__}; use json_schema({given.__name__})"
+            )
+    return config
 
 
 def _as_list(value: Any) -> List[Any]:

@@ -7,7 +7,14 @@ from .cancel import Cancel
 from .endpoint import Endpoint, resolve
 from .errors import ConfigurationError
 from .parts import ContentsLike
-from .request import RequestBody, request_fields
+from .request import (
+    GenerationConfigLike,
+    RequestBody,
+    SafetySettingsLike,
+    ToolConfigLike,
+    ToolsLike,
+    request_fields,
+)
 from .retry import MOST_SECONDS
 from .types import GenerateContentResponse
 
@@ -16,11 +23,11 @@ def stream_generate(
     model: str,
     contents: ContentsLike,
     *,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
+    system_instruction: Optional[ContentsLike] = None,
+    generation_config: GenerationConfigLike = None,
+    safety_settings: SafetySettingsLike = None,
+    tools: ToolsLike = None,
+    tool_config: ToolConfigLike = None,
     cached_content: Optional[str] = None,
     extra_body: Optional[Mapping[str, Any]] = None,
     alt: str = "sse",
@@ -85,11 +92,11 @@ def generate(
     model: str,
     contents: ContentsLike,
     *,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
+    system_instruction: Optional[ContentsLike] = None,
+    generation_config: GenerationConfigLike = None,
+    safety_settings: SafetySettingsLike = None,
+    tools: ToolsLike = None,
+    tool_config: ToolConfigLike = None,
     cached_content: Optional[str] = None,
     extra_body: Optional[Mapping[str, Any]] = None,
     alt: str = "sse",

@@ -21,7 +21,8 @@ def json_schema(type: Any) -> Dict[str, Any]:
     For ``GenerationConfig(response_mime_type="application/json", response_json_schema=…)``.
 
     :param type: a dataclass, a TypedDict, a List, Dict, Tuple, Literal, Enum,
-        Optional or Union of such, or str, int, float, bool, None or Any.
+        Optional or Union of such, a Pydantic model (any class with ``model_json_schema``
+        and ``model_validate_json``), or str, int, float, bool, None or Any.
     :raises ConfigurationError: for a type that cannot be described, with the field's name.
 
     >>> json_schema(List[int])

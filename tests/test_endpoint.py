@@ -199,7 +199,11 @@ def test_keys_in_the_environment(monkeypatch):
     monkeypatch.setenv("GEMINI_API_KEY", "second")
     assert request_of("m", "hi").headers["x-goog-api-key"] == "second"
     monkeypatch.setenv("GOOGLE_API_KEY", "first\n")
-    assert request_of("m", "hi").headers["x-goog-api-key"] == "first"
+    with pytest.warns(
+        UserWarning, match="GOOGLE_API_KEY and GEMINI_API_KEY are both set and differ"
+    ) as warned:
+        assert request_of("m", "hi").headers["x-goog-api-key"] == "first"
+    assert "first" not in str(warned[0].message)
     assert request_of("m", "hi", endpoint=Endpoint(api_key="own")).headers["x-goog-api-key"] == "own"
     assert (
         request_of("m", "hi", endpoint=Endpoint(api_key="own"), api_key="given").headers["x-goog-api-key"]

@@ -42,7 +42,7 @@ def made_of(error, http_status=200, **headers):
 
 def test_the_tree():
     for name in errors.__all__:
-        if name not in ("GeministreamError", "InsecureEndpointWarning"):
+        if name != "GeministreamError" and not name.endswith("Warning"):
             assert issubclass(getattr(errors, name), GeministreamError)
     for kind in (
         BadRequestError,
@@ -55,6 +55,7 @@ def test_the_tree():
         assert issubclass(kind, APIError)
     assert issubclass(ConfigurationError, ValueError)
     assert issubclass(errors.InsecureEndpointWarning, UserWarning)
+    assert issubclass(errors.UnknownFieldWarning, UserWarning)
 
 
 @pytest.mark.parametrize(

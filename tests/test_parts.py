@@ -275,6 +275,7 @@ def test_contents(tmp_path):
     ],
     ids=lambda value: repr(value)[:40],
 )
+@pytest.mark.filterwarnings("ignore::geministream.UnknownFieldWarning")
 def test_contents_that_are_none(contents):
     try:
         made = to_contents(contents)
@@ -302,6 +303,7 @@ def test_a_prompt():
     assert body_of("Grüße \u2028 \U0001f600") == {"contents": [user({"text": "Grüße \u2028 \U0001f600"})]}
 
 
+@pytest.mark.filterwarnings("ignore::geministream.UnknownFieldWarning")
 def test_every_field():
     config = {
         "temperature": 0.5,
@@ -503,6 +505,7 @@ for _ in range(100000):
     ],
     ids=lambda arguments: ", ".join(arguments),
 )
+@pytest.mark.filterwarnings("ignore::geministream.UnknownFieldWarning")
 def test_arguments_that_cannot_work_are_told_at_the_call(arguments):
     with pytest.raises(ConfigurationError) as caught:
         stream_generate("m", **{"contents": "hi", "endpoint": Endpoint(api_key="k"), **arguments})

@@ -37,7 +37,8 @@ from typing import Any, Generator, Iterable, Mapping, Optional, Union
 from ..cancel import Cancel
 from ..endpoint import Endpoint, resolve
 from ..errors import ConfigurationError
-from ..request import request_fields
+from ..parts import ContentsLike
+from ..request import GenerationConfigLike, SafetySettingsLike, ToolConfigLike, ToolsLike, request_fields
 from ..stream import stream_generate
 from ..types.codec import shorten
 from .result import BatchResult
@@ -52,11 +53,11 @@ def generate_many(
     executor: Optional[Executor] = None,
     max_workers: int = 8,
     model: Optional[str] = None,
-    system_instruction: Any = None,
-    generation_config: Any = None,
-    safety_settings: Any = None,
-    tools: Any = None,
-    tool_config: Any = None,
+    system_instruction: Optional[ContentsLike] = None,
+    generation_config: GenerationConfigLike = None,
+    safety_settings: SafetySettingsLike = None,
+    tools: ToolsLike = None,
+    tool_config: ToolConfigLike = None,
     cached_content: Optional[str] = None,
     extra_body: Optional[Mapping[str, Any]] = None,
     alt: str = "sse",

@@ -246,13 +246,8 @@ class Batch:
             late.__cause__ = error
             self._finish(prompt, ended, error=_with_partial(late, prompt, outcome))
             return
-        log.debug(
-            "prompt %d failed with %s %s, its next attempt follows in %.2f s",
-            prompt.task.index,
-            type(outcome.reason).__name__,
-            getattr(outcome.reason, "code", ""),
-            delay,
-        )
+        level = logging.INFO if delay > 1 else logging.DEBUG
+        log.log(level, "prompt %d: %s; retrying in %.1f s", prompt.task.index, outcome.reason, delay)
         if not gate_closed:
             self._report(self._event(prompt, outcome, delay))
         # The next attempt starts from the last token, or from the beginning if there is none.

@@ -8,8 +8,10 @@ from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
 from .completion import SHELLS, script
 from .generation import DEFAULT_MODEL, MODEL_VARIABLE
 from .parsing import GenerationOption, Parser, auth, integer, number, safety, seconds, thinking
-from .request import OFFLINE_PIECE_DELAY
 from .terminal import print_out
+
+# Seconds between two pieces of the embedded server: a person sees it stream.
+OFFLINE_PIECE_DELAY = 0.025
 
 _ENVIRONMENT = f"""\
 environment:
@@ -275,6 +277,31 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         default=OFFLINE_PIECE_DELAY,
         help="between two pieces of an answer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        metavar="SECONDS",
+        default=0.0,
+        help="before each answer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--words-per-chunk",
+        type=integer(1),
+        metavar="NUMBER",
+        default=3,
+        help="words in a chunk of the server's own text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--script",
+        metavar="FILE.json",
+        help="answers and faults to give; pydoc geministream.testing.script_file describes the file",
+    )
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="let tests queue answers and read requests under /_control/, without a key; "
+        "pydoc geministream.testing.control describes it",
     )
 
 

@@ -157,8 +157,6 @@ def size(count: float) -> str:
     """``999 B``, ``1.5 kB``, ``12.0 MB``"""
     if count < 1000:
         return f"{count:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.95:
-            break
-    return f"{count:.1f} {unit}"
+    if count < 999_950:
+        return f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 999_950_000 else f"{count / 1e9:.1f} GB"

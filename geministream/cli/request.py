@@ -11,11 +11,9 @@ from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint
 from ..errors import ConfigurationError
 from ..retry import Retry
 from ..transport import new_session
+from .arguments import OFFLINE_PIECE_DELAY
 from .status import reason_of
 from .terminal import note
-
-# Seconds between two pieces of the embedded server: a person sees it stream.
-OFFLINE_PIECE_DELAY = 0.025
 
 
 @contextmanager

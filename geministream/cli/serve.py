@@ -2,13 +2,16 @@
 
 import argparse
 import re
+from functools import partial
 from typing import Any, List, NoReturn
 
 from ..endpoint import KEY_VARIABLES
 from ..errors import ConfigurationError
 from ..retry import MOST_SECONDS
 from ..testing import LocalServer
+from ..testing.json_checks import ScriptError
 from ..testing.profiles import PROFILES
+from .status import reason_of
 from .terminal import one_line, print_out
 
 
@@ -18,25 +21,19 @@ def run(args: argparse.Namespace) -> NoReturn:
         raise ConfigurationError(f"--profile is one of {', '.join(PROFILES)}, not {args.profile!r}")
     if not 0 <= args.port < 2**16:
         raise ConfigurationError(f"--port must be 0 to 65535, got {args.port}")
-    if not 0 <= args.piece_delay <= MOST_SECONDS:
-        raise ConfigurationError(f"--piece-delay must be seconds, at least 0, got {args.piece_delay}")
+    for option, value in (("--piece-delay", args.piece_delay), ("--latency", args.latency)):
+        if not 0 <= value <= MOST_SECONDS:
+            raise ConfigurationError(f"{option} must be seconds, at least 0, got {value}")
     if re.search(r"[\s\x00-\x1f\ud800-\udfff]", args.host):
         raise ConfigurationError(f"--host must be a host name or an address, got {args.host!r}")
-    with LocalServer(
-        host=args.host,
-        port=args.port,
-        profile=args.profile,
-        api_key=args.api_key,
-        piece_delay=args.piece_delay,
-        keep_requests=1000,
-    ) as server:
+    with _local_server(args) as server:
         print_out(how_to_ask(server) + "\n")
         waiting: List[Any] = []  # requests that are not yet answered
         seen = 0
         while True:
             try:
                 server.wait_until(
-                    lambda: server.request_count > seen or any(each.finished.is_set() for each in waiting),
+                    partial(_has_news, server, seen, waiting),
                     timeout=1.0,  # Windows lets Ctrl-C through between two waits only
                 )
             except TimeoutError:
@@ -50,6 +47,31 @@ def run(args: argparse.Namespace) -> NoReturn:
                 status = request.answer.http_status if request.answer else "no answer"
                 line = f"{request.method} {request.path} {status}, {request.bytes_sent} bytes"
                 print_out(one_line(line) + "\n")
+
+
+def _local_server(args: argparse.Namespace) -> LocalServer:
+    try:
+        return LocalServer(
+            host=args.host,
+            port=args.port,
+            profile=args.profile,
+            api_key=args.api_key,
+            latency=args.latency,
+            piece_delay=args.piece_delay,
+            words_per_chunk=args.words_per_chunk,
+            script=args.script,
+            control=args.control,
+            keep_requests=1000,
+        )
+    except ScriptError as error:
+        raise ConfigurationError(f"--script {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"--script {args.script}: {reason_of(error)}") from None
+
+
+def _has_news(server: Any, seen: int, waiting: List[Any]) -> bool:
+    """Whether a request came, or one that came before is answered now."""
+    return server.request_count > seen or any(each.finished.is_set() for each in waiting)
 
 
 def how_to_ask(server: Any) -> str:

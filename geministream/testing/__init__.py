@@ -3,24 +3,40 @@
 It is a TEST server.  What answers in it is no model, but a small program that
 shows by fixed rules what it received (`geministream.testing.model`).
 
-The rooms, from the socket up: `listener` (connections and their threads),
-`wire` (HTTP/1.1 by hand), `routes` (where a path leads), `profiles` (the
-systems it stands in for), `record` (the requests that came); `answers` (what
-is said), `render` (in which bytes), `delivery` (how they are sent, and how
-they break); `prompt`, `model`, `samples`, `generation` (the rules of the
-answers), `decode` (long answers); `checks`, `signatures` (what is refused);
-`files`, `uploads`, `forms`, `upload_faults` (the Files API); `script`,
-`faults` (what a test wants said, and faults at random); `api` (what is served
-at each route), `server` (all of it together).  None of them knows the library
-that is tested with it.
+The rooms, from the socket up:
+
+- connections: `listener` (sockets and threads), `wire` (HTTP/1.1 by hand),
+  `conversation` (a request, its answer, the next request),
+  `cors`, `record` (the requests received);
+- requests: `routes` (where a path leads), `profiles` (the systems it stands in
+  for), `prompt` (a request in one spelling), `shapes`, `checks`, `signatures`
+  (what is refused);
+- answers: `answers` (what is said), `render` (in which bytes), `delivery` (how
+  they are sent, and how they break), `script`, `faults` (what a test wants);
+- the API: `model`, `samples`, `generation` (the rules of the answers), `decode`
+  (long answers), `embeddings`, `caches`, `catalogue`, `pages`, `times`,
+  `files`, `uploads`, `forms`, `upload_faults`, and `api` (all of them by route);
+- `server`: all of it together; `script_file`, `json_checks`: scripts in JSON;
+  `control`: the same over HTTP; `redact`: hides credentials; `pytest_plugin`: a
+  fixture.
+
+None of them knows the library that is tested with it; `shapes` alone reads the
+dataclasses of `geministream.types`.
+
+The names below are imported when they are first used: pytest imports the plugin,
+and with it this module, in every run.
 """
 
-from .answers import Answer
-from .faults import RandomFaults
-from .files import StoredFile
-from .model import expected_text, expected_thoughts
-from .record import RecordedRequest
-from .server import LocalServer
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .answers import Answer
+    from .faults import RandomFaults
+    from .files import StoredFile
+    from .model import expected_text, expected_thoughts
+    from .record import RecordedRequest
+    from .server import LocalServer
 
 __all__ = [
     "Answer",
@@ -31,3 +47,22 @@ __all__ = [
     "expected_text",
     "expected_thoughts",
 ]
+
+_ROOMS = {
+    "Answer": "answers",
+    "LocalServer": "server",
+    "RandomFaults": "faults",
+    "RecordedRequest": "record",
+    "StoredFile": "files",
+    "expected_text": "model",
+    "expected_thoughts": "model",
+}
+
+if not TYPE_CHECKING:  # a type checker shall know what is not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _ROOMS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value

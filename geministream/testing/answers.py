@@ -41,59 +41,65 @@ ERROR_FORMS = ("data", "event", "element", "raw")
 class Answer:
     """One answer, and how it is sent.
 
-    What is said - the first of these that is given; with none of them the
-    server's own model (or the route asked for) answers, sent as told below:
+    Its content is the first of these that is set.  With none of them the
+    server answers as usual, and the fields below say how that is sent:
 
     body
-        Raw bytes, or a list of them (one piece each): sent as they are.
+        Raw bytes, or a list of them (one piece each), sent unchanged.
     error
-        An error object, as a dict or as (code, status, message, details), the
-        last three optional.  It is an HTTP error, with Google's JSON.
+        An HTTP error with Google's JSON: an error object as a dict, or
+        (code, status, message, details), the last three optional.
     chunks
-        What is streamed, one event for each: a str becomes a text chunk (the
-        last of a list also gets the finish reason `finish` and the usage), a
-        dict or an object with ``to_dict()`` is a whole chunk, bytes go out as
-        they are.  A `threading.Event` between them is waited for, a number is
-        a pause in seconds.  An iterator is taken item by item while sending,
-        and nothing is added to its last.
+        The stream, one event for each item.  A str becomes a text chunk; the
+        last of a list also gets the finish reason `finish` and the usage.  A
+        dict, or an object with ``to_dict()``, is a whole chunk.  Bytes are sent
+        unchanged.  A `threading.Event` is waited for; a number is a pause in
+        seconds.  An iterator is read item by item while sending, and nothing
+        is added to its last item.
+
+    After the content:
+
     stream_error
         An error object like `error`, but in the stream, after the chunks, in
-        the form `error_form`: "data", "event", "element" or "raw".
+        the form `error_form`: "data", "event", "element" or "raw".  Default:
+        "data" in server-sent events, "element" in an array.
 
     How it is sent:
 
     status, headers, content_type
-        Of the response; the content type is that of the framing by default.
+        Of the response; the content type defaults to that of the framing.
     framing
-        "sse", "json" (an array), "object" (one), "ndjson"; default: as the
-        request asks.
+        "sse", "json" (an array), "object" (one object) or "ndjson"; default:
+        the one that the request asks for.  An array ends with ``]`` and
+        nothing behind it, because strict clients refuse more.
     transfer
-        "chunked", "length" (Content-Length) or "close" (to the end of the
-        connection).
+        "chunked" (default), "length" (Content-Length) or "close" (to the end
+        of the connection).
     gzip
-        True or False; default: where the client accepts it, and neither
-        `stop_after` nor `piece_bytes` counts the bytes.
+        True or False; default: True if the client accepts it, unless
+        `stop_after` or `piece_bytes` count the bytes.
     piece_bytes
-        The body goes out in pieces of this many bytes; default: one for each
-        event.
+        Send the body in pieces of this many bytes; default: one per event.
     delay, wait
-        Seconds before, and an event waited for before, the head is sent.
+        Seconds to wait, and an event to wait for, before the response begins.
     piece_delay
         Seconds between two pieces; default: the server's.
     gates
         Events: the k-th is waited for before chunk k is sent; one more than
-        there are chunks holds back the end.
+        there are chunks delays the end.
     stop_after
-        Bytes of the body (as sent, after gzip) after which the fault
-        strikes; a negative number counts from the end.
+        Bytes of the body (as sent, after gzip) after which the fault occurs;
+        a negative number counts from the end.
     stop_in_head
-        Bytes of the response's head after which the fault strikes; 0 answers
+        Bytes of the response's head after which the fault occurs; 0 sends
         nothing at all.
     stop_how
-        "end" (the body ends early, in well-formed HTTP; with
+        "end" (default: the body ends early, in well-formed HTTP; with
         ``transfer="length"`` it is shorter than its Content-Length), "drop"
-        (the connection closes), "reset" (it is reset), "stall" (silence
-        until the client leaves or the server closes).
+        (the connection closes), "reset" (the connection is reset), "stall"
+        (silence until the client leaves or the server closes).
+
+    :raises ValueError: if one of the named choices is not valid.
     """
 
     chunks: Any = None
@@ -126,18 +132,18 @@ class Answer:
             ("stop_how", self.stop_how, STOP_HOW),
         ):
             if value not in known:
-                raise ValueError(f"{name}={value!r} is none of {known}")
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
 
     @property
     def speaks(self) -> bool:
-        """Whether it says something of its own, or leaves that to the model."""
+        """Whether it has content of its own, or leaves that to the server."""
         if (self.status or 200) != 200:
             return True
         return any(said is not None for said in (self.chunks, self.error, self.body))
 
     @property
     def fault(self) -> Optional[str]:
-        """In words, what is wrong with it; None where nothing is."""
+        """What goes wrong with it, in words; None if nothing does."""
         if self.stop_in_head is not None:
             return f"{self.stop_how} after {self.stop_in_head} bytes of the head"
         if self.stop_after is not None:
@@ -160,7 +166,7 @@ class Answer:
         return 200
 
     def sent_like(self, other: Answer) -> Answer:
-        """This answer, with all that the other says about how to send it (and its error in the stream)."""
+        """This answer, sent as the other says, with the other's error in the stream."""
         changes: Dict[str, Any] = {}
         for each in dataclasses.fields(self):
             value = getattr(other, each.name)
@@ -175,7 +181,7 @@ class Answer:
 
     @classmethod
     def text(cls, *pieces: str, **how: Any) -> Answer:
-        """Stream these texts, a chunk for each."""
+        """Stream these texts, one chunk each."""
         return cls(chunks=list(pieces), **how)
 
     @classmethod
@@ -200,9 +206,9 @@ class Answer:
         text: str = "",
         **how: Any,
     ) -> Answer:
-        """Call functions in parallel: one part for each, the signature beside the first, as at Gemini 3.
+        """Call functions in parallel: one part each, the signature beside the first, as Gemini 3 does.
 
-        Without a `signature` one is made up, from the call.
+        :param signature: default: one that is derived from the call.
         """
         parts: List[Dict[str, Any]] = [{"text": text}] if text else []
         for k, (name, args) in enumerate(calls):
@@ -256,7 +262,7 @@ class Answer:
 
     @classmethod
     def garbage(cls, **how: Any) -> Answer:
-        """A 200 whose body is no Gemini stream in any framing, and not even UTF-8."""
+        """A 200 whose body is not a Gemini stream in any framing, and not even UTF-8."""
         how.setdefault("content_type", "text/event-stream")
         return cls(body=b"\x8f\x00\xff<<< this is not a stream >>>\r\n\r\n{]", **how)
 

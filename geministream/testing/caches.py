@@ -102,7 +102,7 @@ class Caches:
         expires = _expiry(request, now)
         if isinstance(expires, Answer):
             return expires
-        tokens = sum(prompt_token_details({"contents": [], **request}).values())
+        tokens = sum(prompt_token_details(request).values())
         with self._lock:
             seed = f"{next(self._numbers)} {now}".encode()
             name = base64.b32encode(hashlib.sha256(seed).digest()).decode().lower()[:20]

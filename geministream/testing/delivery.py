@@ -8,8 +8,8 @@ import zlib
 from typing import Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from .answers import Answer
-from .render import Item
-from .wire import Connection, Gone, response_head
+from .render import Item, render
+from .wire import BadRequest, Connection, Gone, response_head
 
 
 def gzipped(items: Iterable[Item]) -> Iterator[Item]:
@@ -175,3 +175,13 @@ def _break(connection: Connection, answer: Answer) -> bool:
     elif connection.body_unread:
         connection.say_goodbye()  # closing on unread bytes would be a reset
     return False
+
+
+def refuse(connection: Connection, error: BadRequest) -> None:
+    """Answer what is not HTTP, unless an answer has begun; the connection closes afterwards."""
+    answer = Answer.failure(error.status, str(error), transfer="length")
+    try:
+        if not connection.answering:
+            deliver(connection, answer, render(answer, "object"), keep_alive=False)
+    except Gone:
+        pass

@@ -13,7 +13,7 @@ import struct
 from typing import Any, Dict, List
 
 from .answers import Answer
-from .prompt import words
+from .prompt import whole_number, words
 
 DIMENSIONS = 768
 
@@ -38,14 +38,14 @@ def embed_batch(request: Dict[str, Any]) -> Answer:
 
 def predict(request: Dict[str, Any]) -> Answer:
     """The answer to Vertex AI's `predict`: a vector for each instance."""
-    dimensions = int((request.get("parameters") or {}).get("outputDimensionality") or DIMENSIONS)
+    dimensions = (request.get("parameters") or {}).get("outputDimensionality") or DIMENSIONS
     predictions = []
     for instance in request.get("instances") or []:
         text = instance.get("content") or ""
         predictions.append(
             {
                 "embeddings": {
-                    "values": embedding(text, dimensions),
+                    "values": embedding(text, whole_number(dimensions)),
                     "statistics": {"token_count": len(words(text)), "truncated": False},
                 }
             }
@@ -58,4 +58,4 @@ def _vector(request: Dict[str, Any]) -> Dict[str, Any]:
     dimensions = request.get("outputDimensionality") or config.get("outputDimensionality") or DIMENSIONS
     parts = (request.get("content") or {}).get("parts") or []
     text = "\n".join(part.get("text") or json.dumps(part, sort_keys=True) for part in parts)
-    return {"values": embedding(text, int(float(dimensions)))}
+    return {"values": embedding(text, whole_number(dimensions))}

@@ -30,6 +30,10 @@ class Hop(NamedTuple):
     variant: int = 1
 
 
+#: The whole answer in one response.
+WHOLE = Hop()
+
+
 def reworded(word: str, variant: int) -> str:
     """The word as it is told the `variant`-th time: ``word ``, ``word~2 ``, ``word~3 `` …"""
     bare = word.rstrip()
@@ -87,7 +91,7 @@ def generate(
     files: FileFacts = no_files,
     reply: Optional[Reply] = None,
     words_per_chunk: int = 3,
-    hop: Hop = Hop(),
+    hop: Hop = WHOLE,
     cached_tokens: int = 0,
 ) -> Iterator[Dict[str, Any]]:
     """The chunks of the answer to a request in its normal form, `cached_tokens` of it from a cache."""

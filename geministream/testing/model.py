@@ -83,7 +83,7 @@ def _told_part(part: Dict[str, Any], files: FileFacts) -> str:
         digest = hashlib.sha256(data).hexdigest()
         return f"You sent {blob.get('mimeType')}, {len(data)} bytes, SHA-256 {digest}."
     if part.get("fileData"):
-        uri = part["fileData"].get("fileUri", "")
+        uri = part["fileData"].get("fileUri") or ""
         facts = files(uri)
         if facts:
             return "You sent the file {}, {}, {} bytes, SHA-256 {}.".format(uri, *facts)

@@ -142,3 +142,17 @@ PROFILES = {
         ),
     )
 }
+
+
+def endpoint_of(profile: Profile, url: str, key: str) -> Any:
+    """A geministream `Endpoint` for a server of this profile, with short retry delays."""
+    from ..endpoint import Endpoint, Retry
+
+    common: Dict[str, Any] = {"timeout": (5, 30), "retry": Retry(initial_delay=0.01, max_delay=1.0)}
+    base_url = url + profile.prefix
+    if profile.long_paths:
+        return Endpoint.vertex("local-project", "global", key, base_url=base_url, **common)
+    auth = profile.auth[0] if len(profile.auth) == 1 else profile.auth
+    if profile.uploads and "resumable" not in profile.uploads:
+        common["upload_protocol"] = profile.uploads[0]
+    return Endpoint(base_url=base_url, api_key=key, auth=auth, **common)

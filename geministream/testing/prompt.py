@@ -92,7 +92,7 @@ def prompt_token_details(request: Dict[str, Any]) -> Dict[str, int]:
     """The prompt's tokens by modality: text by words, each medium at a flat price."""
     counts: Dict[str, int] = {}
     system = request.get("systemInstruction")
-    for content in request["contents"] + ([system] if system else []):
+    for content in [*(request.get("contents") or []), *([system] if system else [])]:
         for part in content.get("parts") or []:
             medium = part.get("inlineData") or part.get("fileData")
             if medium:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from .answers import Answer
 from .wire import Head
@@ -50,6 +51,23 @@ class RecordedRequest:
         """The body as JSON."""
         return json.loads(self.body)
 
+    def measure(self, pieces: Iterator[bytes], kept_bytes: int) -> Iterator[bytes]:
+        """The pieces of the body; writes down its size and hash, and its bytes up to `kept_bytes`."""
+        digest = hashlib.sha256()
+        kept: List[bytes] = []
+        try:
+            for piece in pieces:
+                digest.update(piece)
+                self.size += len(piece)
+                if self.size <= kept_bytes:
+                    kept.append(piece)
+                else:
+                    kept.clear()
+                yield piece
+        finally:
+            self.sha256 = digest.hexdigest()
+            self.body = b"".join(kept)
+
     def __repr__(self) -> str:
         what = f"{self.method} {self.path}, {self.size} bytes"
         return f"<RecordedRequest {self.number}: {what}, fault={self.fault!r}>"
@@ -76,6 +94,12 @@ class Record:
             self.requests.append(recorded)
             if self.keep is not None:
                 del self.requests[: -self.keep or len(self.requests)]
+            self.changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget the requests that came; the numbers go on."""
+        with self.changed:
+            self.requests = []
             self.changed.notify_all()
 
     def sent(self, recorded: RecordedRequest, size: int) -> None:

@@ -19,7 +19,7 @@ Watch = Callable[[Dict[str, Any]], None]
 
 def dumps(value: Any, pretty: bool = False) -> bytes:
     """JSON as Google writes it: raw UTF-8, but <, >, &, = and ' escaped."""
-    space = {"indent": 2, "separators": (",", ": ")} if pretty else {"separators": (",", ": ")}
+    space: Dict[str, Any] = {"indent": 2 if pretty else None, "separators": (",", ": ")}
     try:
         data = json.dumps(value, ensure_ascii=False, **space).encode()
     except UnicodeEncodeError:  # a lone surrogate can only be escaped

@@ -1,13 +1,15 @@
-"""What a test wants the server to say: queued answers, a callable that decides, faults."""
+"""What a test wants the server to say: queued answers, rules, a callable that decides, faults."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Iterable, NamedTuple, Optional, Union
+from typing import Any, Callable, Deque, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from .answers import Answer
+from .prompt import normal, prompt_text
 from .record import RecordedRequest
+from .script_file import Rule, ScriptFile
 
 #: What decides on an answer or a fault: called with the request, returns an Answer or None.
 Decide = Callable[[RecordedRequest], Optional[Answer]]
@@ -27,12 +29,25 @@ class Script:
         self.faults: Any = faults if callable(faults) else list(faults or ())
         self.decide: Optional[Decide] = None
         self.answers: Deque[Answer] = deque()
+        self._rules: List[Tuple[Rule, Deque[Answer]]] = []  # each with its answers that are left
         self._lock = threading.Lock()
 
     def add(self, *answers: Union[Answer, str]) -> None:
         """Queue answers for requests to a model; a str is one chunk of text."""
         with self._lock:
             self.answers.extend(Answer.text(each) if isinstance(each, str) else each for each in answers)
+
+    def play(self, script: ScriptFile) -> None:
+        """Add what a script holds."""
+        with self._lock:
+            self.answers.extend(script.answers)
+            self._rules += [(rule, deque(rule.answers)) for rule in script.rules]
+
+    def clear(self) -> None:
+        """Forget the queue and the rules."""
+        with self._lock:
+            self.answers.clear()
+            self._rules.clear()
 
     def cue(self, recorded: RecordedRequest, generates: bool) -> Cue:
         """Take what the script has for this request; queue and faults are for those that generate."""
@@ -42,12 +57,28 @@ class Script:
         fault = self._next_fault(recorded)
         if scripted is None and not (fault and fault.speaks):
             with self._lock:
-                scripted = self.answers.popleft() if self.answers else None
+                scripted = self._by_rule(recorded) if self._rules else None
+                if scripted is None and self.answers:
+                    scripted = self.answers.popleft()
         return Cue(scripted, fault)
+
+    def _by_rule(self, recorded: RecordedRequest) -> Optional[Answer]:
+        text = _text_of(recorded)
+        for rule, left in self._rules:
+            if left and rule.matches(recorded.model or "", text):
+                return left[0] if rule.always else left.popleft()
+        return None
 
     def _next_fault(self, recorded: RecordedRequest) -> Optional[Answer]:
         if callable(self.faults):
-            fault: Optional[Answer] = self.faults(recorded)
-            return fault
+            return self.faults(recorded)  # type: ignore[no-any-return]
         with self._lock:
             return self.faults.pop(0) if self.faults else None
+
+
+def _text_of(recorded: RecordedRequest) -> str:
+    """The text of the last content; "" if the request, which a replay does not check, has none."""
+    try:
+        return prompt_text(normal(recorded.json))
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return ""

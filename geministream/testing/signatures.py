@@ -75,9 +75,9 @@ class Signatures:
 def _current_turn(contents: List[Dict[str, Any]]) -> int:
     """Where the current turn begins: at the user's last content that is no function's answer."""
     for k in range(len(contents) - 1, -1, -1):
-        if contents[k].get("role") != "model":
-            if any("functionResponse" not in part for part in contents[k].get("parts") or []):
-                return k
+        parts = contents[k].get("parts") or []
+        if contents[k].get("role") != "model" and any("functionResponse" not in part for part in parts):
+            return k
     return 0
 
 

@@ -10,13 +10,14 @@ import itertools
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from .answers import Answer
 from .files import KEPT_BYTES, Files, StoredFile, Wish
 from .forms import boundary_of, form_parts
+from .record import RecordedRequest
 from .upload_faults import UploadFault, UploadFaults, unknown_upload
-from .wire import BadRequest, Connection, Head
+from .wire import BadRequest, Connection, Head, drain
 
 #: Every piece but the last is a multiple of this (Google's resumable protocol).
 GRANULARITY = 256 * 1024
@@ -78,9 +79,11 @@ class Uploads:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def serve(self, connection: Connection, head: Head, recorded: Any, protocols: Tuple[str, ...]) -> Answer:
+    def serve(
+        self, connection: Connection, head: Head, recorded: RecordedRequest, protocols: Tuple[str, ...]
+    ) -> Answer:
         """Serve a request to the upload path; reads its body."""
-        pieces = _measured(connection.read_body(head), recorded)
+        pieces = recorded.measure(connection.read_body(head), KEPT_BYTES)
         content_type = head.headers.get("content-type", "")
         if head.method != "POST":
             return _after(pieces, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"}))
@@ -147,8 +150,8 @@ class Uploads:
             },
         )
 
-    def _query(self, pieces: Iterator[bytes], upload: Upload, recorded: Any) -> Answer:
-        _drain(pieces)
+    def _query(self, pieces: Iterator[bytes], upload: Upload, recorded: RecordedRequest) -> Answer:
+        drain(pieces)
         fault = self.faults.take_command("query")
         if fault is not None:
             recorded.fault = str(fault)
@@ -162,7 +165,7 @@ class Uploads:
             return _upload_answer("active", None, upload.received)
 
     def _piece(
-        self, pieces: Iterator[bytes], head: Head, upload: Upload, last: bool, recorded: Any
+        self, pieces: Iterator[bytes], head: Head, upload: Upload, last: bool, recorded: RecordedRequest
     ) -> Answer:
         me = object()
         with upload.lock:
@@ -200,7 +203,13 @@ class Uploads:
         return _upload_answer("active", None, upload.received)
 
     def _take(
-        self, pieces: Iterator[bytes], upload: Upload, me: object, number: int, start: int, recorded: Any
+        self,
+        pieces: Iterator[bytes],
+        upload: Upload,
+        me: object,
+        number: int,
+        start: int,
+        recorded: RecordedRequest,
     ) -> Optional[Answer]:
         """Take the bytes of the `number`-th piece; the answer to it if it breaks."""
         taken = 0
@@ -240,14 +249,16 @@ class Uploads:
             return f"A file may have at most {self.files.max_file_bytes} bytes."
         return None
 
-    def _struck(self, fault: UploadFault, upload: Upload, pieces: Iterator[bytes], recorded: Any) -> Answer:
+    def _struck(
+        self, fault: UploadFault, upload: Upload, pieces: Iterator[bytes], recorded: RecordedRequest
+    ) -> Answer:
         recorded.fault = str(fault)
         with upload.lock:
             upload.owner = None
         if fault.how == "gone":
             self._forget(upload)
         if fault.how not in ("reset", "drop"):  # these strike in the middle of the body
-            _drain(pieces)
+            drain(pieces)
         return fault.strike()
 
     def _forget(self, upload: Upload) -> None:
@@ -309,24 +320,6 @@ class Uploads:
         return Answer(chunks=[self._body(file)], transfer="length")
 
 
-def _measured(pieces: Iterator[bytes], recorded: Any) -> Iterator[bytes]:
-    """The pieces of a body, while its size, hash and, where it is small, bytes are written down."""
-    digest = hashlib.sha256()
-    kept: Optional[List[bytes]] = []
-    try:
-        for piece in pieces:
-            digest.update(piece)
-            recorded.size += len(piece)
-            if kept is not None:
-                kept.append(piece)
-                if recorded.size > KEPT_BYTES:
-                    kept = None
-            yield piece
-    finally:
-        recorded.sha256 = digest.hexdigest()
-        recorded.body = b"".join(kept or ())
-
-
 def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
     size = 0
     for piece in pieces:
@@ -347,10 +340,5 @@ def _upload_answer(status: str, body: Optional[Dict[str, Any]], received: Option
 
 def _after(pieces: Iterator[bytes], answer: Answer) -> Answer:
     """The answer, once the rest of the body has been read."""
-    _drain(pieces)
+    drain(pieces)
     return answer
-
-
-def _drain(pieces: Iterator[bytes]) -> None:
-    for _ in pieces:
-        pass

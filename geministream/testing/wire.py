@@ -278,6 +278,12 @@ class Connection:
                 pass
 
 
+def drain(pieces: Iterator[bytes]) -> None:
+    """Read what is left of a body."""
+    for _ in pieces:
+        pass
+
+
 def select_readable(sock: socket.socket, timeout: float = 0.0) -> bool:
     """Whether a read of `sock` would not block (data, the end, or an error is there)."""
     if hasattr(select, "poll"):  # no limit on the number of the descriptor

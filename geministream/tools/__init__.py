@@ -5,6 +5,7 @@
 ``annotations``    annotations to kinds
 ``schema``         kinds: to JSON Schema, and from JSON values to Python values
 ``values``         Python values to JSON
+``models``         classes that describe themselves, such as Pydantic's
 ``docstrings``     what a docstring says about each argument
 =================  ==================================================================
 """

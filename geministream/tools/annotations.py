@@ -16,6 +16,7 @@ from typing import Any, Dict, ForwardRef, List, Mapping, Optional, Tuple, Union,
 
 from ..errors import ConfigurationError
 from .docstrings import read_docstring
+from .models import Model, is_model
 from .schema import (
     JSON_TYPES,
     SCALARS,
@@ -102,6 +103,8 @@ class Annotations:
             return self._records[found]
         if issubclass(found, Enum) and len(found):
             return Choice([_choice(member.value, member, where) for member in found])
+        if is_model(found):
+            return Model(found)
         if is_dataclass(found):
             return self._dataclass(found)
         if issubclass(found, dict) and hasattr(found, "__total__"):

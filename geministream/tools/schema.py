@@ -40,7 +40,7 @@ def schema_of(kind: "Kind") -> Schema:
 
     :raises ConfigurationError: if a type contains itself in a way that Gemini does not accept.
     """
-    writer = _Writer()
+    writer = Writer()
     schema = kind.schema(writer)
     if writer.definitions:
         schema = {**schema, "$defs": writer.definitions}
@@ -58,11 +58,11 @@ class Kind:
 
     what = "anything"
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         """Describe the type."""
         return {}
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         """Make the Python value of a JSON value.
 
         :param path: the place of the value, for the error.
@@ -76,7 +76,7 @@ class Kind:
         return Mismatch(path, f"expected {self.what}, got {shown(value)}")
 
 
-class _Reading:
+class Reading:
     """One way to read a value inside a Union.
 
     Each member of a Union reads the whole value.  A Union inside it keeps what it has
@@ -89,7 +89,7 @@ class _Reading:
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
-        self.exactly = self if exact else _Reading(True)
+        self.exactly = self if exact else Reading(True)
         self.unions: Dict[Tuple[Kind, str], Tuple[Any, Optional[Mismatch]]] = {}
 
 
@@ -101,10 +101,10 @@ class Described(Kind):
         self._kind = kind
         self._description = description
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         return described(self._kind.schema(writer), self._description)
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         return self._kind.read(value, path, how)
 
 
@@ -113,10 +113,10 @@ class Scalar(Kind):
         self.what = what
         self._schema = {"type": json_type}
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         return dict(self._schema)
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         if JSON_TYPES.get(type(value)) == self._schema["type"]:
             if type(value) is not float or math.isfinite(value):
                 return value
@@ -154,7 +154,7 @@ class Choice(Kind):
         listed = ", ".join(json.dumps(value, ensure_ascii=False) for value, _ in choices)
         self.what = f"one of {cut(listed, 200)}"
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         by_type: Dict[str, List[Any]] = {}
         for value, _ in self._choices:
             by_type.setdefault(JSON_TYPES[type(value)], []).append(value)
@@ -166,7 +166,7 @@ class Choice(Kind):
             schemas.append(schema)
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         exact = how is not None and how.exact
         numbers = () if exact or type(value) not in (int, float) else (int, float)
         for choice, meant in self._choices:
@@ -182,11 +182,11 @@ class OneOf(Kind):
         self._members = members
         self.what = " or ".join(member.what for member in members)
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         return {"anyOf": [member.schema(writer) for member in self._members]}
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
-        how = how or _Reading()
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
+        how = how or Reading()
         known = how.unions.get((self, path))
         if known is None:
             try:
@@ -198,7 +198,7 @@ class OneOf(Kind):
             raise mismatch.with_traceback(None)
         return made
 
-    def _read(self, value: Any, path: str, how: "_Reading") -> Any:
+    def _read(self, value: Any, path: str, how: "Reading") -> Any:
         problems: List[Mismatch] = []
         # 3 fits both members of Union[int, float]; read it as a float only if nothing fits exactly.
         for each in (how,) if how.exact else (how.exactly, how):
@@ -227,11 +227,11 @@ class ListOf(Kind):
         self._item = item
         self._make = make
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         items = self._item.schema(writer)
         return {"type": "array", "items": items} if items else {"type": "array"}
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         if not isinstance(value, list):
             raise self.mismatch(value, path)
         return self._make(
@@ -244,7 +244,7 @@ class TupleOf(Kind):
         self._items = items
         self.what = f"a list of {len(items)}"
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         count = len(self._items)
         return {
             "type": "array",
@@ -253,7 +253,7 @@ class TupleOf(Kind):
             "maxItems": count,
         }
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         if not isinstance(value, list) or len(value) != len(self._items):
             raise self.mismatch(value, path)
         return tuple(
@@ -268,11 +268,11 @@ class DictOf(Kind):
     def __init__(self, value: Kind) -> None:
         self._value = value
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         values = self._value.schema(writer)
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         if not isinstance(value, dict):
             raise self.mismatch(value, path)
         return {name: self._value.read(item, below(path, name), how) for name, item in value.items()}
@@ -300,7 +300,7 @@ class Record(Kind):
         self._description = description
         self._make = make
 
-    def schema(self, writer: "_Writer") -> Schema:
+    def schema(self, writer: "Writer") -> Schema:
         known = writer.reference(self)
         if known:
             return known
@@ -315,7 +315,7 @@ class Record(Kind):
             schema["required"] = required
         return writer.written(self, described(schema, self._description))
 
-    def read(self, value: Any, path: str, how: Optional["_Reading"] = None) -> Any:
+    def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
         if not isinstance(value, dict):
             raise self.mismatch(value, path)
         for name in value:
@@ -345,7 +345,7 @@ def described(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description}
 
 
-class _Writer:
+class Writer:
     """Defines the records that contain themselves under ``$defs``.
 
     :ivar way: from the outermost record to what is being written: each record, and
@@ -354,6 +354,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.definitions: Dict[str, Schema] = {}
+        self.models: Dict[type, Schema] = {}  # classes that describe themselves
         self.way: List[Tuple[Record, bool]] = []
         self._names: Dict[Record, str] = {}  # of records that contain themselves
 
@@ -369,13 +370,18 @@ class _Writer:
                     "not take; give the field a default"
                 )
             if record not in self._names:
-                name, number = record.name, 1
-                while name in self._names.values():
-                    number += 1
-                    name = f"{record.name}{number}"
-                self._names[record] = name
+                self._names[record] = self.free_name(record.name)
         known = self._names.get(record)
         return {"$ref": f"#/$defs/{known}"} if known else None
+
+    def free_name(self, name: str) -> str:
+        """Return a name that no other definition has."""
+        taken = {*self._names.values(), *self.definitions}
+        free, number = name, 1
+        while free in taken:
+            number += 1
+            free = f"{name}{number}"
+        return free
 
     def written(self, record: Record, schema: Schema) -> Schema:
         """Return the schema, or a reference if the record turned out to contain itself."""

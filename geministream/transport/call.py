@@ -11,8 +11,8 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
 from ..cancel import Cancel
-from ..endpoint import Endpoint, credentials, given_secrets
-from ..errors import GeministreamError
+from ..endpoint import Endpoint, credentials, given_secrets, key_variable
+from ..errors import APIError, AuthenticationError, GeministreamError
 from .failures import no_answer, proxy_url
 from .origin import check_home, is_home, redirected
 from .patience import Patience
@@ -83,7 +83,10 @@ class Call:
             return self._follow(method, url, headers or {}, body, ok)
         except GeministreamError as error:
             # The frames below hold credentials, and what a server made of them.
-            raise error.with_traceback(None) from error.__cause__
+            cause = error.__cause__
+            if cause is not None:
+                cause.__suppress_context__ = True  # urllib3's chain below it says the same in 80 lines
+            raise error.with_traceback(None) from cause
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]
@@ -106,7 +109,14 @@ class Call:
                 self.retried_below = False  # whatever comes now in the body, the adapter cannot retry
                 return reply
             else:
-                raise reply.error()
+                raise self._with_key_variable(reply.error())
+
+    def _with_key_variable(self, error: APIError) -> APIError:
+        """An authentication error says where the key came from."""
+        name = key_variable(self.endpoint) if self.endpoint.ways else None
+        if isinstance(error, AuthenticationError) and name is not None:
+            error.advice = f"The key came from {name}. {error.advice}"
+        return error
 
     def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Reply:
         self.patience.check()

@@ -37,14 +37,10 @@ class Attempts:
         if self._failed >= retry.attempts or asked > retry.max_delay:
             return False
         delay = max(random.uniform(0, retry.longest_delay(self._failed)), asked)
-        log.debug(
-            "attempt %d of %d failed with %s %s, the next follows in %.2f s",
-            self._failed,
-            retry.attempts,
-            type(error).__name__,
-            getattr(error, "code", ""),
-            delay,
-        )
+        self._call.secrets.redact_error(error)  # it leaves the call now, if only for those who listen
+        # More than a second is a wait that someone may wonder about.
+        level = logging.INFO if delay > 1 else logging.DEBUG
+        log.log(level, "%s; retrying in %.1f s (%d of %d)", error, delay, self._failed + 1, retry.attempts)
         if retry.on_retry is not None:
             retry.on_retry(RetryEvent(self._failed, retry.attempts, delay, error, resuming))
         self._call.patience.sleep(delay)

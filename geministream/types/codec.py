@@ -41,7 +41,7 @@ from dataclasses import Field, fields, replace
 from itertools import islice
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
-from ..errors import ConfigurationError, StreamDecodeError
+from ..errors import ConfigurationError, StreamDecodeError, UnknownFieldWarning, warn
 
 Int64 = int
 Convert = Optional[Callable[[Any], Any]]
@@ -363,31 +363,33 @@ def from_request(cls: Type[M], value: Union[M, Mapping[str, Any]], what: str) ->
     has no mapping in the place of a message comes back itself.
 
     :param what: the argument's name, for the error.
+    An unknown name in a mapping gives an `UnknownFieldWarning`, and is sent.
+
     :raises ConfigurationError: for any other value, or a field given in both spellings.
     """
     if not isinstance(value, (cls, AnyMapping)):
         raise ConfigurationError(f"{what} takes a {cls.__name__} or a mapping, not {shorten(value)}")
-    message: M = _understand(cls, value)
+    message: M = _understand(cls, value, warns=True)
     return message
 
 
-def _understand(cls: type, value: Any) -> Any:
+def _understand(cls: type, value: Any, warns: bool) -> Any:
     """Make a mapping a ``cls``; in a message look into its fields; all else stays as it is."""
     if isinstance(value, AnyMapping):
-        return _from_mapping(cls, value)
+        return _from_mapping(cls, value, warns)
     if not isinstance(value, Message):
         return value
     message: Any = value
     changes = {}
     for field in _wire_fields(type(message)).values():
         old = message.__dict__.get(field.name)
-        new = _understand_field(type(message), field, old)
+        new = _understand_field(type(message), field, old, warns)
         if new is not old:
             changes[field.name] = new
     return replace(message, **changes) if changes else message
 
 
-def _understand_field(cls: type, field: Field[Any], value: Any) -> Any:
+def _understand_field(cls: type, field: Field[Any], value: Any, warns: bool = False) -> Any:
     """The same for a field's value, or each item of it, where the field is for messages.
 
     As in decoding, only a list will do where a list is due.  So nothing changes
@@ -400,23 +402,37 @@ def _understand_field(cls: type, field: Field[Any], value: Any) -> Any:
     if message is None or is_list is not isinstance(value, (list, tuple)):
         return value
     if isinstance(value, (list, tuple)):
-        items = [_understand(message, item) for item in value]
+        items = [_understand(message, item, warns) for item in value]
         return value if all(map(operator.is_, items, value)) else items
-    return _understand(message, value)
+    return _understand(message, value, warns)
 
 
-def _from_mapping(cls: type, mapping: Mapping[Any, Any]) -> Any:
+def _from_mapping(cls: type, mapping: Mapping[Any, Any], warns: bool) -> Any:
+    # What a model said goes back as it came, known to this version or not.
+    warns = warns and mapping.get("role") != "model"
     by_wire = _wire_fields(cls)
     by_name = {field.name: field for field in by_wire.values()}
     wire: Dict[Any, Any] = {}
     for key, value in mapping.items():
         field = by_name.get(key) or by_wire.get(key)
-        if field is not None:
+        if field is None:
+            if warns:
+                _warn_of_unknown_field(cls, key, by_name)
+        else:
             key = wire_name(field.name)
             if key in wire:
                 raise ConfigurationError(
                     f"{cls.__name__} has both {field.name!r} and {key!r}; give one of them"
                 )
-            value = _understand_field(cls, field, value)
+            value = _understand_field(cls, field, value, warns)
         wire[key] = value
     return decoder(cls)(wire)
+
+
+def _warn_of_unknown_field(cls: type, key: Any, known: Mapping[str, Any]) -> None:
+    from difflib import get_close_matches
+
+    spellings = {spelling: name for name in known for spelling in (name, wire_name(name))}
+    nearest = get_close_matches(str(key), spellings, 1)
+    hint = f"did you mean {spellings[nearest[0]]!r}?" if nearest else f"its fields are {', '.join(known)}"
+    warn(f"{cls.__name__} has no field {key!r}, which is sent as it is; {hint}", UnknownFieldWarning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
@@ -80,8 +81,18 @@ class Blob(Message):
     display_name: Optional[str] = None
     extra: Dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_raw_sound(self) -> bool:
+        """Whether the data are samples of sound without a header: ``audio/L16`` or ``audio/pcm``."""
+        essence = str(self.mime_type).partition(";")[0].strip().lower()
+        return essence in ("audio/l16", "audio/pcm")
+
     def save(self, path: Union[str, os.PathLike[str]]) -> Path:
         """Write the data to a file, replacing one that is there, and return its path.
+
+        Raw samples (see `is_raw_sound`) become a real WAV file if the path ends with
+        ``.wav``: 16 bits, with the ``rate`` and ``channels`` of the MIME type (24000 and
+        1 if it has none, which is what Gemini's speech has).
 
         :raises ConfigurationError: where there is no data, or what came was not base64.
         :raises OSError: where the file cannot be written.
@@ -89,8 +100,28 @@ class Blob(Message):
         if not isinstance(self.data, (bytes, bytearray)):
             raise ConfigurationError(f"this Blob has no bytes to save, its data is {shorten(self.data)}")
         target = Path(path)
-        target.write_bytes(self.data)
+        if target.suffix.lower() == ".wav" and self.is_raw_sound:
+            self._save_wav(target)
+        else:
+            target.write_bytes(self.data)
         return target
+
+    def _save_wav(self, target: Path) -> None:
+        import wave
+
+        named = dict(re.findall(r"(\w+)\s*=\s*\"?([0-9]{1,9})\b", str(self.mime_type).lower()))
+        with wave.open(str(target), "wb") as file:
+            file.setnchannels(int(named.get("channels", 1)) or 1)
+            file.setsampwidth(2)
+            file.setframerate(int(named.get("rate", 24000)) or 24000)
+            # RFC 2586 has L16 in network order; Gemini sends it in that of WAV files.
+            file.writeframes(self.data or b"")
+
+    def _repr_png_(self) -> Optional[bytes]:
+        return self.data if self.mime_type == "image/png" and isinstance(self.data, bytes) else None
+
+    def _repr_jpeg_(self) -> Optional[bytes]:
+        return self.data if self.mime_type == "image/jpeg" and isinstance(self.data, bytes) else None
 
 
 @dataclass(repr=False, eq=False)

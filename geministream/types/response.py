@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ..errors import BlockedError
 from .codec import Message, shorten
-from .content import Content, FunctionCall, Part
+from .content import Blob, Content, FunctionCall, Part
 
 if TYPE_CHECKING:  # loaded when the first of them is needed
     from .grounding import (
@@ -221,6 +221,19 @@ class GenerateContentResponse(_Delivered, Message):
         """The function calls among the parts, in their order; [] where there are none."""
         calls = [part.function_call for part in self.parts]
         return [call for call in calls if isinstance(call, FunctionCall)]
+
+    @property
+    def media(self) -> List[Blob]:
+        """The images, sounds and other data among the parts, in their order; [] if there are none."""
+        blobs = [part.inline_data for part in self.parts]
+        return [blob for blob in blobs if isinstance(blob, Blob)]
+
+    def _repr_markdown_(self) -> str:
+        """What notebooks show: the text, and the images."""
+        images = [blob for blob in self.media if str(blob.mime_type).startswith("image/")]
+        shown = [blob.to_dict() for blob in images if isinstance(blob.data, bytes)]
+        lines = [f"![image](data:{blob['mimeType']};base64,{blob['data']})" for blob in shown]
+        return "\n\n".join([self.text, *lines]).strip() or f"`{self!r}`"
 
     @property
     def usage_by_request(self) -> List[UsageMetadata]:

@@ -209,6 +209,8 @@ def test_a_lenient_server_still_needs_contents_that_it_can_read(lenient):
     assert ask(lenient, {}).status_code == 400
     assert ask(lenient, {"contents": [{"parts": [{"text": 3}]}]}).status_code == 400
     assert ask(lenient, {**ASK, "tools": [{"functionDeclarations": [{}]}]}).status_code == 200
+    nowhere = {"fileData": {"fileUri": None, "mimeType": "video/mp4"}}
+    assert ask(lenient, {"contents": [{"parts": [nowhere]}]}).status_code == 200
     answer = ask(lenient, {**ASK, "cachedContent": "cachedContents/none"}).json()
     assert answer["candidates"][0]["content"]["parts"][0]["text"] == expected_text(ASK)
 

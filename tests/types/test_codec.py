@@ -235,6 +235,7 @@ def test_a_mapping_may_use_either_spelling_at_any_depth():
         assert from_request(GenerationConfig, given, "it").to_dict() == camel
 
 
+@pytest.mark.filterwarnings("ignore::geministream.UnknownFieldWarning")
 def test_user_data_and_unknown_keys_are_never_touched():
     data = {"time_zone": {"mime_type": "x", "mimeType": [{"inline_data": None}]}}
     given = {
