@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Tuple, Union
 
@@ -18,7 +19,9 @@ from .listener import Listener
 from .profiles import PROFILES, endpoint_of
 from .prompt import normal
 from .record import Record, RecordedRequest
+from .recorder import Recorder
 from .render import render
+from .replay import Replay, stand_in_of
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
 from .script_file import ScriptFile, Source, read_script
@@ -74,10 +77,10 @@ class LocalServer:
     :param faults: what goes wrong with each request to a model: a callable that
         decides, or a list that is used up.  An `Answer` without content applies
         its fault to the answer that is due; one with content replaces it.
-    :param script: answers, faults and rules in JSON: the path of a file, or its content;
-        see `geministream.testing.script_file`.
-    :param control: let tests in any language script the server over HTTP; see
-        `geministream.testing.control`.
+    :param script: answers, faults and rules in JSON; see `geministream.testing.script_file`.
+    :param control: serve the endpoint of `geministream.testing.control`.
+    :param record: a `Recorder`: forward to a real endpoint, and record the exchanges.
+    :param replay: play back a directory of recordings; a path, or a `Replay`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
     :param tokens_per_request: long decode: the most words in one response; the
@@ -129,6 +132,8 @@ class LocalServer:
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
         control: bool = False,
+        record: Optional[Recorder] = None,
+        replay: Union[None, str, "os.PathLike[str]", Replay] = None,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -153,10 +158,9 @@ class LocalServer:
         self.errors: List[BaseException] = []
         self._record = Record(keep_requests)
         self._listener = Listener(host, port, tls, self._record.changed, self._talk)
-        self._script = Script(faults)
-        self._script_file = ScriptFile() if script is None else read_script(script)
-        self._script.play(self._script_file)
+        self._script = Script(faults, ScriptFile() if script is None else read_script(script))
         self._control = Control(self._script, self._record, self.reset) if control else None
+        self._stand_in = stand_in_of(record, replay)
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -180,6 +184,7 @@ class LocalServer:
 
         Does nothing in a forked child: the server belongs to the parent.
         """
+        self._stand_in.close()
         self._listener.close()
 
     def __enter__(self) -> LocalServer:
@@ -261,9 +266,9 @@ class LocalServer:
         self._script.decide = decide
 
     def reset(self) -> None:
-        """Forget queued answers, rules and recorded requests, and begin the script anew."""
-        self._script.clear()
-        self._script.play(self._script_file)
+        """Forget queued answers, rules and recorded requests; begin the script and the replay anew."""
+        self._stand_in.begin_anew()
+        self._script.begin_anew()
         self._record.clear()
 
     @property
@@ -391,13 +396,16 @@ class LocalServer:
                 recorded.client_gone.set()
             raise
         finally:
-            self._record.finish(recorded)
+            try:
+                self._stand_in.finish(recorded)
+            finally:
+                self._record.finish(recorded)
 
     def _receive(
         self, connection: Connection, head: Head, route: Optional[Route], recorded: RecordedRequest
     ) -> Optional[Answer]:
         """Read the body; an answer if that alone decides on it."""
-        if route and route.kind == "upload":
+        if route and route.kind == "upload" and not self._stand_in.answers:
             # An upload's own URL is credential enough; its id cannot be guessed.
             own_url = "upload_id" in head.query
             refusal = preflight(head) or (None if own_url else self.profile.check_key(head, self.api_key))
@@ -415,7 +423,7 @@ class LocalServer:
     ) -> Tuple[Answer, Dict[str, Any]]:
         """The answer, and the request in its normal form; `given` is what the body alone led to."""
         request: Dict[str, Any] = {}
-        if route is None or route.kind != "upload":
+        if not self._stand_in.answers and (route is None or route.kind != "upload"):
             given = given or preflight(head) or self.profile.check_key(head, self.api_key)
             if given is None and route:
                 request, given = self._api.check(head, route, recorded.body)
@@ -427,6 +435,8 @@ class LocalServer:
             return fault, request
         answer = scripted or Answer()
         if not answer.speaks:
+            if given is None and self._stand_in.answers:
+                given = self._stand_in.answer(recorded, self.url)
             answer = (given or self._api.answer(head, route, request, recorded)).sent_like(answer)
         if fault:
             answer = answer.sent_like(fault)
