@@ -1,10 +1,28 @@
-"""Streams from Gemini's ``streamGenerateContent``, wherever it is served.
+"""Stream answers from Gemini's ``streamGenerateContent``, wherever it is served.
 
 >>> from geministream import stream_generate
->>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
+>>> for chunk in stream_generate("gemini-flash-latest", "Hello"):    # doctest: +SKIP
 ...     print(chunk.text, end="")
 
-What streaming needs is imported at once; everything else on first use.
+The key comes from the environment: GOOGLE_API_KEY or GEMINI_API_KEY.
+
+================================================  =====================================
+``stream_generate`` ``generate`` ``collect``      an answer: in chunks; whole; of chunks
+``Chat``                                          a conversation, with functions
+``generate_many``                                 many prompts at once
+``part_from_path`` ``part_from_bytes`` ``…_uri``  images, sound, video, documents
+``upload_file`` ``get_file`` ``list_files`` …     the Files API
+``json_schema`` ``parse`` ``iter_items``          structured answers
+``find_sources`` ``cite``                         what an answer rests on
+``count_tokens`` ``list_models`` ``get_model``    models and tokens
+``Endpoint`` ``Retry`` ``Cancel``                 where, how often, how long
+``GeministreamError`` and its subclasses          what can go wrong
+``GenerationConfig``, ``Part``, ``Tool`` …        the API's messages, in `types`
+``geministream.testing.LocalServer``              a server to test against
+================================================  =====================================
+
+``help(geministream.stream_generate)`` and so on show arguments, errors and examples.
+A name is loaded when it is first used; ``requests`` is loaded by the first call.
 """
 
 import importlib as _importlib  # with an underscore, so that completion offers the public API alone

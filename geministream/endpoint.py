@@ -15,6 +15,7 @@ from .errors import ConfigurationError, InsecureEndpointWarning, warn
 from .retry import (
     MOST_SECONDS,
     Retry as Retry,  # for those who import it from here
+    RetryEvent as RetryEvent,
     got,
     is_number,
     is_whole,

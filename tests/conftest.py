@@ -74,8 +74,7 @@ def run_python():
         return subprocess.run(
             [sys.executable, *options, "-c", code],
             env={**os.environ, "PYTHONPATH": path, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=timeout,
         )

@@ -222,21 +222,19 @@ def mutated_bytes(pick, body):
     return bytes(body)
 
 
+def nodes_of(value):
+    """Each (container, key) in the value."""
+    for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(below, (dict, list)):
+            yield from nodes_of(below)
+
+
 def mutated_value(pick, value):
     """The value with some of what is in it replaced, removed, doubled or put elsewhere."""
     value = copy.deepcopy(value)
     for _ in range(pick.choice((1, 1, 2, 5))):
-        nodes = []  # (container, key)
-
-        def collect_nodes(node):
-            items = (
-                node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-            )
-            for key, below in list(items):
-                nodes.append((node, key))
-                collect_nodes(below)
-
-        collect_nodes(value)
+        nodes = list(nodes_of(value))
         if not nodes:
             return value
         container, key = pick.choice(nodes)

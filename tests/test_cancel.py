@@ -38,37 +38,40 @@ def inject(run, at, stop):
 
 @pytest.mark.parametrize("what", ["sleep", "short sleep", "on_cancel", "cancel", "forget", "cancelled"])
 def test_cancel_at_every_instruction(what):
-    """On a thread, so that a deadlock is a failure and not the end of the run."""
-    at = 0
-    reached = [True]
-    while reached[-1]:
+    at = 1
+    while cancelled_at(at, what):
         at += 1
-        stop = Cancel()
-        called = []
-        run = {
-            "sleep": lambda: stop.sleep(2 * LONG),
-            "short sleep": lambda: stop.sleep(1e-9),
-            "on_cancel": lambda: stop.on_cancel(lambda: called.append(1)),
-            "cancel": stop.cancel,
-            "forget": lambda: stop.forget(print),
-            "cancelled": lambda: stop.cancelled,
-        }[what]
-        waker = threading.Timer(
-            0.05, stop.cancel
-        )  # only this ends a sleep, for the instructions behind its wait
-        if what == "sleep":
-            waker.start()
-        thread = threading.Thread(target=lambda: reached.append(inject(run, at, stop)), daemon=True)
-        thread.start()
-        thread.join(LONG)
-        assert len(reached) == at + 1, f"deadlock at instruction {at} of {what}"
-        waker.cancel()
-        assert stop.cancelled or not reached[-1]
-        if what == "on_cancel":
-            assert called or not reached[-1]
-        else:
-            assert not stop._callbacks
     assert at > 3
+
+
+def cancelled_at(at, what):
+    """Was there an instruction of this number?  On a thread, so that a deadlock is a failure and not the end of the run."""
+    stop = Cancel()
+    called = []
+    reached = []
+    run = {
+        "sleep": lambda: stop.sleep(2 * LONG),
+        "short sleep": lambda: stop.sleep(1e-9),
+        "on_cancel": lambda: stop.on_cancel(lambda: called.append(1)),
+        "cancel": stop.cancel,
+        "forget": lambda: stop.forget(print),
+        "cancelled": lambda: stop.cancelled,
+    }[what]
+    # Only this ends a sleep, for the instructions behind its wait.
+    waker = threading.Timer(0.05, stop.cancel)
+    if what == "sleep":
+        waker.start()
+    thread = threading.Thread(target=lambda: reached.append(inject(run, at, stop)), daemon=True)
+    thread.start()
+    thread.join(LONG)
+    assert reached, f"deadlock at instruction {at} of {what}"
+    waker.cancel()
+    assert stop.cancelled or not reached[0]
+    if what == "on_cancel":
+        assert called or not reached[0]
+    else:
+        assert not stop._callbacks
+    return reached[0]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -52,7 +52,7 @@ def test_a_turn_is_recorded_when_its_stream_has_ended_not_before(server):
     chat = chat_with(server)
     stream = chat.send("Hello there")
     last = None
-    for last in stream:
+    for last in stream:  # noqa: B007  looked at below
         assert chat.history == []
     assert last.finish_reason == "STOP" and len(chat.history) == 2
     assert list(stream) == [] and len(chat.history) == 2
@@ -156,9 +156,9 @@ def lenient_server():
 def test_a_number_that_json_cannot_write_does_not_end_the_chat(lenient_server, number, back):
     """JSON can say 1e999 and Python reads it as infinity; gateways in Python send NaN itself."""
     server = lenient_server
+    args = f'{{"a": [{number}, 1.5]}}'
     turn = (
-        '{"role": "model", "x": %s, "parts": [{"functionCall": {"name": "f", "args": {"a": [%s, 1.5]}}}]}'
-        % (number, number)
+        f'{{"role": "model", "x": {number}, "parts": [{{"functionCall": {{"name": "f", "args": {args}}}}}]}}'
     )
     server.queue(
         Answer(body=b'data: {"candidates": [{"content": %b, "finishReason": "STOP"}]}\n\n' % turn.encode())
@@ -223,7 +223,7 @@ def test_after_a_break_the_history_is_as_before(server):
     chat = chat_with(server)
     say(chat, "Hello")
     before = copy.deepcopy(chat.history)
-    for chunk in chat.send("one two three four five six seven"):
+    for chunk in chat.send("one two three four five six seven"):  # noqa: B007  held until it is deleted
         break
     del chunk
     stream = chat.send("one two three four five six seven")

@@ -85,7 +85,7 @@ def test_a_forked_child_has_a_connection_of_its_own(server):
     )
     chat = chat_with(server)
     assert say(chat, "0").text == "you said 0"
-    for number in range(3):
+    for _ in range(3):
         child = os.fork()
         if child == 0:
             status = 1

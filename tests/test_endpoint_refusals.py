@@ -199,7 +199,7 @@ def test_the_repr_shows_no_credential():
         timeout=3,
         max_event_bytes=5,
     )
-    for text in (repr(endpoint), str(endpoint), f"{endpoint}", repr([endpoint]), "%r" % (endpoint,)):
+    for text in (repr(endpoint), str(endpoint), f"{endpoint}", repr([endpoint]), "%r" % (endpoint,)):  # noqa: UP031  each way of formatting
         for secret in (KEY, "cookie-secret", "param-secret"):
             assert secret not in text
         for shown in (

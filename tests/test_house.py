@@ -232,3 +232,16 @@ def test_rooms_and_functions_are_small():
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if name))
 def test_each_room_says_what_it_is_for(name):
     assert ast.get_docstring(MODULES[name]) or name == "_version"
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by their base names."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_test_files_are_small():
+    sizes = {
+        path.name: len(path.read_text("utf-8").splitlines()) for path in Path(__file__).parent.rglob("*.py")
+    }
+    assert {name: size for name, size in sizes.items() if size > 600} == {}

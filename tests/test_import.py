@@ -31,3 +31,13 @@ assert "requests" in sys.modules
 def test_nothing_but_a_call_loads_requests(run_python, first):
     done = run_python(first + WITHOUT_REQUESTS)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["stream", "--help"], ["strem"]])
+def test_a_command_line_that_sends_nothing_does_not_load_requests(run_python, arguments):
+    code = (
+        f"import sys\nfrom geministream.cli import main\nmain({arguments!r})\n"
+        "assert not {'requests', 'urllib3', 'http', 'ssl'} & set(sys.modules)"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr

@@ -189,7 +189,7 @@ def test_errors(system, alt):
 
 
 @pytest.mark.parametrize(
-    ("alt", "form"), [("sse", "data"), ("sse", "event"), ("sse", "raw"), ("json", "element")]
+    "alt, form", [("sse", "data"), ("sse", "event"), ("sse", "raw"), ("json", "element")]
 )
 def test_an_error_inside_the_stream(system, alt, form):
     server, endpoint = system
@@ -210,7 +210,7 @@ def test_a_blocked_prompt(system, alt):
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    "given, sent",
     [
         ("gemini-flash-latest", "models/gemini-flash-latest"),
         ("models/gemini-flash-latest", "models/gemini-flash-latest"),
@@ -287,7 +287,7 @@ def test_a_system_without_files():
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "url"),
+    "endpoint, url",
     [
         (Endpoint(), "https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent"),
         (
@@ -352,7 +352,7 @@ def lead(certificates, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "profile", "netloc"),
+    "name, profile, netloc",
     [
         ("endpoint-google", "google", "generativelanguage.googleapis.com:443"),
         ("endpoint-chainhub", "chainhub", "api.chainhub.tech:443"),

@@ -246,7 +246,7 @@ class Minus:
 def test_the_work_of_a_union_in_unions_grows_with_the_value_alone():
     """What tells the members apart comes last, so each of them has read all that is below by then."""
 
-    def chain(depth, inmost=Leaf(1)):  # 1, not 1.0: no level fits exactly
+    def chain(depth, inmost=Leaf(1)):  # noqa: B008  never changed; 1, not 1.0: no level fits exactly
         for _ in range(depth):
             inmost = Minus(inmost, Leaf(2), "-")
         return inmost

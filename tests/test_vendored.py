@@ -52,8 +52,7 @@ def run(folder, *arguments, search=None):
         cwd=str(folder),
         env={**os.environ, "PYTHONPATH": str(search or folder), "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=60,
     )

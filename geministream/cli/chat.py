@@ -20,8 +20,10 @@ from ..retry import RetryEvent
 from ..types import Content, Part
 from .answer import Answer, show_answer
 from .disk import replacing
+from .generation import model_of, request_fields
 from .progress import telling
-from .request import attachment, generation_config, inline_bytes, media_directory, open_endpoint
+from .prompt import attachment, inline_bytes
+from .request import media_directory, open_endpoint
 from .status import DONE, INTERRUPTED, in_options, nearest, reason_of, status_of
 from .terminal import is_terminal, note, print_out
 
@@ -45,12 +47,11 @@ Ctrl-C stops an answer; its message is then not part of the conversation.
 
 def run(args: argparse.Namespace) -> int:
     """Converse until the end of stdin, and return the exit status."""
-    config = generation_config(args)
+    fields = {**request_fields(args), "deadline": args.deadline}
     media = media_directory(args)
-    fields = {"system_instruction": args.system, "generation_config": config, "deadline": args.deadline}
     with open_endpoint(args) as endpoint, ExitStack() as stack:
         conversation = _Conversation(thoughts=args.thoughts, usage=args.usage, media=media, whole=args.strict)
-        chat = Chat(args.model, endpoint=telling(endpoint, conversation.on_retry), **fields)
+        chat = Chat(model_of(args), endpoint=telling(endpoint, conversation.on_retry), **fields)
         conversation.chat = stack.enter_context(chat)
         if args.load is not None:
             conversation.load(args.load)

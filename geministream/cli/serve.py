@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from functools import partial
 from typing import Any, List, NoReturn, Optional
 
 from ..endpoint import KEY_VARIABLES
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> NoReturn:
         while True:
             try:
                 server.wait_until(
-                    lambda: server.request_count > seen or any(each.finished.is_set() for each in waiting),
+                    partial(_has_news, server, seen, waiting),
                     timeout=1.0,  # Windows lets Ctrl-C through between two waits only
                 )
             except TimeoutError:
@@ -105,6 +106,11 @@ def _replay(args: argparse.Namespace) -> Optional[Replay]:
         raise ConfigurationError(f"--replay {error}") from None
     except OSError as error:
         raise ConfigurationError(f"--replay {args.replay}: {reason_of(error)}") from None
+
+
+def _has_news(server: Any, seen: int, waiting: List[Any]) -> bool:
+    """Whether a request came, or one that came before is answered now."""
+    return server.request_count > seen or any(each.finished.is_set() for each in waiting)
 
 
 def how_to_ask(server: Any) -> str:

@@ -1,11 +1,12 @@
 """A server to develop and test against: real HTTP on loopback, scripted answers, faults.
 
-It is a TEST server.  What answers in it is no model, but a small program that
-shows by fixed rules what it received (`geministream.testing.model`).
+It is a TEST server, not a model.  A small program answers, by fixed rules that
+show what it received (`geministream.testing.model`).
 
 The rooms, from the socket up:
 
 - connections: `listener` (sockets and threads), `wire` (HTTP/1.1 by hand),
+  `conversation` (a request, its answer, the next request),
   `cors`, `record` (the requests received);
 - requests: `routes` (where a path leads), `profiles` (the systems it stands in
   for), `prompt` (a request in one spelling), `shapes`, `checks`, `signatures`

@@ -14,7 +14,7 @@ from .decode import LongDecode
 from .embeddings import embed, embed_batch, predict
 from .files import Files
 from .generation import generate
-from .model import Reply, answer_tokens
+from .model import Reply, answer_tokens, expected_text
 from .profiles import Profile
 from .prompt import normal, prompt_token_details, words
 from .record import RecordedRequest
@@ -110,6 +110,17 @@ class Api:
         if route.kind in PLAIN:
             return PLAIN[route.kind](request)
         return models(head, route, self.profile)
+
+    def expected_text(self, request: Dict[str, Any], candidate: int = 0) -> str:
+        """The text that the model answers to this request."""
+        whole = self.caches.whole(normal(request))
+        return expected_text(whole, candidate, files=self.files.facts, reply=self.reply)
+
+    def whole_text(self, recorded: RecordedRequest) -> str:
+        """The text of a long answer as it was sent, to the end of this request."""
+        whole = self.caches.whole(normal(recorded.json))
+        tokens, _ = answer_tokens(whole, files=self.files.facts, reply=self.reply)
+        return self.decode.whole_text(recorded.number, tokens)
 
     def _generate(self, route: Route, request: Dict[str, Any], recorded: RecordedRequest) -> Answer:
         known: Dict[str, Any] = {"files": self.files.facts, "reply": self.reply}

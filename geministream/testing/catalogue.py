@@ -45,7 +45,7 @@ def _model(name: str) -> Dict[str, Any]:
         "name": f"models/{name}",
         "version": "001",
         "displayName": f"LocalServer's test program, called as {name}",
-        "description": "Not a model: it tells back what it was sent, by fixed rules.",
+        "description": "Not a model: it repeats what it received, by fixed rules.",
         "inputTokenLimit": 2048 if embeds else 1048576,
         "outputTokenLimit": 1 if embeds else 65536,
         "supportedGenerationMethods": list(EMBEDS if embeds else GENERATES),

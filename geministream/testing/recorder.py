@@ -23,7 +23,7 @@ from .record import RecordedRequest
 from .recording import Pairs, Recording, redacted, save
 from .redact import Redactor, secrets_of
 from .stand_in import OF_A_CONNECTION, StandIn, answer_of
-from .wire import READ, Gone
+from .wire import READ, Gone, Head
 
 CONNECT_SECONDS = 10.0
 #: The longest silence of the upstream: models think in silence.
@@ -35,7 +35,8 @@ class Recorder(StandIn):
 
     :param directory: where the recordings are written; made if it is missing.
     :param upstream: the endpoint's base URL.
-    :param key: its API key or token; default: the client's own credentials are forwarded.
+    :param key: its API key or token, lent to clients that have the server's own ``api_key``;
+        default: the clients' own credentials are forwarded.
     :raises ValueError: the upstream is not a valid URL.
     :raises OSError: the directory cannot be made.
     """
@@ -91,6 +92,10 @@ class Recorder(StandIn):
             said.headers["Content-Length"] = exchange.recording.header("content-length") or "0"
         said.body = exchange.pieces()  # type: ignore[assignment]  # taken piece by piece, as it is sent
         return said
+
+    def needs_key(self, head: Head) -> bool:
+        # An upload's URL, whose id cannot be guessed, goes without.
+        return self.key is not None and "upload_id" not in head.query
 
     def finish(self, recorded: RecordedRequest) -> None:
         with self._lock:

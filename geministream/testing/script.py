@@ -78,8 +78,7 @@ class Script:
 
     def _next_fault(self, recorded: RecordedRequest) -> Optional[Answer]:
         if callable(self.faults):
-            fault: Optional[Answer] = self.faults(recorded)
-            return fault
+            return self.faults(recorded)  # type: ignore[no-any-return]
         with self._lock:
             return self.faults.pop(0) if self.faults else None
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Union
 
-from . import model
 from .answers import Answer
 from .api import Api
 from .caches import StoredCache
 from .control import Control
-from .cors import cors_headers, preflight
+from .conversation import Conversation
 from .decode import LongDecode
-from .delivery import deliver, refuse
 from .files import MAX_FILE_BYTES, Files, StoredFile
 from .listener import Listener
+from .model import Reply
 from .profiles import PROFILES, endpoint_of
-from .prompt import normal
 from .record import Record, RecordedRequest
 from .recorder import Recorder
-from .render import render
 from .replay import Replay, stand_in_of
-from .routes import TO_A_MODEL, Route, find_route
 from .script import Decide, Script
 from .script_file import ScriptFile, Source, read_script
 from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
-from .wire import BadRequest, Connection, Gone, Head, drain
 
 #: "The whole request may be 100 MB" (Gemini API reference, inline data).
 MAX_REQUEST_BYTES = 100 * 2**20
@@ -128,7 +123,7 @@ class LocalServer:
         piece_delay: float = 0.0,
         words_per_chunk: int = 3,
         gzip: bool = True,
-        reply: Optional[model.Reply] = None,
+        reply: Optional[Reply] = None,
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
         control: bool = False,
@@ -157,9 +152,7 @@ class LocalServer:
         self.max_request_bytes = max_request_bytes
         self.errors: List[BaseException] = []
         self._record = Record(keep_requests)
-        self._listener = Listener(host, port, tls, self._record.changed, self._talk)
         self._script = Script(faults, ScriptFile() if script is None else read_script(script))
-        self._control = Control(self._script, self._record, self.reset) if control else None
         self._stand_in = stand_in_of(record, replay)
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
@@ -168,9 +161,19 @@ class LocalServer:
             max_file_bytes=max_file_bytes,
         )
         self._uploads = Uploads(self._files, upload_host)
-        self._decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
+        decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         signatures = Signatures() if require_signatures else None
-        self._api = Api(self.profile, self._files, self._decode, signatures, reply, words_per_chunk, lenient)
+        self._api = Api(self.profile, self._files, decode, signatures, reply, words_per_chunk, lenient)
+        conversation = Conversation(
+            self,
+            self._record,
+            self._script,
+            self._uploads,
+            self._api,
+            Control(self._script, self._record, self.reset) if control else None,
+            self._stand_in,
+        )
+        self._listener = Listener(host, port, tls, self._record.changed, conversation.talk)
 
     # -- its life ------------------------------------------------------------
 
@@ -278,18 +281,16 @@ class LocalServer:
 
     def expected_text(self, request: Dict[str, Any], candidate: int = 0) -> str:
         """The text that the model answers to this request; see `geministream.testing.model`."""
-        whole = self._api.caches.whole(normal(request))
-        return model.expected_text(whole, candidate, files=self._files.facts, reply=self._api.reply)
+        return self._api.expected_text(request, candidate)
 
     def whole_text(self, recorded: RecordedRequest) -> str:
         """The text of a long answer as it was sent, request by request, to the end of this one.
 
         It differs from :meth:`expected_text` if `reword` is set.
         """
-        tokens, _ = model.answer_tokens(normal(recorded.json), files=self._files.facts, reply=self._api.reply)
-        return self._decode.whole_text(recorded.number, tokens)
+        return self._api.whole_text(recorded)
 
-    # -- files ---------------------------------------------------------------
+    # -- files and cached contents ---------------------------------------------
 
     @property
     def files(self) -> Dict[str, StoredFile]:
@@ -331,8 +332,6 @@ class LocalServer:
         """Make a file expire, as after 48 hours."""
         self._files.stored.pop(name, None)
 
-    # -- cached contents -------------------------------------------------------
-
     @property
     def caches(self) -> Dict[str, StoredCache]:
         """The cached contents by name."""
@@ -340,7 +339,7 @@ class LocalServer:
 
     def expire_cache(self, name: str) -> None:
         """Make a cached content expire."""
-        self._api.caches.stored.pop(name, None)
+        self._api.caches.stored[name].expires = 0.0
 
     # -- waiting, for tests --------------------------------------------------
 
@@ -356,121 +355,3 @@ class LocalServer:
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until `predicate()` is true; it is called after each change here."""
         self._record.wait_until(predicate, timeout, what)
-
-    # -- one connection --------------------------------------------------------
-
-    def _talk(self, connection: Connection) -> None:
-        """All that happens on one connection."""
-        try:
-            connection.open()
-            while self._exchange(connection):
-                pass
-        except Gone:
-            pass
-        except BadRequest as error:
-            refuse(connection, error)
-        except Exception as error:  # a bug here, or in a test's callable: it must not go unseen
-            self.errors.append(error)
-            refuse(connection, BadRequest(f"LocalServer failed: {error!r}", 500))
-
-    def _exchange(self, connection: Connection) -> bool:
-        """One request and its answer; whether the connection goes on."""
-        head = connection.read_head()
-        if self._control and self._control.owns(head):
-            return self._control.exchange(connection, head)
-        recorded = RecordedRequest(0, connection.number, head)
-        route = find_route(head.path, self.profile)
-        if route and route.kind in TO_A_MODEL:
-            recorded.model, recorded.verb = route.name, route.verb
-        try:
-            try:
-                given = self._receive(connection, head, route, recorded)
-                recorded.complete = not connection.body_unread
-            finally:
-                self._record.add(recorded)
-            answer, request = self._answer(head, route, recorded, given)
-            recorded.answer = answer
-            return self._send(connection, head, route, recorded, answer, request)
-        except Gone:
-            if not connection.closing.is_set():
-                recorded.client_gone.set()
-            raise
-        finally:
-            try:
-                self._stand_in.finish(recorded)
-            finally:
-                self._record.finish(recorded)
-
-    def _receive(
-        self, connection: Connection, head: Head, route: Optional[Route], recorded: RecordedRequest
-    ) -> Optional[Answer]:
-        """Read the body; an answer if that alone decides on it."""
-        if route and route.kind == "upload" and not self._stand_in.answers:
-            # An upload's own URL is credential enough; its id cannot be guessed.
-            own_url = "upload_id" in head.query
-            refusal = preflight(head) or (None if own_url else self.profile.check_key(head, self.api_key))
-            if refusal is None:
-                return self._uploads.serve(connection, head, recorded, self.profile.uploads)
-            drain(connection.read_body(head))
-            return refusal
-        drain(recorded.measure(connection.read_body(head), self.max_request_bytes))
-        if recorded.size <= self.max_request_bytes:
-            return None
-        return Answer.failure(400, f"Request payload size exceeds the limit: {self.max_request_bytes} bytes.")
-
-    def _answer(
-        self, head: Head, route: Optional[Route], recorded: RecordedRequest, given: Optional[Answer]
-    ) -> Tuple[Answer, Dict[str, Any]]:
-        """The answer, and the request in its normal form; `given` is what the body alone led to."""
-        request: Dict[str, Any] = {}
-        if not self._stand_in.answers and (route is None or route.kind != "upload"):
-            given = given or preflight(head) or self.profile.check_key(head, self.api_key)
-            if given is None and route:
-                request, given = self._api.check(head, route, recorded.body)
-            if given:
-                return given, request
-        scripted, fault = self._script.cue(recorded, generates=bool(route and route.kind == "generate"))
-        if fault and fault.speaks:
-            recorded.fault = fault.fault
-            return fault, request
-        answer = scripted or Answer()
-        if not answer.speaks:
-            if given is None and self._stand_in.answers:
-                given = self._stand_in.answer(recorded, self.url)
-            answer = (given or self._api.answer(head, route, request, recorded)).sent_like(answer)
-        if fault:
-            answer = answer.sent_like(fault)
-        if scripted or fault:
-            recorded.fault = answer.fault
-        return answer, request
-
-    def _send(
-        self,
-        connection: Connection,
-        head: Head,
-        route: Optional[Route],
-        recorded: RecordedRequest,
-        answer: Answer,
-        request: Dict[str, Any],
-    ) -> bool:
-        """Send the answer; whether the connection goes on."""
-        if self.latency:
-            connection.pause(self.latency)
-        status, headers, items = render(
-            answer,
-            self._api.framing(route, head),
-            newline=self.profile.newline,
-            done=self.done_marker,
-            watch=lambda chunk: self._api.issue(chunk, request),
-        )
-        return deliver(
-            connection,
-            answer,
-            (status, {**cors_headers(head), **headers}, items),
-            piece_delay=self.piece_delay if route and route.kind == "generate" else 0.0,
-            accepts_gzip=self.gzip and "gzip" in head.headers.get("accept-encoding", ""),
-            keep_alive=head.keep_alive and not connection.closing.is_set(),
-            chunks_known=head.version != "HTTP/1.0",
-            head_only=head.method == "HEAD",
-            sent=lambda size: self._record.sent(recorded, size),
-        )

@@ -7,6 +7,7 @@ from typing import Dict
 from .answers import Answer
 from .record import RecordedRequest
 from .recording import Pairs, Recording
+from .wire import Head
 
 #: Headers that belong to one connection, or that this server writes itself.
 OF_A_CONNECTION = {
@@ -23,13 +24,17 @@ OF_A_CONNECTION = {
 
 
 class StandIn:
-    """Answers every request, without any check of the server's own; this one leaves it to the server."""
+    """Answers every request, without the server's own checks; this one leaves all of it to the server."""
 
     answers = False
 
     def answer(self, recorded: RecordedRequest, url: str) -> Answer:
         """The answer to a request; `url` is the server's own."""
         raise NotImplementedError
+
+    def needs_key(self, head: Head) -> bool:
+        """Whether the client must show the server's key."""
+        return False
 
     def finish(self, recorded: RecordedRequest) -> None:
         """The server is done with the request."""

@@ -6,15 +6,33 @@ what Gemini accepts, and its definitions join those of the schema around it.
 """
 
 import json
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from .schema import Kind, Reading, Schema, Writer
 from .values import Mismatch, in_words
 
 # https://ai.google.dev/api/generate-content#FIELDS.response_json_schema
 _KEYWORDS = frozenset(
-    "$ref type format title description enum items prefixItems minItems maxItems minimum maximum "
-    "anyOf oneOf properties additionalProperties required propertyOrdering".split()
+    [
+        "$ref",
+        "type",
+        "format",
+        "title",
+        "description",
+        "enum",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "anyOf",
+        "oneOf",
+        "properties",
+        "additionalProperties",
+        "required",
+        "propertyOrdering",
+    ]
 )
 _REFERENCE = "#/$defs/"
 
@@ -52,22 +70,23 @@ class Model(Kind):
 
 def _accepted(schema: Any, names: Dict[str, str]) -> Any:
     """A schema with the keywords that Gemini accepts, and with other names for its definitions."""
+    if isinstance(schema, list):
+        each_of: List[Any] = schema
+        return [_accepted(each, names) for each in each_of]
     if not isinstance(schema, dict):
         return schema
+    keywords: Dict[str, Any] = schema
     made: Dict[str, Any] = {}
-    for key, value in schema.items():
+    for key, value in keywords.items():
         if key == "const":
             made["enum"] = [value]
         elif key == "allOf" and isinstance(value, list) and len(value) == 1:
             made.update(_accepted(value[0], names))
         elif key == "$ref" and str(value).startswith(_REFERENCE):
-            made[key] = _REFERENCE + names.get(value[len(_REFERENCE) :], value[len(_REFERENCE) :])
+            name = str(value)[len(_REFERENCE) :]
+            made[key] = _REFERENCE + names.get(name, name)
         elif key == "properties":
-            made[key] = {name: _accepted(each, names) for name, each in value.items()}
+            made[key] = {name: _accepted(each, names) for name, each in dict(value).items()}
         elif key in _KEYWORDS:
-            made[key] = (
-                [_accepted(each, names) for each in value]
-                if isinstance(value, list)
-                else _accepted(value, names)
-            )
+            made[key] = _accepted(value, names)
     return made

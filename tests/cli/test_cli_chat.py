@@ -161,7 +161,9 @@ def test_what_is_nested_too_deeply_to_be_saved(here, server, tmp_path):
     results = []
     for depth in (*range(900, 1000, 4), 1500):  # which of them are read and not written, Python decides
         deep = '{"a":' * depth + "1" + "}" * depth
-        path.write_text('[{"role": "model", "parts": [{"functionCall": {"name": "f", "args": %s}}]}]' % deep)
+        path.write_text(
+            '[{"role": "model", "parts": [{"functionCall": {"name": "f", "args": ' + deep + "}}]}]"
+        )
         results.append(here("chat", "--load", path, server=server, stdin=f"/save {saved}\n".encode()))
     assert {result.status for result in results} <= {0, 2}
     assert not [note for result in results for note in result.notes if "bug" in note]

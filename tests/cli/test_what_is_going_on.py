@@ -11,8 +11,8 @@ from support.program import TIMEOUT, needs_posix, needs_pty, on_terminal, rest_o
 
 from geministream.cli import batch_progress
 from geministream.cli.waiting import Ticker
-from geministream.endpoint import RetryEvent
 from geministream.errors import RateLimitError
+from geministream.retry import RetryEvent
 from geministream.testing import Answer
 
 here, server = program.here, program.server

@@ -23,6 +23,7 @@ from support.uploads import (
 )
 
 from geministream import (
+    APIError,
     BadRequestError,
     FileProcessingError,
     PermissionDeniedError,
@@ -297,7 +298,7 @@ def test_an_error_under_a_200():
 
 def test_no_credential_comes_out():
     talk = Talk(begun(), failure(413), b"")
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(APIError) as caught:
         talk.upload(b"x", fields=dict(auth=("query", "header", "bearer")))
     assert "secret-key" not in repr(caught.value) + str(caught.value.__dict__)
     pickle.loads(pickle.dumps(caught.value))

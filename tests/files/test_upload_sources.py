@@ -12,7 +12,7 @@ import threading
 import pytest
 from support.uploads import CONTENT, STEP, Once, sent_pieces, sha256, some_bytes, stored
 
-from geministream import File, upload_file
+from geministream import APIError, File, upload_file
 from geministream.testing import LocalServer
 
 
@@ -55,7 +55,7 @@ def _short(tmp_path):
 
 
 def _spooled(tmp_path):
-    file = tempfile.SpooledTemporaryFile(max_size=100)
+    file = tempfile.SpooledTemporaryFile(max_size=100)  # noqa: SIM115  it is read after this function
     file.write(CONTENT)
     file.seek(0)
     return file
@@ -249,7 +249,7 @@ def test_the_display_name_and_the_name_that_are_given(either, tmp_path):
 
 def test_a_name_that_is_taken_is_the_servers_error(either):
     upload_file(b"1", mime_type="text/plain", name="mine", endpoint=either.endpoint)
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(APIError) as caught:
         upload_file(b"2", mime_type="text/plain", name="mine", endpoint=either.endpoint)
     assert (caught.value.code, len(either.files)) == (409, 1)
 

@@ -114,7 +114,7 @@ def test_list_goes_through_all_pages(server, count):
 
 
 def test_list_asks_for_a_page_when_the_loop_gets_there(server):
-    for k in range(4):
+    for _ in range(4):
         upload_file(b"x", mime_type="text/plain", endpoint=server.endpoint)
     before = server.request_count
     files = list_files(page_size=2, endpoint=server.endpoint)

@@ -8,9 +8,9 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra: interop)")
 
-from support import readme  # noqa: E402
+from support import readme
 
-from geministream import (  # noqa: E402
+from geministream import (
     BadRequestError,
     ConfigurationError,
     IncompleteStreamError,
@@ -19,7 +19,7 @@ from geministream import (  # noqa: E402
     generate_many,
     part_from_bytes,
 )
-from geministream.testing import Answer, LocalServer  # noqa: E402
+from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("PyInstaller", reason="PyInstaller is not installed (extra: interop)")
 
-from test_vendored import PROGRAM, printed_by_program  # noqa: E402
+from test_vendored import PROGRAM, printed_by_program
 
-import geministream  # noqa: E402
+import geministream
 
 APP = """
 import multiprocessing
@@ -27,14 +27,7 @@ if __name__ == "__main__":
 
 
 def run(*command, **options):
-    done = subprocess.run(
-        list(map(str, command)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=180,
-        **options,
-    )
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=180, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("google.auth", reason="google-auth is not installed (extra: interop)")
 
-from support import readme  # noqa: E402
-from support.proxies import Certificates, Proxy  # noqa: E402
-from support.raw_server import RawServer, head  # noqa: E402
+from support import readme
+from support.proxies import Certificates, Proxy
+from support.raw_server import RawServer, head
 
-from geministream.testing import LocalServer  # noqa: E402
+from geministream.testing import LocalServer
 
 
 def test_the_readmes_example(tmp_path, monkeypatch, capsys):

@@ -7,9 +7,9 @@ import pytest
 
 genai = pytest.importorskip("google.genai", reason="google-genai is not installed (extra: interop)")
 
-from google.genai import errors, types  # noqa: E402
+from google.genai import errors, types
 
-from geministream.testing import Answer, LocalServer  # noqa: E402
+from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 
@@ -159,7 +159,7 @@ def test_video_is_processed_first(client, tmp_path):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("model", "config", "code", "status"),
+    "model, config, code, status",
     [("no-such-model", None, 404, "NOT_FOUND"), (MODEL, {"temperature": 7}, 400, "INVALID_ARGUMENT")],
 )
 def test_errors(client, stream, model, config, code, status):
@@ -227,3 +227,34 @@ def test_vertex():
         assert server.requests[0].path.startswith(
             "/v1/projects/local-project/locations/global/publishers/google/"
         )
+
+
+def test_embeddings_caches_models_and_downloads(server, client, tmp_path):
+    config = {"output_dimensionality": 4, "task_type": "CLUSTERING"}
+    vectors = client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"], config=config)
+    assert [len(each.values) for each in vectors.embeddings] == [4, 4]
+
+    cache = client.caches.create(model=MODEL, config={"contents": "one two", "ttl": "300s"})
+    longer = client.caches.update(name=cache.name, config={"ttl": "900s"})
+    assert longer.expire_time > cache.expire_time
+    assert [each.name for each in client.caches.list()] == [cache.name]
+    answer = client.models.generate_content(model=MODEL, contents="x", config={"cached_content": cache.name})
+    assert answer.usage_metadata.cached_content_token_count == 2
+    client.caches.delete(name=cache.name)
+    with pytest.raises(errors.ClientError, match="CachedContent not found"):
+        client.caches.get(name=cache.name)
+
+    assert len(list(client.models.list(config={"page_size": 2}))) == 4
+    path = tmp_path / "note.txt"
+    path.write_bytes(b"hello")
+    assert client.files.download(file=client.files.upload(file=path).name) == b"hello"
+
+
+def test_vertex_express_mode():
+    with LocalServer(profile="vertex") as server:
+        client = genai.Client(vertexai=True, api_key="local-key", http_options={"base_url": server.url})
+        assert client.models.generate_content(model=MODEL, contents="x").text == "You said: x"
+        (info,) = client.models.compute_tokens(model=MODEL, contents="one two").tokens_info
+        assert info.tokens == [b"one ", b"two"]
+        names = [model.name for model in client.models.list(config={"page_size": 3})]
+        assert names[0] == "publishers/google/models/gemini-flash-latest" and len(names) == 4

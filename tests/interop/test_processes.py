@@ -165,14 +165,14 @@ def outcome(tmp_path):
                 return Answer(chunks=["begun", " and ended"], gates=[at_once, released])
             if text == "never":
                 return Answer(chunks=["begun", " and ended"], gates=[at_once, never])
+            return None
 
         with LocalServer() as server:
             server.answer_with(answer)
             done = subprocess.run(
                 [sys.executable, str(path), who, *arguments, server.url, server.api_key],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 text=True,
                 timeout=60,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("proxy", reason="proxy.py is not installed (extra: interop)")
 pytest.importorskip("socks", reason="PySocks is not installed (extra: interop)")
 
-import requests  # noqa: E402
-from support.proxies import Certificates, Proxy  # noqa: E402
+import requests
+from support.proxies import Certificates, Proxy
 
-from geministream import (  # noqa: E402
+from geministream import (
     Cancel,
     Chat,
     Endpoint,
@@ -28,7 +28,7 @@ from geministream import (  # noqa: E402
     stream_generate,
     upload_file,
 )
-from geministream.testing import Answer, LocalServer  # noqa: E402
+from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"

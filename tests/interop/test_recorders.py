@@ -237,7 +237,7 @@ def test_vcrpy(vcr, tmp_path, zip_it, auth, own):
             assert list(conversation(session if own else None, endpoint)) == EXPECTED
         assert arrived(server)[:3] == plain
         sent = len(server.requests)
-        for replayed in range(2):
+        for _ in range(2):
             with requests.Session() as session, vcr.use_cassette(path, record_mode="none") as cassette:
                 assert list(conversation(session if own else None, endpoint)) == EXPECTED
                 assert cassette.all_played

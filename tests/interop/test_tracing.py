@@ -13,15 +13,15 @@ pytest.importorskip(
 )
 pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not installed (extra: interop)")
 
-import requests  # noqa: E402
-from opentelemetry.instrumentation.requests import RequestsInstrumentor  # noqa: E402
-from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor  # noqa: E402
-from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: E402
+import requests
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from geministream import APIError, Endpoint, generate_many, stream_generate  # noqa: E402
-from geministream.testing import Answer, LocalServer  # noqa: E402
+from geministream import APIError, Endpoint, generate_many, stream_generate
+from geministream.testing import Answer, LocalServer
 
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"

@@ -34,7 +34,7 @@ class Server:
         self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._address = self._listener.getsockname()
-        self.url = "http://127.0.0.1:%d" % self._address[1]
+        self.url = f"http://127.0.0.1:{self._address[1]}"
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, daemon=True)

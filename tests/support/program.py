@@ -75,8 +75,7 @@ def run(*args, server=None, stdin=b"", env=None, cwd=None):
     done = subprocess.run(
         command(*args, server=server),
         input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env=environment(**(env or {})),
         timeout=TIMEOUT,
         cwd=cwd,

@@ -76,6 +76,15 @@ def test_a_cache_stands_before_the_prompt_and_its_tokens_are_counted(client):
     assert "cachedContentTokenCount" not in client.ask().json()["usageMetadata"]
 
 
+def test_a_long_answer_of_a_cached_prompt_is_known_whole():
+    with LocalServer(tokens_per_request=3) as server:
+        client = Client(server)
+        name = client("POST", "cachedContents", CACHE).json()["name"]
+        chunks = stream_generate("gemini-x", "What is it?", cached_content=name, endpoint=server.endpoint)
+        assert collect(chunks).text == server.whole_text(server.requests[-1])
+        assert server.request_count > 3  # one of them made the cache
+
+
 def test_tools_of_a_cache_are_called(client):
     tools = [{"functionDeclarations": [{"name": "look"}]}]
     name = client("POST", "cachedContents", {"model": "models/gemini-x", "tools": tools}).json()["name"]

@@ -85,7 +85,7 @@ def test_the_head_is_the_same(upstream, recorder, tapes):
 @pytest.mark.parametrize("alt", ["sse", "json"])
 def test_this_library_gets_the_same_chunks(upstream, recorder, tapes, alt):
     def chunks(server):
-        endpoint = Endpoint(server.url, api_key="any-key", retry=None)
+        endpoint = Endpoint(server.url, api_key="local-key", retry=None)
         return list(stream_generate("m", "Tell me a long story, with ünïcode", endpoint=endpoint, alt=alt))
 
     direct = chunks(recorder)
@@ -232,7 +232,7 @@ def test_a_cut_stream_replayed_to_this_library(upstream, recorder, tapes):
     for make in (lambda: recorder, lambda: LocalServer(replay=tapes).start()):
         server = make()
         with pytest.raises(IncompleteStreamError) as caught:
-            collect(stream_generate("m", "x", endpoint=Endpoint(server.url, api_key="k", retry=None)))
+            collect(stream_generate("m", "x", endpoint=Endpoint(server.url, api_key="local-key", retry=None)))
         partial.append(caught.value.partial)
         server.close()
     assert partial[0] == partial[1] and partial[0].text == "one two "
@@ -268,7 +268,7 @@ def test_an_upload_and_its_file(recorder, tapes):
     """Upload URLs name the server that is asked."""
 
     def uploaded(server):
-        endpoint = Endpoint(server.url, api_key="k", retry=None)
+        endpoint = Endpoint(server.url, api_key="local-key", retry=None)
         file = upload_file(b"x" * 1000, mime_type="image/png", display_name="x", endpoint=endpoint)
         chunks = stream_generate("m", [file, "What is this?"], endpoint=endpoint)
         return file.sha256_hash, collect(chunks).text
@@ -337,19 +337,26 @@ def test_without_a_key_the_clients_own_is_forwarded(upstream, tapes):
 @pytest.mark.parametrize(
     "profile, headers, query",
     [
-        ("google", {}, ""),
         ("google", {}, "&key=mine"),
         ("chainhub", {"Authorization": "Bearer mine"}, "&key=mine"),
         ("vertex", {"authorization": "Bearer mine"}, ""),
+        ("bifrost", {}, ""),
     ],
 )
 def test_the_key_goes_where_the_clients_was(tapes, profile, headers, query):
+    path = "/genai" + STREAM if profile == "bifrost" else STREAM
+    if profile == "vertex":
+        path = path.replace("/models/", "/projects/p/locations/global/publishers/google/models/")
     with LocalServer(profile=profile, api_key=KEY) as upstream:
-        path = STREAM
-        if profile == "vertex":
-            path = path.replace("/models/", "/projects/p/locations/global/publishers/google/models/")
-        with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as recorder:
+        record = Recorder(str(tapes), upstream.url, KEY)
+        with LocalServer(profile=profile, api_key="mine", record=record) as recorder:
             assert body_of(recorder, f"{path}?alt=sse{query}", headers=headers)[0] == 200
+            # The key is not lent to whoever asks.
+            stranger = body_of(recorder, f"{path}?alt=sse", headers={"x-goog-api-key": "guessed"})
+        assert stranger[0] in (400, 401)
+        [forwarded] = upstream.requests
+        sent = [forwarded.query.get("key", ""), *forwarded.headers.values()]
+        assert any(KEY in value for value in sent) and "mine" not in sent
 
 
 # Secrets -----------------------------------------------------------------------------
@@ -419,7 +426,7 @@ def test_no_file_has_a_credential(tapes, packed):
                 gzip=packed,
             )
         )
-        with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as recorder:
+        with LocalServer(api_key=client, record=Recorder(str(tapes), upstream.url, KEY)) as recorder:
             credentials = {"x-goog-api-key": client, "Cookie": f"a={client}", "X-Note": f"my key is {KEY}"}
             for headers, query in (
                 (credentials, ""),

@@ -91,9 +91,9 @@ def test_upload_that_is_gone_and_faults_elsewhere(server):
     assert requests.post(url, headers={"X-Goog-Upload-Command": "query"}).status_code == 500
     assert send(url, b"x", 0, "upload, finalize").status_code == 404
     assert send(url, b"x", 0, "upload, finalize").status_code == 404
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="whim"):
         server.fail_upload("whim", piece=0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="piece="):
         server.fail_upload("reset")
 
 

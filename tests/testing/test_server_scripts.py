@@ -124,7 +124,7 @@ def test_wrong_words_are_refused_at_once():
         {"transfer": "pigeon"},
         {"error_form": "song"},
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="|".join(wrong)):
             Answer(**wrong)
 
 

@@ -241,7 +241,7 @@ def test_annotated_descriptions():
         "type": "integer",
         "description": "in metres",
     }
-    tagged = List[annotated[str, "a tag"]]  # noqa: F722
+    tagged = List[annotated[str, "a tag"]]  # noqa: F722  a text that is no annotation
     assert declared(tagged)["items"] == {"type": "string", "description": "a tag"}
     assert declared(annotated[int, 5]) == INTEGER
     assert read(annotated[int, "in metres"], 3) == 3

@@ -204,7 +204,7 @@ def test_a_connection_with_a_rest_is_never_used_again(name, junk, later, tls_or_
 def wait_for_bytes(session, url):
     """Until the idle connection of the session has something to read."""
     adapter = session.get_adapter(url)
-    for key in adapter.poolmanager.pools.keys():
+    for key in adapter.poolmanager.pools.keys():  # noqa: SIM118  nothing else iterates over it
         for idle in list(adapter.poolmanager.pools.get(key).pool.queue):
             if idle is not None and idle.sock is not None:
                 assert wait_for_read(idle.sock, LONG)

@@ -127,7 +127,7 @@ def test_what_the_server_said_last_outweighs_that_it_is_gone(endpoint):
     ):
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
-            def serve():
+            def serve(listener=listener, body=body):
                 connection, _ = listener.accept()
                 listener.close()
                 with connection:

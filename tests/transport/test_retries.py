@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 import os
-import re
 import random
+import re
 import time
 
 import pytest

@@ -88,7 +88,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="GenerationConfg"):
         types.GenerationConfg
     with pytest.raises(ImportError):
-        from geministream.types import Parrt  # noqa: F401
+        from geministream.types import Parrt  # noqa: F401  only imported
 
 
 FIRST_USE = """

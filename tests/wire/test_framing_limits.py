@@ -342,7 +342,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape, piece, start", [pytest.param(*rest, id=name) for name, *rest in SHAPES])
 def test_time_is_linear(shape, piece, start):
     """Four times the bytes take about four times as long; with squares in it, sixteen times."""
-    for attempt in range(4):
+    for _ in range(4):
         small, large = in_pieces(shape(start), piece), in_pieces(shape(4 * start), piece)
         ratio = seconds(large) / max(seconds(small), 0.002)
         if ratio < 8:
