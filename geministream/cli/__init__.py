@@ -58,11 +58,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     parser, commands = make_parser()
     try:
-        if argv and argv[0] == "stream":
+        if argv and argv[0] in ("stream", "count"):
             # Options may stand between the words of a prompt ("intermixed"), but
             # not behind a --, of which argparse loses sight there.
             end = argv.index("--") if "--" in argv else len(argv)
-            args = commands["stream"].parse_intermixed_args(argv[1:end])
+            args = commands[argv[0]].parse_intermixed_args(argv[1:end])
             args.prompt += argv[end + 1 :]
         else:
             args = parser.parse_args(argv)

@@ -1,15 +1,17 @@
 """What a person types: the commands and their options."""
 
 import argparse
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from .._version import __version__
 from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
-from .parsing import Parser, auth, integer, number, seconds
+from .completion import SHELLS, script
+from .generation import DEFAULT_MODEL, MODEL_VARIABLE
+from .parsing import GenerationOption, Parser, auth, integer, number, safety, seconds, speed, thinking
+from .terminal import print_out
 
 # Seconds between two pieces of the embedded server: a person sees it stream.
 OFFLINE_PIECE_DELAY = 0.025
-DEFAULT_MODEL = "gemini-flash-latest"
 
 _ENVIRONMENT = f"""\
 environment:
@@ -18,6 +20,7 @@ environment:
                         machine can read the command lines of its processes.
   {BASE_URL_VARIABLE}
                         if --base-url is not given
+  {MODEL_VARIABLE}          if -m is not given
 
 exit status:
   0 done, also if the answer is empty or cut off at the token limit, which
@@ -36,6 +39,12 @@ def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
         epilog=_epilog('geministream stream "Tell me a story about a lighthouse"'),
     )
     parser.add_argument("--version", action="version", version=f"geministream {__version__}")
+    parser.add_argument(
+        "--completion",
+        choices=SHELLS,
+        action=_Completion,
+        help="print a script that completes commands and options, for this shell",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, (add_arguments, help, description, *examples) in _commands().items():
         epilog = _epilog(*examples, environment=name != "serve")
@@ -43,6 +52,14 @@ def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
         command.set_defaults(command=name)
         add_arguments(command)
     return parser, commands.choices
+
+
+class _Completion(argparse.Action):
+    """``--completion SHELL``: print the script, and do nothing else."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
+        print_out(script(parser, values))
+        parser.exit()
 
 
 def _epilog(*examples: str, environment: bool = True) -> str:
@@ -76,11 +93,24 @@ def _commands() -> Dict[str, Tuple[Any, ...]]:
             "geministream files upload film.mp4 --wait",
             "geministream files list",
         ),
+        "models": (
+            _models_arguments,
+            "list the models of the server",
+            "List the models of the server, with their token limits.",
+            "geministream models",
+        ),
+        "count": (
+            _count_arguments,
+            "count the tokens of a prompt",
+            "Print how many tokens a request has; nothing is generated.",
+            "geministream count -f book.pdf",
+        ),
         "batch": (
             _batch_arguments,
             "send many prompts, several at once",
             _BATCH_DESCRIPTION,
             "geministream batch prompts.jsonl -o results.jsonl --workers 4",
+            "geministream batch --lines questions.txt -o - --ordered",
         ),
         "serve": (
             _serve_arguments,
@@ -103,6 +133,31 @@ _SAVE_MEDIA = "save images and other data of the answer in this directory, and p
 
 
 def _stream_arguments(parser: argparse.ArgumentParser) -> None:
+    _prompt_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print each chunk as one line of JSON")
+    parser.add_argument(
+        "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
+    )
+    parser.add_argument("--usage", action="store_true", help="print the token counts on stderr")
+    parser.add_argument("--save-media", metavar="DIR", help=_SAVE_MEDIA)
+    _model_arguments(parser)
+    _endpoint_arguments(parser)
+
+
+def _count_arguments(parser: argparse.ArgumentParser) -> None:
+    _prompt_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print all counts as one line of JSON")
+    _model_arguments(parser)
+    _endpoint_arguments(parser)
+
+
+def _models_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print each model as one line of JSON")
+    _endpoint_arguments(parser)
+
+
+def _prompt_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to ask."""
     parser.add_argument(
         "prompt",
         nargs="*",
@@ -115,8 +170,8 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH_OR_URI",
-        help="attach a file: a path, a URI (https://..., gs://...), or the name (files/...) of an "
-        "uploaded file; may be repeated",
+        help="attach a file: a path, a URI (https://..., gs://...), the name (files/...) of an "
+        "uploaded file, or - for standard input; may be repeated",
     )
     parser.add_argument(
         "--mime-type", metavar="TYPE", help="MIME type, if it cannot be guessed from the name"
@@ -126,17 +181,13 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="upload the files, even if they are small enough to be sent inline",
     )
-    parser.add_argument("--json", action="store_true", help="print each chunk as one line of JSON")
-    parser.add_argument(
-        "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
-    )
-    parser.add_argument("--usage", action="store_true", help="print the token counts on stderr")
-    parser.add_argument("--save-media", metavar="DIR", help=_SAVE_MEDIA)
-    _model_arguments(parser)
-    _endpoint_arguments(parser)
+    parser.add_argument("--no-stdin", action="store_true", help="do not read standard input")
 
 
 def _chat_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-history", action="store_true", help="do not keep the lines that are typed for later sessions"
+    )
     parser.add_argument(
         "--load", metavar="FILE", help="continue a conversation that /save has saved, with its model"
     )
@@ -190,6 +241,14 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
         help="prompts at once (default: %(default)s)",
     )
     parser.add_argument(
+        "--lines", action="store_true", help="each line of the prompts is plain text, not JSON"
+    )
+    parser.add_argument(
+        "--ordered",
+        action="store_true",
+        help="write results in the order of the prompts; one that is early waits in memory",
+    )
+    parser.add_argument(
         "--retry-failed",
         action="store_true",
         help="remove the failures of an earlier run from the output, and send those prompts again",
@@ -197,7 +256,7 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
     )
-    _model_arguments(parser)
+    _model_arguments(parser, short_option=False)  # -o is the output
     _endpoint_arguments(parser)
 
 
@@ -247,17 +306,65 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="let tests queue answers and read requests under /_control/, without a key; "
         "pydoc geministream.testing.control describes it",
     )
+    _recording_arguments(parser)
 
 
-def _model_arguments(parser: argparse.ArgumentParser) -> None:
+def _recording_arguments(parser: argparse.ArgumentParser) -> None:
+    recordings = parser.add_argument_group("recordings of a real endpoint")
+    recordings.add_argument(
+        "--record",
+        metavar="DIR",
+        help="forward to --upstream, and write each exchange to a file here, without credentials",
+    )
+    recordings.add_argument(
+        "--upstream",
+        metavar="URL",
+        help=f"the endpoint; its key is {' or '.join(KEY_VARIABLES)} in the environment, "
+        "else the client's credentials are forwarded",
+    )
+    recordings.add_argument(
+        "--replay", metavar="DIR", help="play recordings back, each to the request that it answered"
+    )
+    recordings.add_argument(
+        "--replay-speed",
+        type=speed,
+        metavar="FACTOR",
+        help="keep the rhythm of the recording; 2 is twice as fast (default: no pauses)",
+    )
+
+
+def _model_arguments(parser: argparse.ArgumentParser, *, short_option: bool = True) -> None:
     """Which model, and how it should answer."""
     group = parser.add_argument_group("the model")
-    group.add_argument("-m", "--model", default=DEFAULT_MODEL, help="default: %(default)s")
+    group.add_argument("-m", "--model", help=f"default: {MODEL_VARIABLE}, or {DEFAULT_MODEL}")
     group.add_argument("-s", "--system", metavar="TEXT", help="the system instruction")
     group.add_argument("--temperature", type=number, metavar="NUMBER", help="0 for the likeliest words")
     group.add_argument("--top-p", type=number, metavar="NUMBER", help="0 to 1, nucleus sampling")
     group.add_argument(
         "--max-tokens", type=integer(1), metavar="NUMBER", help="the token limit of the answer"
+    )
+    group.add_argument(
+        *(["-o"] if short_option else []),
+        "--option",
+        nargs=2,
+        action=GenerationOption,
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a field of the generation config, such as seed 7; may be repeated",
+    )
+    group.add_argument(
+        "--thinking", type=thinking, metavar="LEVEL|BUDGET", help="how much to think: low, high, or tokens"
+    )
+    group.add_argument("--search", action="store_true", help="let the model search with Google")
+    group.add_argument("--code", action="store_true", help="let the model run code")
+    group.add_argument("--url-context", action="store_true", help="let the model read URLs of the prompt")
+    group.add_argument(
+        "--safety",
+        type=safety,
+        action="append",
+        default=[],
+        metavar="CATEGORY=THRESHOLD",
+        help="such as harassment=only_high; may be repeated",
     )
     group.add_argument("--schema", metavar="FILE.json", help="ask for JSON that matches this JSON schema")
     group.add_argument(

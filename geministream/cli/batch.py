@@ -14,16 +14,18 @@ import json
 import os
 import stat
 import sys
+from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Dict, Iterator, Optional
+from typing import Any, BinaryIO, Deque, Dict, Iterator, Optional
 
 from ..batch import BatchResult, generate_many
 from ..errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
 from .batch_progress import Progress
 from .disk import replacing
+from .generation import model_of, request_fields
 from .progress import telling
-from .request import generation_config, open_endpoint
+from .request import open_endpoint
 from .status import DONE, FAILED, in_options, problem_of, reason_of
 from .terminal import json_line, naming, visible
 
@@ -33,7 +35,7 @@ _BEGINNING = b'{"index":'
 
 def run(args: argparse.Namespace) -> int:
     """Ask all prompts that have no line in the output yet."""
-    config = generation_config(args)
+    fields = request_fields(args)
     name = "standard input" if args.prompts == "-" else args.prompts
     with ExitStack() as stack:
         prompts = stack.enter_context(_open_prompts(args.prompts))
@@ -41,16 +43,15 @@ def run(args: argparse.Namespace) -> int:
         total = _survey(prompts, name, done)
         endpoint = stack.enter_context(open_endpoint(args))
         progress = Progress(total, len(done.inputs), done.failed)
-        writer = _Writer(name, args.output, output, progress, args.strict)
+        writer = _Writer(args, name, output, progress)
         results = generate_many(
             writer.requests(prompts, done),
             max_workers=args.workers,
-            model=args.model,
-            system_instruction=args.system,
-            generation_config=config,
+            model=model_of(args),
             alt=args.alt,
             endpoint=telling(endpoint, progress.on_retry),
             deadline=args.deadline,
+            **fields,
         )
         last_words = "interrupted; rerun the same command to resume" if _is_regular(output) else "interrupted"
         try:
@@ -60,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
                     writer.result(result)
             last_words = "--retry-failed asks the failed prompts again" if progress.failed else ""
         finally:
-            progress.end(last_words)
+            try:
+                writer.write_early_ones()
+            finally:
+                progress.end(last_words)
             if _is_regular(output):
                 os.fsync(output.fileno())
     return FAILED if progress.failed else DONE
@@ -122,9 +126,11 @@ def _hash(line: bytes) -> str:
     return hashlib.sha256(line.strip()).hexdigest()[:16]
 
 
-def _request(line: bytes) -> "tuple[Any, Any]":
+def _request(line: bytes, is_text: bool) -> "tuple[Any, Any]":
     """The request that a line asks for, and its id; ConfigurationError for a bad line."""
     try:
+        if is_text:
+            return {"contents": line.decode("utf-8-sig").strip("\r\n")}, None
         value = json.loads(line.decode("utf-8-sig"))
         if isinstance(value, dict):
             # It goes into the output, which has to be read again, perhaps from further up the stack.
@@ -282,10 +288,14 @@ def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
 class _Writer:
     """Reads prompts for `generate_many`, and writes a line for each result."""
 
-    def __init__(self, prompts: str, path: str, output: BinaryIO, progress: Progress, strict: bool) -> None:
+    def __init__(self, args: argparse.Namespace, prompts: str, output: BinaryIO, progress: Progress) -> None:
         self._prompts = prompts
-        self._path = path
-        self._strict = strict
+        self._path = args.output
+        self._strict = args.strict
+        self._lines = args.lines
+        self._ordered = args.ordered
+        self._turns: Deque[int] = deque()  # the prompts whose results are not written, in their order
+        self._early: Dict[int, str] = {}  # results of prompts whose turn has not come
         self._output = output
         self._is_regular = _is_regular(output)
         self._progress = progress
@@ -298,8 +308,9 @@ class _Writer:
             if not line.strip() or done.has(index, line, self._prompts):
                 continue
             place = _Place(index, None, _hash(line))
+            self._turns.append(index)
             try:
-                request, place.id = _request(line)
+                request, place.id = _request(line, self._lines)
                 if "contents" not in request:
                     raise ConfigurationError("the object has no contents")
             except ConfigurationError as error:
@@ -340,6 +351,19 @@ class _Writer:
 
     def _write(self, fields: Dict[str, Any]) -> None:
         line = json_line(fields)
+        if not self._ordered:
+            self._print(line)
+            return
+        self._early[fields["index"]] = line
+        while self._turns and self._turns[0] in self._early:
+            self._print(self._early.pop(self._turns.popleft()))
+
+    def write_early_ones(self) -> None:
+        """After an interruption: what is paid for is written, whatever its order."""
+        while self._early:
+            self._print(self._early.pop(min(self._early)))
+
+    def _print(self, line: str) -> None:
         if self._output.isatty():
             with self._progress.away():
                 self._write_line(visible(line))

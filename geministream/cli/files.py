@@ -2,15 +2,18 @@
 
 import argparse
 import json
-from typing import Callable, Dict, List
+import re
+from datetime import datetime, timezone
+from typing import Callable, Dict, List, Optional
 
 from ..errors import GeministreamError
 from ..files import delete_file, get_file, list_files
 from ..types import File
-from .progress import upload_with_progress
-from .request import mime_type_of_file, open_endpoint
+from .progress import size, upload_with_progress
+from .prompt import mime_type_of_file
+from .request import open_endpoint
 from .status import DONE, in_options, status_of
-from .terminal import json_line, note, prepare_streams, print_out
+from .terminal import json_line, note, prepare_streams, print_out, row
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
             return status
     with open_endpoint(args) as endpoint:
         if args.action == "list":
+            if not args.json:
+                print_out(_HEADER)
             for file in list_files(endpoint=endpoint):
                 print_out(show(file))
             return DONE
@@ -58,12 +63,28 @@ def _each(names: List[str], act: Callable[[str], None]) -> int:
 # A file on stdout ----------------------------------------------------------------
 
 
+_WIDTHS = (20, 10, 16, -8, -8, 0)
+_HEADER = row(["NAME", "STATE", "TYPE", "SIZE", "EXPIRES", "DISPLAY NAME"], _WIDTHS)
+
+
 def _as_line(file: File) -> str:
-    """Name, state, type, size and the name that a person gave it, which may hold spaces."""
-    fields = [file.name, file.state, file.mime_type, file.size_bytes, file.display_name]
-    name, state, mime_type, count, display_name = ["-" if field is None else str(field) for field in fields]
-    text = f"{name:<20}  {state:<10}  {mime_type:<16}  {count:>12}  {display_name}"
-    return " ".join(text.splitlines()) + "\n"
+    """The name that a person gave it comes last, as it may hold spaces."""
+    bytes_of = size(file.size_bytes) if isinstance(file.size_bytes, int) else None
+    expires = _time_until(file.expiration_time)
+    return row([file.name, file.state, file.mime_type, bytes_of, expires, file.display_name], _WIDTHS)
+
+
+def _time_until(timestamp: object) -> Optional[str]:
+    """``in 47 h``, ``in 59 min``; None for what is not an RFC 3339 time in UTC."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z", str(timestamp))
+    try:
+        then = datetime.strptime(match.group(1) if match else "", "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+    minutes = int((then.replace(tzinfo=timezone.utc) - datetime.now(timezone.utc)).total_seconds() // 60)
+    if minutes < 0:
+        return "expired"
+    return f"in {minutes // 60} h" if minutes >= 60 else f"in {minutes} min"
 
 
 def _as_json(file: File) -> str:

@@ -5,11 +5,14 @@ and says what is wrong in the words that were typed.
 """
 
 import argparse
+import dataclasses
+import json
 import math
 import re
-from typing import Any, Callable, Iterable, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from ..retry import MOST_SECONDS
+from ..types import GenerationConfig, HarmBlockThreshold, HarmCategory, ThinkingLevel
 from .status import USAGE, nearest
 from .terminal import note
 
@@ -98,6 +101,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def speed(text: str) -> float:
+    """The type of an option that takes a factor."""
+    value = _float(text)
+    if value is None or not 0 < value <= 10**6:
+        raise argparse.ArgumentTypeError(f"must be a number > 0, got {_shown(text)}")
+    return value
+
+
 def auth(text: str) -> Tuple[str, ...]:
     """The type of ``--auth``: the ways in which the key travels."""
     ways = tuple(way.strip() for way in text.split(","))
@@ -110,6 +121,73 @@ def auth(text: str) -> Tuple[str, ...]:
             f"must be header, query, bearer, several of these joined by commas, or none; {got}"
         )
     return ways
+
+
+def thinking(text: str) -> Dict[str, Any]:
+    """The type of ``--thinking``: a thinkingConfig with a level or a budget."""
+    levels = _names(ThinkingLevel, "")
+    if text.upper() in levels:
+        return {"thinkingLevel": text.upper()}
+    try:
+        budget = int(text)
+    except ValueError:
+        budget = -2
+    if budget < -1:
+        raise argparse.ArgumentTypeError(
+            f"must be {_one_of(map(str.lower, levels))}, or a number of tokens (0: none, -1: as many as it "
+            f"needs), got {_shown(text)}"
+        )
+    return {"thinkingBudget": budget}
+
+
+def safety(text: str) -> Tuple[str, str]:
+    """The type of ``--safety``: a category and its threshold."""
+    category, _, threshold = text.partition("=")
+    return (
+        _member("CATEGORY", category, _names(HarmCategory, "HARM_CATEGORY_"), "HARM_CATEGORY_"),
+        _member("THRESHOLD", threshold, _names(HarmBlockThreshold, "BLOCK_"), "BLOCK_"),
+    )
+
+
+def _names(enum: Any, prefix: str) -> List[str]:
+    """The values of an enumeration, without their prefix."""
+    values = [value for name, value in vars(enum).items() if name.isupper() and "UNSPECIFIED" not in name]
+    return [value[len(prefix) :] if value.startswith(prefix) else value for value in values]
+
+
+def _member(what: str, text: str, known: List[str], prefix: str) -> str:
+    """A value of an enumeration, which may be typed in small letters and without its prefix."""
+    name = text.strip().upper().replace("-", "_")
+    name = name[len(prefix) :] if name.startswith(prefix) else name
+    if name not in known:
+        hint = nearest(name, known) or f"; {what} is {_one_of(known)}"
+        raise argparse.ArgumentTypeError(
+            f"must be CATEGORY=THRESHOLD, got {what} {_shown(text)}{hint}".lower()
+        )
+    return name if name == "OFF" else prefix + name
+
+
+class GenerationOption(argparse.Action):
+    """``-o NAME VALUE``: a field of the generation config, and its value as JSON or text."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
+        name, text = values
+        known = {field.name: field for field in dataclasses.fields(GenerationConfig)}
+        snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+        if snake not in known:
+            hint = nearest(snake, known)
+            if hint or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+                raise argparse.ArgumentError(
+                    self, f"{_shown(name)} is not a field of the generation config{hint}"
+                )
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text  # a word needs no quotes
+        if snake == "stop_sequences" and not isinstance(value, list):
+            value = [text]
+        camel = re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), (camel, value)])
 
 
 def _float(text: str) -> Optional[float]:

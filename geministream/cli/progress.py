@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import replace
-from typing import Callable, Deque, Optional, Tuple
+from typing import Callable, Deque, Optional, Tuple, Union
 
 from ..endpoint import Endpoint
 from ..files import upload_file, wait_for_file
@@ -103,15 +103,16 @@ class Rate:
 
 
 def upload_with_progress(
-    path: str, endpoint: Endpoint, mime_type: Optional[str] = None, *, wait: bool = False
+    source: Union[str, bytes], endpoint: Endpoint, mime_type: Optional[str] = None, *, wait: bool = False
 ) -> File:
-    """Upload a file, with a bar on stderr where that is a terminal.
+    """Upload a file, with a bar on stderr if that is a terminal.
 
+    :param source: its path, or its bytes.
     :param wait: until the server has processed it.
     """
     line = ProgressLine()
     rate = Rate()
-    name = os.path.basename(path)
+    name = "standard input" if isinstance(source, bytes) else os.path.basename(source)
 
     def progress(sent: int, total: Optional[int]) -> None:
         rate.reached(sent)
@@ -119,8 +120,8 @@ def upload_with_progress(
 
     endpoint = telling(endpoint, line.on_retry)
     try:
-        progress(0, os.path.getsize(path))
-        file = upload_file(path, mime_type=mime_type, endpoint=endpoint, progress=progress)
+        progress(0, len(source) if isinstance(source, bytes) else os.path.getsize(source))
+        file = upload_file(source, mime_type=mime_type, endpoint=endpoint, progress=progress)
         if wait and file.state == "PROCESSING":
             line.show(f"the server processes {file.name}  {name}", now=True)
             file = wait_for_file(file, endpoint=endpoint)

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, TextIO
+from typing import Any, Dict, Iterable, Iterator, Optional, TextIO
 
 from ..endpoint import KEY_VARIABLES
 
@@ -82,6 +82,15 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The text without line ends and control characters, for a line of ours wherever it goes."""
     return " ".join(text.split()).translate(_VISIBLE)
+
+
+def row(values: Iterable[object], widths: Iterable[int]) -> str:
+    """One line of a table: None is a dash, and a negative width aligns to the right."""
+    cells = []
+    for value, width in zip(values, widths):
+        text = "-" if value is None else one_line(str(value))
+        cells.append(text.rjust(-width) if width < 0 else text.ljust(width))
+    return "  ".join(cells).rstrip() + "\n"
 
 
 def print_out(text: str) -> None:

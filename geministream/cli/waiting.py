@@ -77,7 +77,8 @@ class Waiting:
         """Say why a request is sent again, and count down to it."""
         with self._ticker.lock:
             self._line.note(retry_words(event))
-            self._retry_at = time.monotonic() + event.delay
+            if event.delay > 1:  # a shorter one is over before it can be read
+                self._retry_at = time.monotonic() + event.delay
         self.start()
 
     def _show(self) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import signal
 
 import pytest
@@ -24,15 +25,17 @@ def test_upload_list_get_delete(here, server, film, tmp_path):
     notes.write_text("\u00e9")
     result = here("files", "upload", film, notes, server=server)
     assert (result.status, result.err) == (0, "")
-    lines = [line.split(None, 4) for line in result.out.splitlines()]
+    lines = [re.split("  +", line) for line in result.out.splitlines()]
     names = [line[0] for line in lines]
     assert [line[1:] for line in lines] == [
-        ["ACTIVE", "video/mp4", str(2**20), "the film.mp4"],
-        ["ACTIVE", "text/plain", "2", "Notes"],
+        ["ACTIVE", "video/mp4", "1.0 MB", "in 47 h", "the film.mp4"],
+        ["ACTIVE", "text/plain", "2 B", "in 47 h", "Notes"],
     ]
     assert sorted(names) == sorted(server.files)
 
-    assert sorted(here("files", "list", server=server).out.splitlines()) == sorted(result.out.splitlines())
+    header, *listing = here("files", "list", server=server).out.splitlines()
+    assert header.split(None, 5) == ["NAME", "STATE", "TYPE", "SIZE", "EXPIRES", "DISPLAY NAME"]
+    assert sorted(listing) == sorted(result.out.splitlines())
     listed = [json.loads(line) for line in here("files", "list", "--json", server=server).out.splitlines()]
     assert sorted(file["name"] for file in listed) == sorted(names)
     got = json.loads(here("files", "get", names[0], server=server).out)
@@ -80,13 +83,13 @@ def test_stream_uploads_when_asked(here, server, film):
 def test_stream_uploads_what_has_no_room_in_the_request(here, server, film, tmp_path, monkeypatch):
     small = tmp_path / "small.png"
     small.write_bytes(b"P" * 1000)
-    monkeypatch.setattr("geministream.cli.stream.LARGEST_INLINE", 2**20 + 500)
+    monkeypatch.setattr("geministream.cli.prompt.LARGEST_INLINE", 2**20 + 500)
     result = here("stream", "-f", film, "-f", small, "-f", small, "What?", server=server)
     assert result.status == 0
     (request,) = [request for request in server.requests if request.verb]
     kinds = [next(iter(part)) for part in request.json["contents"][0]["parts"]]
     assert kinds == ["inlineData", "fileData", "fileData", "text"]
-    monkeypatch.setattr("geministream.cli.request.LARGEST_INLINE", 2**20 - 1)
+    monkeypatch.setattr("geministream.cli.prompt.LARGEST_INLINE", 2**20 - 1)
     result = here("stream", "-f", film, "What?", server=server)
     assert f"uploaded {film}" in result.notes[0]
 

@@ -31,8 +31,8 @@ def test_help_fits_80_columns_and_has_an_example(here, name, columns):
 
 def parsed(words):
     parser, commands = make_parser()
-    if words[0] == "stream":
-        return commands["stream"].parse_intermixed_args(words[1:])
+    if words[0] in ("stream", "count"):
+        return commands[words[0]].parse_intermixed_args(words[1:])
     return parser.parse_args(words)
 
 
