@@ -53,7 +53,7 @@ class _NonBlocking:
         (lambda t: t / "nowhere.mp3", "nowhere.mp3 cannot be read"),
         (lambda t: str(t / "nowhere.mp3"), "nowhere.mp3 cannot be read"),
         (lambda t: t, "is a directory"),
-        (lambda t: "a\0b.mp3", "is no path"),
+        (lambda t: "a\0b.mp3", "is not a valid path"),
         (_empty_file, "is empty"),
         (lambda t: b"", "the source is empty"),
         (lambda t: io.BytesIO(), "the source is empty"),
