@@ -67,8 +67,8 @@ class LocalServer:
     :param piece_delay: seconds between two pieces of a stream.
     :param words_per_chunk: words in each chunk of the model's text.
     :param gzip: compress if the client accepts it, as Google does.
-    :param reply: returns the text of an answer, given the request as a dict;
-        replaces the model's rules.
+    :param reply: returns the text of an answer, given the request as a dict, or None for
+        the answer by the model's rules.
     :param faults: what goes wrong with each request to a model: a callable that
         decides, or a list that is used up.  An `Answer` without content applies
         its fault to the answer that is due; one with content replaces it.
