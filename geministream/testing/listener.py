@@ -15,9 +15,9 @@ from .wire import Connection
 class Listener:
     """Accepts connections and hands each to `talk`, in the connection's own thread.
 
-    :param port: 0 takes a free one; afterwards the one that was taken.
-    :param changed: is held and notified when a connection opens or closes.
-    :param talk: all that happens on one connection; the connection closes afterwards.
+    :param port: 0 for a free one; the attribute is the actual port after the start.
+    :param changed: notified when a connection opens or closes.
+    :param talk: handles one connection, which closes when it returns.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Listener:
             except OSError:
                 if self.closing.is_set():
                     return
-                time.sleep(0.01)  # out of descriptors: some will be given back
+                time.sleep(0.01)  # out of file descriptors, until some are closed
                 continue
             if self.closing.is_set():
                 sock.close()
