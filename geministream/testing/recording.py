@@ -227,7 +227,7 @@ _FILE = record(
         ),
         "response": record(
             {
-                "status": json_checks.integer(200, 599),
+                "status": json_checks.integer(200, 999),
                 "headers": _pairs,
                 "seconds": json_checks.seconds,
                 "pieces": list_of(record({"at": json_checks.seconds, **_BYTES}, ["at"])),

@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 import requests
-from support.plain_client import HELLO, PLAIN, STREAM, post_bytes, prompt, sse, text_of
+from support.plain_client import HELLO, PLAIN, STREAM, post_bytes, prompt, raw, sse, text_of
 from support.raw_server import RawServer, chunk, head
 
 from geministream import Endpoint, IncompleteStreamError, collect, stream_generate, upload_file
@@ -73,10 +73,12 @@ def test_the_head_is_the_same(upstream, recorder, tapes):
             yield {name: value for name, value in response.headers.items() if name not in changing}
 
     upstream.queue(
-        Answer.failure(429, retry_after=2, headers={"X-Mine": "a"}), Answer("x", transfer="length")
+        Answer.failure(429, retry_after=2, headers={"X-Mine": "a", "X-RateLimit-Remaining-Tokens": "7"}),
+        Answer("x", transfer="length"),
     )
     recorded = list(heads(recorder))
     assert recorded[0]["Retry-After"] == "2" and recorded[0]["X-Mine"] == "a"
+    assert recorded[0]["X-RateLimit-Remaining-Tokens"] == "7"
     assert "Content-Length" in recorded[1]
     with LocalServer(replay=tapes) as replay:
         assert list(heads(replay)) == recorded
@@ -318,6 +320,15 @@ def test_an_upstream_that_does_not_answer(tapes):
         message = json.loads(error)["error"]["message"]
         assert message.startswith(f"The upstream {gone.url} does not answer: ")
     assert files(tapes) == []
+
+
+def test_a_request_that_cannot_be_forwarded(recorder, tapes):
+    """http.client names what it refuses; nothing of the client's credentials may be in it."""
+    request = b"GET /v1beta/models?key=local-key HTTP/1.1\r\nHost: x\r\nX-Key: a-secret\rX: y\r\nConnection: close\r\n\r\n"
+    received = raw(recorder, request)
+    assert received.startswith(b"HTTP/1.1 502") and b"does not answer" in received
+    assert b"a-secret" not in received and b"local-key" not in received
+    assert recorder.errors == [] and files(tapes) == []
 
 
 def test_a_second_recording_goes_on_in_the_directory(upstream, recorder, tapes):
