@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
+from ..citing import find_sources
 from ..errors import BlockedError, GeministreamError
 from ..retry import RetryEvent
 from ..types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
 from .disk import save_media
 from .status import DONE, in_options, problem_of, status_of
-from .terminal import Column, is_terminal, json_line, note
+from .terminal import Column, is_terminal, json_line, note, one_line
 from .waiting import Waiting
 
 CUT_OFF = "answer cut off at the token limit (MAX_TOKENS); raise --max-tokens"
@@ -89,6 +90,7 @@ class Answer:
         self._resumed = 0
         self._waiting = Waiting()
         self._not_shown: Dict[str, str] = {}
+        self._sources: Dict[str, None] = {}  # in their order
         self._usage: Any = None
         if usage:
             from ..merging import Merger
@@ -117,6 +119,9 @@ class Answer:
         if self._as_json:
             self._waiting.stop()
             self._out.write(json_line(chunk.to_dict()))
+        else:
+            for source in find_sources(chunk):
+                self._sources.setdefault(": ".join(filter(None, (source.title, source.uri))))
         for part in chunk.parts:
             self.empty = self.empty and (bool(part.thought) or part.text == "")
             if self._media is not None and isinstance(part.inline_data, Blob):
@@ -174,6 +179,7 @@ class Answer:
         for column in (self._thoughts, self._out):
             if column is not None:
                 column.end_line()
+        self._show_sources()
         notes = list(self._not_shown.values())
         if self._resumed and is_terminal(sys.stderr):
             times = "" if self._resumed == 1 else f" {self._resumed} times"
@@ -182,6 +188,16 @@ class Answer:
             note(text)
         self._not_shown = {}
         self._resumed = 0
+
+    def _show_sources(self) -> None:
+        """Footnotes: below the answer on a terminal, and else on stderr, as thoughts are."""
+        for number, source in enumerate(self._sources, 1):
+            line = f"[{number}] {source}"
+            if is_terminal(sys.stdout):
+                self._out.write(("\n" if number == 1 else "") + one_line(line) + "\n", dim=True)
+            else:
+                note(line)
+        self._sources = {}
 
     @property
     def total_tokens(self) -> int:

@@ -186,6 +186,9 @@ def _prompt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--no-history", action="store_true", help="do not keep the lines that are typed for later sessions"
+    )
+    parser.add_argument(
         "--load", metavar="FILE", help="continue a conversation that /save has saved, with its model"
     )
     parser.add_argument(

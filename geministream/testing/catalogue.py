@@ -20,6 +20,8 @@ def models(head: Head, route: Route, profile: Profile) -> Answer:
     """The list of models, or one of them."""
     if head.method not in ("GET", "HEAD"):
         return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
+    if route.kind == "tuned":
+        return page("tunedModels", [], head.query, default=10, most=1000)  # nobody can tune one here
     describe = _publisher_model if profile.long_paths else _model
     if route.kind == "models":
         field = "publisherModels" if profile.long_paths else "models"

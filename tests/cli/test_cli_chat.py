@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from support.program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_terminal, rest_of, started
 
-from geministream.cli.chat import read_message
 from geministream.cli.disk import replacing
+from geministream.cli.lines import read_message
 from geministream.testing import Answer, LocalServer
 
 
@@ -115,7 +115,7 @@ def test_save_and_load(here, server, tmp_path):
 
     here("chat", "--load", path, "-s", "Be long", server=server, stdin=b"four\n")
     assert server.requests[1].json["systemInstruction"] == {"parts": [{"text": "Be long"}]}
-    lines = f"two\n/system\n/save {path}\n/load {path}\nthree\n".encode()
+    lines = f"two\n/system -\n/save {path}\n/load {path}\nthree\n".encode()
     result = here("chat", "--load", path, server=server, stdin=lines)
     assert result.status == 0
     assert [text for _, text in texts(server.requests[2])] == ["one", "1", "two"]
@@ -278,7 +278,7 @@ def test_wrong_commands(here, server, line, words):
 
 
 def test_help_tells_every_command(here, server):
-    from geministream.cli.chat import HELP
+    from geministream.cli.conversation import HELP
 
     result = here("chat", server=server, stdin=b"/help\n/quit\nnever sent\n")
     assert (result.status, result.out, server.requests) == (0, HELP, [])

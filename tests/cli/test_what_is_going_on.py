@@ -166,6 +166,33 @@ def test_a_batch_counts_how_answers_ended(here, server, tmp_path):
     assert result.status == 1 and "MAX_TOKENS" in result.notes[0]
 
 
+def with_sources():
+    web = [{"web": {"uri": f"https://{name}.example/", "title": f"{name}.example"}} for name in "ab"]
+    metadata = [{"groundingChunks": web}, {"groundingChunks": [web[1], {"web": {"title": "c\x1b[2J"}}]}]
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": "Noon."}]}, "groundingMetadata": metadata[0]}]},
+        {"candidates": [{"finishReason": "STOP", "groundingMetadata": metadata[1]}]},
+    ]
+    return Answer(chunks=chunks)
+
+
+SOURCES = ["[1] a.example: https://a.example/", "[2] b.example: https://b.example/", "[3] c\u241b[2J"]
+
+
+def test_sources_go_to_stderr_beside_a_pipe(here, server):
+    server.queue(with_sources(), with_sources())
+    result = here("stream", "--search", "When?", server=server)
+    assert (result.status, result.out, result.notes) == (0, "Noon.\n", SOURCES)
+    assert here("stream", "--json", "When?", server=server).err == ""
+
+
+@needs_pty
+def test_sources_are_footnotes_on_a_terminal(server):
+    server.queue(with_sources())
+    with on_terminal("stream", "When?", server=server, env={"NO_COLOR": "1"}) as (process, read):
+        assert read() == "\n".join(["Noon.", "", *SOURCES, ""])
+
+
 # -- a batch that waits -----------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,12 @@ def server():
         yield server
 
 
+_STATE = tempfile.TemporaryDirectory()
+
+
 def environment(**more):
     """An environment with a key and nothing else of the developer's that would matter."""
-    ours = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "NO_COLOR")
+    ours = ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "GEMINI_MODEL", "NO_COLOR")
     python = ("PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS")
     env = {
         name: value
@@ -42,6 +46,7 @@ def environment(**more):
     }
     env["PYTHONPATH"] = str(Path(geministream.__file__).parent.parent)
     env["GEMINI_API_KEY"] = KEY
+    env["XDG_STATE_HOME"] = _STATE.name  # a chat keeps its lines there
     env.update(more)
     return {name: value for name, value in env.items() if value is not None}
 

@@ -1,0 +1,185 @@
+"""The lines that a person types, or pastes, or pipes in.
+
+At a terminal, lines can be edited and called back, also those of earlier sessions,
+Tab completes commands and paths, and a paste of several lines is one line with
+line ends in it.  Python's readline module does most of that; without it, as on
+Windows, the console does what it can.
+"""
+
+import glob
+import json
+import os
+import select
+import sys
+from types import ModuleType
+from typing import Callable, List, Optional, Sequence
+
+from ..errors import ConfigurationError
+from .disk import replacing
+from .status import reason_of
+from .terminal import note
+
+# How many lines are kept across sessions.
+_MOST_KEPT = 1000
+
+
+def read_message(read: Callable[[str], str], prompt: str = "> ") -> str:
+    """Read one message, which may take several lines.
+
+    :param read: returns a line, given the prompt to show; raises EOFError at the end.
+    :param prompt: for the first line.
+    """
+    line = read(prompt)
+    lines: List[str] = []
+    try:
+        if line.strip() == '"""':
+            line = read(". ")
+            while line.strip() != '"""':
+                lines.append(line)
+                line = read(". ")
+            return "\n".join(lines)
+        while line.endswith("\\") and not line.startswith("/"):  # a path of Windows may end so
+            lines.append(line[:-1])
+            line = read(". ")
+        return "\n".join([*lines, line])
+    except EOFError:
+        return "\n".join(lines)  # what was begun is a message too; the next call finds the end
+
+
+def piped_lines() -> Callable[[str], str]:
+    """What reads a line of a pipe; the prompt is not shown."""
+
+    def read(prompt: str) -> str:
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+
+    return read
+
+
+class TypedLines:
+    """Reads lines at a terminal.
+
+    :param commands: what Tab completes at the start of a line.
+    :param with_paths: those of them after which it completes paths.
+    :param kept: the file of the lines across sessions; None keeps none.
+    """
+
+    def __init__(self, commands: Sequence[str], with_paths: Sequence[str], kept: Optional[str]) -> None:
+        self._commands = sorted(commands)
+        self._with_paths = with_paths
+        self._kept = kept
+        self._candidates: List[str] = []
+        self._readline = _prepared_readline()
+        if self._readline is not None:
+            self._readline.set_completer(self._complete)
+            for line in self._lines_kept():
+                self._readline.add_history(line)
+
+    def read(self, prompt: str) -> str:
+        """Read a line, which has line ends in it if it was pasted."""
+        text = input(prompt)
+        if not _takes_pastes(self._readline):
+            # What is there already was pasted, or it would not be there so soon.
+            while select.select([sys.stdin], [], [], 0.05)[0]:
+                text += "\n" + input(". ")
+        return text.rstrip("\r\n")
+
+    def keep(self, text: str) -> None:
+        """Let the text be called back, in this session and in later ones."""
+        if self._readline is not None and hasattr(self._readline, "set_auto_history"):
+            self._readline.add_history(text)
+        if self._kept is None or self._readline is None:
+            return
+        try:
+            os.makedirs(os.path.dirname(self._kept), mode=0o700, exist_ok=True)
+            with open(os.open(self._kept, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), 0o600)  # whatever it was
+                file.write(json.dumps(text) + "\n")
+        except OSError as error:
+            note(f"{self._kept} cannot be written: {reason_of(error)}; give --no-history to keep no lines")
+            self._kept = None
+
+    def _lines_kept(self) -> List[str]:
+        """The lines of earlier sessions; if they have become too many, the oldest are dropped."""
+        if self._kept is None or not os.path.exists(self._kept):
+            return []
+        try:
+            with open(self._kept, encoding="ascii", errors="replace") as file:
+                lines = file.readlines()
+            if len(lines) > 2 * _MOST_KEPT:
+                with replacing(self._kept) as new:
+                    new.write("".join(lines[-_MOST_KEPT:]).encode("ascii", "replace"))
+        except OSError as error:
+            note(f"{self._kept} cannot be read: {reason_of(error)}; give --no-history to keep no lines")
+            self._kept = None
+            return []
+        return [line for line in map(_text_in, lines[-_MOST_KEPT:]) if line]
+
+    def _complete(self, word: str, number: int) -> Optional[str]:
+        """The candidates for Tab, one call for each: readline's interface."""
+        if number == 0 and self._readline is not None:
+            line = self._readline.get_line_buffer()[: self._readline.get_endidx()]
+            self._candidates = [word + rest for rest in self.rests(line)]
+        return self._candidates[number] if number < len(self._candidates) else None
+
+    def rests(self, line: str) -> List[str]:
+        """What may follow after this much of a line."""
+        command, space, path = line.partition(" ")
+        if not space:
+            return [f"{name} "[len(line) :] for name in self._commands if line and name.startswith(line)]
+        if command not in self._with_paths:
+            return []
+        begun = os.path.expanduser(path)
+        found = sorted(glob.glob(glob.escape(begun) + "*"))
+        return [(name + os.sep if os.path.isdir(name) else name)[len(begun) :] for name in found]
+
+
+def _prepared_readline() -> Optional[ModuleType]:
+    try:
+        import readline
+    except ImportError:
+        return None  # Windows: its console can edit lines
+    readline.set_completer_delims(" ")
+    if _is_editline(readline):
+        readline.parse_and_bind("bind ^I rl_complete")
+    else:
+        readline.parse_and_bind("tab: complete")
+        readline.parse_and_bind("set enable-bracketed-paste on")  # so by itself from 8.1 on
+    if hasattr(readline, "set_auto_history"):  # PyPy has not
+        readline.set_auto_history(False)  # a message of several lines is called back as a whole
+    return readline
+
+
+def _is_editline(readline: ModuleType) -> bool:
+    return "libedit" in (readline.__doc__ or "") or getattr(readline, "backend", "") == "editline"
+
+
+def _takes_pastes(readline: Optional[ModuleType]) -> bool:
+    """Whether a paste comes as one line.  On Windows nobody can look whether more is there."""
+    if readline is None:
+        return os.name == "nt"
+    return not _is_editline(readline) and os.environ.get("TERM") != "dumb"
+
+
+def _text_in(line: str) -> str:
+    """The text in a line of the file; "" for one that was cut by the end of a process."""
+    try:
+        text = json.loads(line)
+    except ValueError:
+        return ""
+    return text if isinstance(text, str) else ""
+
+
+def place_of_lines() -> str:
+    """Where lines are kept: https://specifications.freedesktop.org/basedir-spec/latest/"""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(home, "geministream", "chat-history")
+
+
+def check_stdin() -> None:
+    """Raise ConfigurationError if standard input is closed."""
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed; there is nothing to read from")
