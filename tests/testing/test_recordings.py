@@ -149,6 +149,14 @@ def test_equal_requests_in_their_order_and_each_once(upstream, recorder, tapes):
         assert text_of(sse(response.content)) == "other"
 
 
+def test_text_that_is_not_quite_unicode(upstream, recorder, tapes):
+    body = json.dumps(prompt("half a pair: \ud83d")).encode()
+    upstream.queue("x")
+    recorded = requests.post(recorder.url + STREAM, body, headers=PLAIN).content
+    with LocalServer(replay=tapes) as replay:
+        assert requests.post(replay.url + STREAM, body, headers=PLAIN).content == recorded
+
+
 def test_what_was_not_recorded(recorder, tapes):
     body_of(recorder)
     with LocalServer(replay=tapes) as replay:
@@ -460,6 +468,23 @@ def test_no_file_has_a_credential(tapes, packed):
             if secret in text
         ]
         assert found == []
+
+
+def test_a_secret_behind_the_end_of_the_first_gzip_member(tapes):
+    def packed(data):
+        squeeze = zlib.compressobj(wbits=31)
+        return squeeze.compress(data) + squeeze.flush()
+
+    bodies = [packed(b"first") + packed(KEY.encode()), packed(KEY.encode()) + b"not compressed"]
+    with LocalServer(api_key=KEY) as upstream:
+        upstream.queue(
+            *(Answer(body=body, gzip=False, headers={"Content-Encoding": "gzip"}) for body in bodies)
+        )
+        with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as recorder:
+            for body in bodies:
+                assert body_of(recorder, headers=GZIP)[1] == body
+    texts = [json.loads((tapes / name).read_text())["response"]["pieces"][0]["text"] for name in files(tapes)]
+    assert texts == ["first***", "***not compressed"]
 
 
 def test_the_search_for_credentials_would_find_them(tapes):
