@@ -147,7 +147,7 @@ def _prepared_readline() -> Optional[ModuleType]:
         readline.parse_and_bind("bind ^I rl_complete")
     else:
         readline.parse_and_bind("tab: complete")
-        readline.parse_and_bind("set enable-bracketed-paste on")  # so by itself from 8.1 on
+        readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
     if hasattr(readline, "set_auto_history"):  # PyPy has not
         readline.set_auto_history(False)  # a message of several lines is called back as a whole
     return readline
