@@ -154,7 +154,8 @@ def _prepared_readline() -> Optional[ModuleType]:
 
 
 def _is_gnu(readline: ModuleType) -> bool:
-    return "GNU readline" in (readline.__doc__ or "")  # readline.backend came with Python 3.13
+    # readline.backend came with Python 3.13, and PyPy's readline, which is another, has fewer functions.
+    return "libedit" not in (readline.__doc__ or "") and hasattr(readline, "set_auto_history")
 
 
 def _takes_pastes(readline: Optional[ModuleType]) -> bool:
