@@ -1,10 +1,28 @@
-"""Streams from Gemini's ``streamGenerateContent``, wherever it is served.
+"""Stream answers from Gemini's ``streamGenerateContent``, wherever it is served.
 
 >>> from geministream import stream_generate
->>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
+>>> for chunk in stream_generate("gemini-flash-latest", "Hello"):    # doctest: +SKIP
 ...     print(chunk.text, end="")
 
-What streaming needs is imported at once; everything else on first use.
+The key comes from the environment: GOOGLE_API_KEY or GEMINI_API_KEY.
+
+================================================  =====================================
+``stream_generate`` ``generate`` ``collect``      an answer: in chunks; whole; of chunks
+``Chat``                                          a conversation, with functions
+``generate_many``                                 many prompts at once
+``part_from_path`` ``part_from_bytes`` ``…_uri``  images, sound, video, documents
+``upload_file`` ``get_file`` ``list_files`` …     the Files API
+``json_schema`` ``parse`` ``iter_items``          structured answers
+``find_sources`` ``cite``                         what an answer rests on
+``count_tokens`` ``list_models`` ``get_model``    models and tokens
+``Endpoint`` ``Retry`` ``Cancel``                 where, how often, how long
+``GeministreamError`` and its subclasses          what can go wrong
+``GenerationConfig``, ``Part``, ``Tool`` …        the API's messages, in `types`
+``geministream.testing.LocalServer``              a server to test against
+================================================  =====================================
+
+``help(geministream.stream_generate)`` and so on show arguments, errors and examples.
+A name is loaded when it is first used; ``requests`` is loaded by the first call.
 """
 
 import importlib as _importlib  # with an underscore, so that completion offers the public API alone
@@ -12,37 +30,34 @@ import typing as _typing
 
 from . import types
 from ._version import __version__
-from .cancel import Cancel
-from .endpoint import Endpoint
-from .errors import (
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    BlockedError,
-    ConfigurationError,
-    FileProcessingError,
-    FunctionCallLimitError,
-    GeministreamError,
-    IncompleteStreamError,
-    InsecureEndpointWarning,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServerError,
-    StreamCancelled,
-    StreamDecodeError,
-    StreamTimeoutError,
-    TransportError,
-    UnknownFieldWarning,
-)
-from .parts import part_from_bytes, part_from_path, part_from_uri, to_contents
-from .retry import Retry, RetryEvent
-from .stream import generate, stream_generate
 
 if _typing.TYPE_CHECKING:
     from .batch import BatchResult as BatchResult, generate_many as generate_many
+    from .cancel import Cancel as Cancel
     from .chat import Chat as Chat
     from .citing import Source as Source, cite as cite, find_sources as find_sources
+    from .endpoint import Endpoint as Endpoint
+    from .errors import (
+        APIError as APIError,
+        AuthenticationError as AuthenticationError,
+        BadRequestError as BadRequestError,
+        BlockedError as BlockedError,
+        ConfigurationError as ConfigurationError,
+        FileProcessingError as FileProcessingError,
+        FunctionCallLimitError as FunctionCallLimitError,
+        GeministreamError as GeministreamError,
+        IncompleteStreamError as IncompleteStreamError,
+        InsecureEndpointWarning as InsecureEndpointWarning,
+        NotFoundError as NotFoundError,
+        PermissionDeniedError as PermissionDeniedError,
+        RateLimitError as RateLimitError,
+        ServerError as ServerError,
+        StreamCancelled as StreamCancelled,
+        StreamDecodeError as StreamDecodeError,
+        StreamTimeoutError as StreamTimeoutError,
+        TransportError as TransportError,
+        UnknownFieldWarning as UnknownFieldWarning,
+    )
     from .files import (
         delete_file as delete_file,
         get_file as get_file,
@@ -52,6 +67,14 @@ if _typing.TYPE_CHECKING:
     )
     from .merging import collect as collect
     from .models import count_tokens as count_tokens, get_model as get_model, list_models as list_models
+    from .parts import (
+        part_from_bytes as part_from_bytes,
+        part_from_path as part_from_path,
+        part_from_uri as part_from_uri,
+        to_contents as to_contents,
+    )
+    from .retry import Retry as Retry, RetryEvent as RetryEvent
+    from .stream import generate as generate, stream_generate as stream_generate
     from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
 
@@ -122,29 +145,32 @@ if _typing.TYPE_CHECKING:
     # isort: on
     # fmt: on
 
-# Where the names live that are imported on first use; the messages of the wire
-# are looked for in `types` last.
+# The names of each room, which is loaded when one of them is first used; the messages of
+# the API are looked for in `types` last.
 _ROOMS = {
-    "collect": "merging",
-    "Source": "citing",
-    "cite": "citing",
-    "find_sources": "citing",
-    "count_tokens": "models",
-    "list_models": "models",
-    "get_model": "models",
-    "Chat": "chat",
-    "BatchResult": "batch",
-    "generate_many": "batch",
-    "upload_file": "files",
-    "get_file": "files",
-    "list_files": "files",
-    "delete_file": "files",
-    "wait_for_file": "files",
-    "function_declaration": "tools.functions",
-    "json_schema": "structured",
-    "parse": "structured",
-    "iter_items": "structured",
+    "cancel": "Cancel",
+    "endpoint": "Endpoint",
+    "errors": """
+        APIError AuthenticationError BadRequestError BlockedError ConfigurationError
+        FileProcessingError FunctionCallLimitError GeministreamError IncompleteStreamError
+        InsecureEndpointWarning NotFoundError PermissionDeniedError RateLimitError ServerError
+        StreamCancelled StreamDecodeError StreamTimeoutError TransportError UnknownFieldWarning
+    """,
+    "parts": "part_from_bytes part_from_path part_from_uri to_contents",
+    "retry": "Retry RetryEvent",
+    "stream": "generate stream_generate",
+    "merging": "collect",
+    "citing": "Source cite find_sources",
+    "models": "count_tokens list_models get_model",
+    "chat": "Chat",
+    "batch": "BatchResult generate_many",
+    "files": "upload_file get_file list_files delete_file wait_for_file",
+    "tools.functions": "function_declaration",
+    "structured": "json_schema parse iter_items",
 }
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+# What one may write without importing it: geministream.errors.APIError.
+_MODULES = ("cancel", "endpoint", "errors", "parts", "request", "retry", "stream")
 
 __all__ = [
     "__version__",
@@ -202,8 +228,10 @@ __all__ += types.__all__
 if not _typing.TYPE_CHECKING:  # a type checker shall know what is not there
 
     def __getattr__(name: str) -> _typing.Any:
-        if name in _ROOMS:
-            value = getattr(_importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+        if name in _HOME:
+            value = getattr(_importlib.import_module(f".{_HOME[name]}", __name__), name)
+        elif name in _MODULES:
+            value = _importlib.import_module(f".{name}", __name__)
         elif name in types.__all__:
             value = getattr(types, name)
         else:

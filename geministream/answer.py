@@ -1,20 +1,19 @@
-"""One answer, however many requests it takes, each piece once and in order.
+"""One answer over one or more requests: every piece arrives once and in order.
 
-What can happen to a request, and what follows:
+How a request can end, and what follows:
 
 ==========================================  =====================================
-nothing of the answer had come              the request is sent again, as `Retry`
-                                            says
-it ended with CONTINUATION and a token      the next request asks to go on there
-it ended with CONTINUATION otherwise        an exception: no token came, or content came
-                                            behind it, or it is one of several candidates,
-                                            and a token belongs to one
-it broke, and nothing but checkpoints       the next request asks to go on from
-came since the last token                   the last token
-it broke after further content              an exception: going on from the last
-                                            token would say that content again
-it broke when every candidate had ended     an exception, and no further request: it
-                                            would be paid, and say more than the answer
+it failed before any of the answer came     it is retried according to `Retry`
+it ended with CONTINUATION and a token      the next request continues from the token
+it ended with CONTINUATION otherwise        an exception: there is no token, or content came
+                                            after it, or there are several candidates, and
+                                            a token belongs to only one
+it broke, and no content came after the     the next request resumes from the last token
+last token
+it broke after more content                 an exception: resuming from the last token
+                                            would repeat that content
+it broke after every candidate had ended    an exception without a retry, which would cost
+                                            money and add content to a complete answer
 ==========================================  =====================================
 """
 
@@ -35,8 +34,8 @@ from .types import Candidate, Content, GenerateContentResponse, Part, PromptFeed
 from .types.codec import decoder, shorten
 from .wire.framing import Framing
 
-# An answer may have 1,048,576 tokens and a request gives up to 65,536 of them,
-# so this many requests in a row without content are no answer any more.
+# An answer has at most 1,048,576 tokens and a request returns up to 65,536 of them, so after
+# this many requests in a row without content the server is in a loop.
 _MOST_EMPTY_HOPS = 16
 
 _NO_REASON = (None, "", "FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED")
@@ -50,13 +49,13 @@ def answer_chunks(
     continue_automatically: bool,
     resume_with_repeats: bool,
 ) -> Iterator[GenerateContentResponse]:
-    """The chunks of all the requests ("hops") that the answer takes."""
+    """Yield the chunks of all requests ("hops") of an answer."""
     with start_call() as call:
         attempts = Attempts(call)
         asked: Set[int] = set()  # hashes of the tokens that were sent
         empty_hops = 0
         delivered = False
-        said: Optional[GeministreamError] = None  # the last error that the server had a part in
+        said: Optional[GeministreamError] = None  # the last error that came from the server itself
         while True:
             asked.add(hash(token))
             hop = Hop(token)
@@ -76,9 +75,9 @@ def answer_chunks(
                 hop.check(continue_automatically, resume_with_repeats)
             except GeministreamError as error:
                 if with_caller:
-                    raise  # it was thrown in, and is none of the stream's
+                    raise  # the caller threw it into the generator
                 if hop.finished:
-                    error.retryable = False  # another request would be paid, and say more than the answer
+                    error.retryable = False  # a retry would cost money and add to a complete answer
                     raise error.with_traceback(None) from error.__cause__
                 token = hop.token
                 if said is None or not isinstance(error, TransportError):
@@ -86,27 +85,27 @@ def answer_chunks(
                 at_token = token is not None and (resume_with_repeats or not hop.content_since_token)
                 if (at_token or not delivered) and _again(attempts, error, token, delivered):
                     continue
-                # What a server said last tells more than that it is no longer there.
-                # The frames below this one hold what came, and the caller has that.
+                # The server's last error explains more than the failed connection after it.
+                # No traceback: its frames would keep the received data in memory.
                 final = _final(call, said, hop.last_token if delivered else None)
                 raise final.with_traceback(None) from final.__cause__
             if not (hop.continues and continue_automatically):
                 return
             said = None
-            attempts.progress()  # the next request is another one
+            attempts.progress()  # the next request has attempts of its own
             token = hop.token
             empty_hops = 0 if hop.has_content else empty_hops + 1
             if hash(token) in asked or empty_hops >= _MOST_EMPTY_HOPS:
-                what = "gives the same token again" if hash(token) in asked else "gives no content"
+                what = "repeats a token" if hash(token) in asked else "sends no content"
                 endless = IncompleteStreamError(
-                    f"the server continues the answer for ever: it {what}", continuation_token=token
+                    f"the server continues the answer forever: it {what}", continuation_token=token
                 )
                 endless.retryable = False
                 raise endless
 
 
 def _chunks(call: Call, url: str, body: bytes) -> Generator[GenerateContentResponse, None, None]:
-    """The chunks of one request."""
+    """Send one request and yield its chunks."""
     reply = call.send("POST", url, headers={"Content-Type": "application/json"}, body=body)
     framing = Framing(call.endpoint.max_event_bytes)
     decode = decoder(GenerateContentResponse)
@@ -124,7 +123,7 @@ def _chunks(call: Call, url: str, body: bytes) -> Generator[GenerateContentRespo
             _check_value(reply, value)
             yield decode(value)
     except (IncompleteStreamError, StreamTimeoutError) as broken:
-        # An event may be whole although the blank line behind it never came.
+        # The last event may be complete although the blank line after it never came.
         for value in _rest(framing):
             _check_value(reply, value)
             yield decode(value)
@@ -138,52 +137,52 @@ def _rest(framing: Framing) -> List[Any]:
     try:
         values.extend(framing.close())
     except (IncompleteStreamError, StreamDecodeError):
-        pass  # the reason why the stream broke off is the one to tell
+        pass  # the caller raises the error that broke the stream
     return values
 
 
 def _check_value(reply: Reply, value: Any) -> None:
-    """Raise for what is no chunk: an error inside the stream, or no object at all."""
+    """Raise if a value is not a chunk but an error inside the stream, or not an object."""
     if not isinstance(value, dict):
-        raise StreamDecodeError(f"a chunk is a JSON object, not {shorten(value)}")
+        raise StreamDecodeError(f"a chunk must be a JSON object, got {shorten(value)}; check the base URL")
     error = value.get("error")
     if error:
         raise reply.api_error(error)
 
 
 class _Candidate:
-    """What one hop has said of one candidate."""
+    """The state of one candidate in one hop."""
 
     def __init__(self) -> None:
-        self.open = False  # there is content and no finish reason behind it
+        self.open = False  # content came, and no finish reason after it
         self.ended = False
         self.continues = False
-        self.token: Optional[str] = None  # the last that came
+        self.token: Optional[str] = None  # the last token that came
 
 
 class Hop:
-    """What one request's stream has said so far.
+    """The state of one request's stream.
 
-    :ivar token: the last continuation token, at first the one that was sent.  A
-        token belongs to one candidate: of several, none can be asked for more.
-    :ivar last_token: the last that came, whichever candidate's.
-    :ivar content_since_token: whether there was content after it.
-    :ivar continues: whether the answer goes on in another request.
+    :ivar token: the last continuation token, at first the one that was sent; None if there
+        are several candidates, which cannot be continued because a token belongs to one.
+    :ivar last_token: the last token of any candidate.
+    :ivar content_since_token: whether content came after ``token``.
+    :ivar continues: whether another request must continue the answer.
     """
 
     def __init__(self, token: Optional[str]) -> None:
         self.token = self.last_token = token
         self.content_since_token = False
         self.continues = False
-        self._given = False  # any content or token
-        self._secured = False  # content before the last token
+        self._given = False  # whether any content or token came
+        self._secured = False  # whether content came before the last token
         self._candidates: Dict[int, _Candidate] = {}
         self._blocked = False
-        self._unknown: List[str] = []  # the fields of chunks that are none of an answer's
-        self._known = False  # whether there were any of an answer
+        self._unknown: List[str] = []  # the fields of chunks that an answer does not have
+        self._known = False  # whether any field of an answer came
 
     def add(self, chunk: GenerateContentResponse) -> bool:
-        """Take a chunk; True if it brought a token that secures content."""
+        """Take a chunk; return True if its token covers new content."""
         progress = False
         candidates = chunk.candidates
         for candidate in candidates if type(candidates) is list else ():
@@ -197,7 +196,7 @@ class Hop:
                     self.continues = False
                     if self._given:
                         self.token = None
-            # Once there was content, only a token or an end makes it worth asking again.
+            # Once content is known, skip the check until a token or a finish reason comes.
             if not (self.content_since_token and state.open) and _has_content(candidate):
                 self.content_since_token = state.open = self._given = True
                 state.continues = self.continues = False
@@ -231,28 +230,28 @@ class Hop:
 
     @property
     def has_content(self) -> bool:
-        """Whether there was any content."""
+        """Whether any content came."""
         return self._secured or self.content_since_token
 
     @property
     def complete(self) -> bool:
-        """Every answer that began has its finish reason, or the prompt was blocked.
+        """Whether every candidate has its finish reason, or the prompt was blocked.
 
-        Some servers send a finish reason before any content, so one counts only
-        where no content follows it.
+        Some servers send a finish reason before any content, so it counts only if no
+        content follows it.
         """
         return self._blocked or (self._any("ended") and not self._any("open"))
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is complete, and goes on nowhere."""
+        """Whether the answer is complete and no other request must continue it."""
         return self.complete and (self._blocked or not self._any("continues"))
 
     def check(self, continue_automatically: bool, resume_with_repeats: bool) -> None:
-        """At the end of the body: raise if it is not an answer's, or not where one can go on."""
+        """Raise at the end of the body if the answer is truncated, or is not an answer."""
         if self._unknown and not self._known:
             raise StreamDecodeError(
-                f"the response is not a Gemini answer: its fields are {shorten(self._unknown)}; "
+                f"the response is not a Gemini answer, its fields are {shorten(self._unknown)}; "
                 "check the base URL"
             )
         cut_off = [each for each in self._candidates.values() if each.continues]
@@ -261,13 +260,18 @@ class Hop:
             pass
         elif len(self._candidates) > 1:
             self.last_token = cut_off[0].token
-            why = "only a single candidate can be continued; ask for one, or continue this one by its token"
+            why = (
+                "only a single candidate can be continued; set candidate_count=1, or pass continuation_token="
+            )
         elif cut_off[0].token is None:
-            why = "the server gave no token to continue it with"
+            why = "the server sent no token to continue it"
         elif self.content_since_token and not resume_with_repeats:
-            why = "continuing from its last token would say again what came after it"
+            why = (
+                "continuing from its last token would repeat the content after it; "
+                "pass resume_with_repeats=True to accept that"
+            )
         if why:
-            incomplete = IncompleteStreamError(f"the answer is longer than one request may give, and {why}")
+            incomplete = IncompleteStreamError(f"the answer is too long for one request, and {why}")
             incomplete.retryable = False
             raise incomplete
         if not self.complete:
@@ -281,7 +285,7 @@ def _has_content(candidate: Candidate) -> bool:
     content = candidate.content
     parts = content.parts if type(content) is Content else None
     for part in parts if type(parts) is list else ():
-        # {"text": ""} alone says nothing; with a signature it does.
+        # {"text": ""} alone is not content, but it is with a signature.
         if type(part) is not Part or part.text:
             return True
         if any(value is not None for name, value in part.__dict__.items() if name not in ("text", "thought")):
@@ -290,7 +294,7 @@ def _has_content(candidate: Candidate) -> bool:
 
 
 def _hide_continuation(chunk: GenerateContentResponse) -> None:
-    """To the caller the answer has not ended here."""
+    """Remove CONTINUATION from a chunk, since the caller's stream does not end with it."""
     candidates = chunk.candidates
     for candidate in candidates if type(candidates) is list else ():
         if type(candidate) is Candidate and candidate.finish_reason == "CONTINUATION":
@@ -299,7 +303,7 @@ def _hide_continuation(chunk: GenerateContentResponse) -> None:
 
 def _again(attempts: Attempts, error: GeministreamError, token: Optional[str], resuming: bool) -> bool:
     if isinstance(error, StreamTimeoutError) and token is not None:
-        error.retryable = True  # the token marks what is paid for already
+        error.retryable = True  # resuming from the token does not pay for the same content again
     try:
         return attempts.again(error, resuming=resuming)
     except StreamTimeoutError as late:
@@ -308,7 +312,7 @@ def _again(attempts: Attempts, error: GeministreamError, token: Optional[str], r
 
 
 def _final(call: Call, error: GeministreamError, token: Optional[str]) -> GeministreamError:
-    """The error that ends the stream; where there is a token to go on from, it has it."""
+    """Return the error that ends the stream, with the continuation token if there is one."""
     if token is None:
         return error
     if isinstance(error, IncompleteStreamError) or (
@@ -317,7 +321,7 @@ def _final(call: Call, error: GeministreamError, token: Optional[str]) -> Gemini
         error.continuation_token = token
         return error
     if isinstance(error, StreamTimeoutError) or is_retryable(error, Retry.statuses):
-        incomplete = IncompleteStreamError(f"the answer broke off: {error}", continuation_token=token)
+        incomplete = IncompleteStreamError(f"the answer is truncated: {error}", continuation_token=token)
         incomplete.__cause__ = error
         return incomplete
     return error

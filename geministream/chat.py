@@ -1,22 +1,11 @@
-"""A conversation: its history, and the functions that a model calls on the way to an answer.
+"""A conversation: its history, and the functions that the model calls.
 
-One ``send()`` is one turn.  It may take several rounds: the model answers with
-function calls, the functions are run, their results go back, and so on until it
-answers without calls.
+One ``send()`` is one turn.  It may have several rounds: the model answers with function
+calls, the functions run, their results are sent back, until an answer has no calls.
 
-====================  =======================================================
-the turn              what becomes of it
-====================  =======================================================
-ended well            all of it is appended to the history at once: the user's
-                      content, for each round with calls the model's content
-                      and one with all results, and the model's last content
-broke off in any way  the history is as it was; an exception of the stream has
-                      the answer so far as its ``partial``
-====================  =======================================================
-
-"Well" means that the stream was read to its end and that the model gave
-something: a blocked prompt, an answer that a filter took back, or one without
-content, leaves the history as it was too.
+A turn is recorded only when its stream completes: then its contents are appended to the
+history together.  If an exception ends the turn, the caller leaves the loop early, the
+prompt or answer is blocked, or there is no content, the history does not change.
 """
 
 import copy
@@ -61,18 +50,18 @@ Chunks = Generator[GenerateContentResponse, None, None]
 Confirm = Callable[[FunctionCall], Union[bool, str]]
 Ask = Callable[..., Iterator[GenerateContentResponse]]
 
-# What a request may have beyond its contents: whatever stream_generate() takes,
-# but for the ways to get only a part of an answer, which is no turn.
+# The request fields of a chat: the arguments of stream_generate(), except those that return
+# only a part of an answer, which cannot be recorded as a turn.
 _FIELDS = frozenset(stream_generate.__kwdefaults__ or ()) - {
     "endpoint",
     "api_key",
     "continue_automatically",
     "continuation_token",
 }
-# The default of such a field, since None has a meaning of its own: none in this turn.
+# The default of such a field.  None means something else: remove the field for this turn.
 _LEFT_OUT: Any = ...
-# How an answer ends that the model gave as it meant to; MAX_TOKENS is what the
-# caller asked for.  Reasons that are in no published list are servers' own for these.
+# The finish reasons of an answer that is not recorded.  MAX_TOKENS is recorded, since the
+# caller set the limit, and so are reasons that only one server uses.
 _FAILED = {reason for name, reason in vars(FinishReason).items() if name.isupper()} - {
     FinishReason.STOP,
     FinishReason.MAX_TOKENS,
@@ -83,27 +72,26 @@ _FAILED = {reason for name, reason in vars(FinishReason).items() if name.isupper
 class Chat:
     """A conversation with a model.
 
-    All turns use one connection, where the server allows it.  ``close()``, or the
-    end of a ``with`` block, closes it; a chat that nothing refers to any more
-    closes it too.  A chat can be pickled and copied; a copy has a history and a
-    connection of its own.
+    All turns share one connection, if the server keeps it open.  ``close()`` or the end of a
+    ``with`` block closes it, and so does the garbage collection of the chat.  A chat can be
+    pickled and copied; a copy has its own history and its own connection.
 
     :param model: as for `stream_generate`.
-    :param history: contents, or their mappings as ``to_dict()`` makes them; or the
-        mapping that the command line's ``/save`` writes, of which only the ``contents`` are taken.
-    :param endpoint: an `Endpoint`, or a base URL; None takes the environment's.
-    :param api_key: replaces the endpoint's.
-    :param max_function_calls: how many rounds of function calls one turn may have.
-    :param confirm: is asked before each function call, with the `FunctionCall`; only
-        True lets it run.  Anything else is a refusal, which the model is told; a
-        text is told as the reason.
-    :param system_instruction: this and the rest are sent with every turn, as by
-        `stream_generate`.  Callables among the ``tools`` are run when the model
-        calls them.
-    :ivar history: a plain list of `Content`, to be read, edited and saved
-        (``[content.to_dict() for content in chat.history]``) between turns.
-    :ivar request_fields: a dict of what was given of these, to be edited between turns.
-    :raises ConfigurationError: for arguments that cannot work.
+    :param history: a list of `Content` or of their mappings (``to_dict()``), or the mapping
+        that the command line's ``/save`` writes, of which only the ``contents`` are used.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
+    :param max_function_calls: the maximum number of rounds of function calls in one turn.
+    :param confirm: called with the `FunctionCall` before each function call, which runs only
+        if this returns True.  Otherwise the model receives a refusal; if this returns a str,
+        that is the reason.
+    :param system_instruction: this and the other arguments are sent with every turn, as by
+        `stream_generate`.  Callables in ``tools`` run when the model calls them.
+    :ivar history: a plain list of `Content`, which you can read, edit and save between turns
+        (``[content.to_dict() for content in chat.history]``).
+    :ivar request_fields: a dict of the request fields that were passed; you can edit it
+        between turns.
+    :raises ConfigurationError: if an argument is not valid.
 
     >>> chat = Chat("gemini-flash-latest")    # doctest: +SKIP
     >>> for chunk in chat.send("I have 2 dogs in my house."):    # doctest: +SKIP
@@ -133,10 +121,12 @@ class Chat:
     ) -> None:
         request_fields = _given(locals())
         if type(max_function_calls) is not int or max_function_calls < 0:
-            raise ConfigurationError(f"max_function_calls= is a whole number, not {max_function_calls!r}")
+            raise ConfigurationError(
+                f"max_function_calls= must be an integer >= 0, got {max_function_calls!r}"
+            )
         if confirm is not None and not callable(confirm):
-            raise ConfigurationError(f"confirm= is a callable, not {confirm!r}")
-        Toolbox(request_fields.get("tools"))  # what cannot be declared is refused now
+            raise ConfigurationError(f"confirm= must be a callable, got {confirm!r}")
+        Toolbox(request_fields.get("tools"))  # raises now if a tool cannot be declared
         self.model = model
         self.history: List[Content] = _contents(history)
         self.max_function_calls = max_function_calls
@@ -144,7 +134,7 @@ class Chat:
         self.request_fields: Dict[str, Any] = request_fields
         self.endpoint = resolve(endpoint, api_key)
         self._session: Any = None
-        self._process = 0  # that made the session
+        self._process = 0  # the process that created the session
 
     def send(
         self,
@@ -162,29 +152,30 @@ class Chat:
         cancel: Optional[Cancel] = _LEFT_OUT,
         resume_with_repeats: bool = _LEFT_OUT,
     ) -> Chunks:
-        """Send a message and stream the answer; read to its end, the turn joins the history.
+        """Send a message and stream the answer; record the turn when the stream completes.
 
-        The chunks of every round are yielded as they come.  Callables among the
-        tools are run between two rounds, in the order of the calls; where the
-        model also calls a function that was declared without a callable, nothing
-        is run and the turn ends with the calls, to be answered with the next
-        message (a list of `Part` with ``function_response``).
+        The chunks of every round are yielded as they arrive.  Callables in the tools run
+        between two rounds, in the order of the calls.  If the model also calls a function
+        that was declared without a callable, none of them runs and the turn ends with the
+        calls; answer them with the next message (a list of `Part` with ``function_response``).
 
-        Leaving the loop early (``break``, ``return``), or closing the generator,
-        closes the connection and leaves the history as it was, as an exception
-        does; the same message can be sent again, and functions that were run
-        already run again then.
-        One turn at a time: the history that is sent is that of the call.
+        Leaving the loop early, closing the generator or an exception closes the connection
+        and leaves the history unchanged.  If you send the same message again, the functions
+        run again too.  Finish one turn before you start another.
 
-        :param message: whatever makes one user content.
-        :param system_instruction: this and the rest replace the chat's own for this
-            turn alone, if given.  ``deadline`` and ``cancel`` hold for all rounds
-            together; a function that is running is not interrupted.
+        :param message: a str, a ``pathlib.Path``, a Part, File or Content of the user, or a list.
+        :param system_instruction: this and the other arguments override the chat's own for
+            this turn only.  ``deadline`` and ``cancel`` cover all rounds together; a
+            function that is running is not interrupted.
         :returns: a generator of `GenerateContentResponse`.
-        :raises ConfigurationError: at the call, for arguments that cannot work.
-        :raises FunctionCallLimitError: from the generator.
+        :raises ConfigurationError: at the call, if an argument is not valid.
+        :raises FunctionCallLimitError: from the generator, if the model calls functions after
+            ``max_function_calls`` rounds.
         :raises GeministreamError: from the generator, as `stream_generate`; its
             ``partial`` is the answer so far, of all rounds.
+
+        >>> for chunk in chat.send("How many paws are in my house?"):    # doctest: +SKIP
+        ...     print(chunk.text, end="")
         """
         fields = {**self.request_fields, **_given(locals())}
         _check_fields(fields)
@@ -200,10 +191,11 @@ class Chat:
         return turn.run(first, fields.get("deadline"), fields.get("cancel"))
 
     def ask(self, message: ContentsLike, **fields: Any) -> GenerateContentResponse:
-        """Send a message and return the whole answer, of all rounds: ``collect(send(...))``.
+        """Send a message and return the complete answer of all rounds: ``collect(send(...))``.
 
         :param message: as for `send`.
-        :param fields: as for `send`.
+        :param fields: the other arguments of `send`.
+        :raises ConfigurationError: if an argument is not valid.
         :raises GeministreamError: as `send`.
 
         >>> chat.ask("How many paws are in my house?").text    # doctest: +SKIP
@@ -211,18 +203,18 @@ class Chat:
         return collect(self.send(message, **fields))
 
     def _own_session(self) -> Any:
-        """The session of all turns; in a forked child another, since the connection is the parent's."""
+        """Return the session of all turns; a forked child must not share it and gets its own."""
         if self._process != os.getpid():
             from .transport import new_session
 
             self._process = os.getpid()
             self._session = new_session()
-            # Sockets that the garbage collector closes are reported as leaks.
+            # Python warns of a leak if the garbage collector closes a socket.
             weakref.finalize(self, self._session.close)
         return self._session
 
     def close(self) -> None:
-        """Close the connection.  A further turn opens another."""
+        """Close the connection; the next turn opens a new one."""
         if self._session is not None:
             self._session.close()
 
@@ -247,7 +239,7 @@ class Chat:
 
 
 def _contents(history: Any) -> List[Content]:
-    """The contents of a history, which may be a saved conversation: a mapping with ``contents``."""
+    """Return the contents of a history or of a saved conversation, a mapping with ``contents``."""
     saved = history.get("contents") if isinstance(history, AnyMapping) else history
     if isinstance(saved, (str, bytes, AnyMapping)) or not isinstance(saved, AnyIterable):
         raise ConfigurationError(f"history= must be a list of contents, got {shorten(history)}")
@@ -268,7 +260,7 @@ def _made_again(cls: Any, model: str, settings: Dict[str, Any]) -> Any:
 
 
 def _given(arguments: Mapping[str, Any]) -> Dict[str, Any]:
-    """The request's fields among a method's arguments, but for those that were left out."""
+    """Return the request fields among a method's arguments, without those that were left out."""
     return {name: arguments[name] for name in _FIELDS if arguments[name] is not _LEFT_OUT}
 
 
@@ -284,16 +276,16 @@ def _user_content(message: ContentsLike) -> Content:
     made = to_contents(message)
     if len(made) != 1 or made[0].role not in (None, "user"):
         raise ConfigurationError(
-            "a message is one content of the user's; to put more into the conversation, edit chat.history"
+            "a message must be one content of the user; to add other contents, edit chat.history"
         )
     content = made[0]
     return replace(content, role="user", parts=list(content.parts or []))
 
 
 class _Turn:
-    """One message and all that follows from it, up to the model's last word.
+    """One message and the rounds that answer it.
 
-    :param ask: `stream_generate` with all its arguments but the model and the contents.
+    :param ask: `stream_generate` with all arguments except the model and the contents.
     """
 
     def __init__(self, chat: Chat, ask: Ask, toolbox: Toolbox, message: Content) -> None:
@@ -303,18 +295,18 @@ class _Turn:
         self._toolbox = toolbox
         self._before = list(chat.history)
         self._exchange = [message]  # what will be appended to the history
-        self._answers: List[GenerateContentResponse] = []  # of the rounds that are over
-        self._requests = 0  # that those took
-        self._merger = Merger()  # of the round that goes on
+        self._answers: List[GenerateContentResponse] = []  # one for each finished round
+        self._requests = 0  # the number of requests of the finished rounds
+        self._merger = Merger()  # merges the chunks of the current round
 
     def ask(self, **more: Any) -> Iterator[GenerateContentResponse]:
-        """The stream of the next round."""
+        """Return the stream of the next round."""
         return self._ask(self._model, self._before + self._exchange, **more)
 
     def run(
         self, chunks: Iterator[GenerateContentResponse], deadline: Optional[float], cancel: Any
     ) -> Chunks:
-        """The chunks of all rounds, the first round's given; at their end the turn is recorded."""
+        """Yield the chunks of all rounds, starting with those passed; then record the turn."""
         ends = None if deadline is None else time.monotonic() + deadline
         rounds = 0
         try:
@@ -330,7 +322,7 @@ class _Turn:
                 if rounds >= self._chat.max_function_calls:
                     raise FunctionCallLimitError(
                         f"the model calls {', '.join(str(call.name) for call in calls)} after "
-                        f"{rounds} rounds of function calls; raise max_function_calls= to let it go on",
+                        f"{rounds} rounds of function calls; raise max_function_calls= to allow more",
                         contents=self._exchange,
                     )
                 rounds += 1
@@ -348,14 +340,14 @@ class _Turn:
         self._chat.history.extend(self._exchange)
 
     def _round(self, chunks: Any) -> Generator[GenerateContentResponse, None, GenerateContentResponse]:
-        """The chunks of one round; returns them merged."""
+        """Yield the chunks of one round and return them merged."""
         self._merger = Merger()
         number = 1
         unfinished = False
         with closing(chunks):
             for chunk in chunks:
                 number = chunk.request_number
-                # The requests of all rounds are counted in one row.
+                # The requests of all rounds are numbered consecutively.
                 chunk.request_number = self._requests + number
                 for part in _parts(chunk):
                     if isinstance(part.function_call, FunctionCall):
@@ -387,15 +379,15 @@ class _Turn:
     # Function calls
 
     def _can_answer(self, calls: List[FunctionCall]) -> bool:
-        """Whether there is something to answer, and nothing that only the caller can."""
+        """Whether there are calls and every called function has a callable."""
         if not calls or not self._toolbox.functions:
             return False
         return not any(str(call.name) in self._toolbox.others for call in calls)
 
     def _results(self, calls: List[FunctionCall], cancel: Any) -> List[Part]:
-        """The results of one round's calls, in their order."""
+        """Run the functions of one round's calls and return their results in the same order."""
         results = []
-        for call in copy.deepcopy(calls):  # neither confirm() nor a function can change the history
+        for call in copy.deepcopy(calls):  # so that confirm() and the functions cannot change the history
             if cancel is not None and cancel.cancelled:
                 raise StreamCancelled("the call was cancelled")
             response = FunctionResponse(name=call.name, id=call.id, response=self._response(call))
@@ -403,15 +395,15 @@ class _Turn:
         return results
 
     def _response(self, call: FunctionCall) -> Dict[str, Any]:
-        """Run the function, or say why not."""
+        """Run the function; return its result, or the reason why it did not run."""
         function = self._toolbox.functions.get(str(call.name))
         if function is None:
             known = ", ".join(self._toolbox.functions)
-            return failure(f"there is no function {call.name!r}; there is {known}")
+            return failure(f"unknown function {call.name!r}; the functions are {known}")
         try:
             arguments = function.arguments(call.args)
         except Mismatch as problem:
-            return failure(f"the arguments do not fit: {problem}")
+            return failure(f"the arguments are not valid: {problem}")
         if self._chat.confirm is not None:
             decision = self._chat.confirm(call)
             if decision is not True:
@@ -421,7 +413,7 @@ class _Turn:
 
 
 def _content(answer: GenerateContentResponse) -> Optional[Content]:
-    """The model's content for the history; None where the answer did not end well."""
+    """Return the model's content for the history, or None if the answer must not be recorded."""
     try:
         answer.raise_for_block()
     except BlockedError:
@@ -438,12 +430,12 @@ def _content(answer: GenerateContentResponse) -> Optional[Content]:
 
 
 def _is_said(part: Part) -> bool:
-    """Whether it is more than a thought."""
+    """Whether the part is more than a thought."""
     return not part.thought or part.thought_signature is not None
 
 
 def _parts(chunk: GenerateContentResponse) -> List[Part]:
-    """The parts of the candidate that counts: the first by its index."""
+    """Return the parts of the candidate with index 0."""
     candidates = chunk.candidates
     for candidate in candidates if isinstance(candidates, list) else ():
         if isinstance(candidate, Candidate) and not candidate.index:

@@ -1,8 +1,7 @@
-"""Where the model is, as whom to ask it, and how patiently.
+"""The base URL, the credentials, the timeouts and the retries of a server.
 
-An `Endpoint` is a value: frozen, picklable, and safe to print, since its
-credentials are never in its ``repr``.  It knows how URLs and credentials look
-for every system that serves ``streamGenerateContent``; it never connects.
+An `Endpoint` is a frozen, picklable value that is safe to print: its ``repr`` hides
+credentials.  It builds the URLs and credentials of a request; it never connects.
 """
 
 import os
@@ -14,16 +13,16 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from .errors import ConfigurationError, InsecureEndpointWarning, warn
 from .retry import (
     MOST_SECONDS,
-    Retry as Retry,  # for those who import it from here
+    Retry as Retry,  # some programs import it from here
     RetryEvent as RetryEvent,
     got,
     is_number,
     is_whole,
 )
 
-#: Where a key is looked for, in this order, when none is given.
+#: The environment variables of the key, in this order, used if no key is passed.
 KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
-#: Where the base URL is looked for when no endpoint is given.
+#: The environment variable of the base URL, used if no endpoint is passed.
 BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -35,37 +34,37 @@ Timeout = Union[None, float, Tuple[Optional[float], Optional[float]]]
 
 _WAYS = ("header", "query", "bearer")
 
-# What a header or parameter that holds a credential is called.
+# The name of a header or parameter that holds a credential.
 names_a_secret = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE).search
-# All that a repr shows of a field that a key may stand in by mistake: paths that begin with a
-# version, or are of versions and words too short for a key.
+# A user may pass a key as the wrong argument, so a repr shows a value only if it cannot be a key:
+# a path that begins with a version, or a path of versions and words too short for a key.
 _word = r"(?:v\d\w{0,9}|[A-Za-z_.-]{1,30})"
 _shows_no_secret = re.compile(rf"(?:v\d\w{{0,9}}/.*|{_word}(?:/{_word})*)?")
 
 
 @dataclass(frozen=True, repr=False)
 class Endpoint:
-    """A server of ``streamGenerateContent``.
+    """A server of ``streamGenerateContent``, and how to connect to it.
 
-    :param base_url: up to, and without, the API version.
+    :param base_url: the URL before the API version.
     :param api_version: the path between the base URL and ``/models/…``; may be empty.
-    :param api_key: the key or token; None takes it from GOOGLE_API_KEY or
-        GEMINI_API_KEY when a request is made.
-    :param auth: how the key travels: ``"header"`` (x-goog-api-key), ``"query"``
+    :param api_key: the key or token; None uses the environment variable GOOGLE_API_KEY or
+        GEMINI_API_KEY, read at each call.
+    :param auth: how the key is sent: ``"header"`` (x-goog-api-key), ``"query"``
         (``?key=``), ``"bearer"`` (Authorization), or a tuple of several; an empty
-        tuple sends none.  A callable is asked for a bearer token before each
-        call, and once more when the server answers 401.
-    :param headers: further headers for every request.
-    :param params: further query parameters for every request.
-    :param upload_protocol: of the Files API: ``"resumable"`` or ``"multipart"``.
-    :param timeout: seconds, as a pair: to connect, and the longest silence
-        between two reads (models think in silence); or one number for both.
-        None waits for ever.
-    :param retry: a `Retry`, or None to send every request once.
-    :param session: a ``requests.Session`` to use; it is never closed.  Without
-        one, each call has its own.
-    :param max_event_bytes: the largest event that is accepted, in bytes.
-    :raises ConfigurationError: for a value that cannot work.
+        tuple sends no key.  Or a callable that returns a bearer token; it is called before
+        each call, and once more if the server answers 401.
+    :param headers: additional headers for every request.
+    :param params: additional query parameters for every request.
+    :param upload_protocol: how files are uploaded: ``"resumable"`` or ``"multipart"``.
+    :param timeout: a pair of seconds: the connect timeout, and the read timeout, which is
+        the longest time without data (a model may think for minutes); or one number for
+        both.  None disables a timeout.
+    :param retry: a `Retry`, or None to send every request only once.
+    :param session: a ``requests.Session`` to use; it is never closed.  By default each
+        call has a session of its own.
+    :param max_event_bytes: the size of the largest event that is accepted, in bytes.
+    :raises ConfigurationError: if a value is not valid.
 
     >>> Endpoint(base_url="https://api.chainhub.tech", auth=("query", "bearer"), api_key="k")
     Endpoint(base_url='https://api.chainhub.tech', api_key=***, auth=('query', 'bearer'))
@@ -85,16 +84,20 @@ class Endpoint:
 
     @classmethod
     def vertex(cls, project: str, location: str, token: Token, **fields: Any) -> "Endpoint":
-        """The endpoint of Vertex AI for a project and a location.
+        """Return the endpoint of Vertex AI for a project and a location.
 
-        :param project: the project's id.
+        :param project: the project's ID.
         :param location: such as ``"europe-west4"``, or ``"global"``.
-        :param token: a short-lived OAuth token, or a callable that returns a
-            fresh one; it is asked again, once, when the server answers 401.
-        :param fields: any other field of the endpoint.
+        :param token: a short-lived OAuth token, or a callable that returns a fresh one; it
+            is called before each call, and once more if the server answers 401.
+        :param fields: any other argument of `Endpoint`.
+        :raises ConfigurationError: if a value is not valid.
+
+        >>> Endpoint.vertex("my-project", "global", lambda: "a fresh token").base_url
+        'https://aiplatform.googleapis.com'
         """
         for name, value in (("project", project), ("location", location)):
-            # Google Cloud's names have no capitals, and tokens do: swapped arguments are noticed.
+            # Google Cloud's names have no capitals and tokens do, so this notices swapped arguments.
             if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9.:-]{1,80}", value):
                 raise ConfigurationError(f"{name} must be a name as Google Cloud shows it, {got(value)}")
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"
@@ -108,7 +111,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         def fix(name: str, value: Any) -> None:
-            object.__setattr__(self, name, value)  # frozen for everyone else
+            object.__setattr__(self, name, value)  # the dataclass is frozen
 
         fix("api_version", _checked_version(self.api_version))
         fix("base_url", _checked_base_url(self.base_url, self.api_version, self.session))
@@ -122,7 +125,7 @@ class Endpoint:
         if not known or not all(way in _WAYS for way in self.ways):
             raise ConfigurationError(
                 f"auth= must be one or several of {_WAYS}, or a callable, {got(self.auth)}; "
-                "give the key as api_key="
+                "pass the key as api_key="
             )
         for name in ("headers", "params"):
             fix(name, _checked_strings(name, getattr(self, name)))
@@ -133,14 +136,14 @@ class Endpoint:
         for seconds in self.timeouts:
             if seconds is not None and (not is_number(seconds) or not 0 < seconds <= MOST_SECONDS):
                 raise ConfigurationError(
-                    f"timeout= must be seconds above 0, a pair of them, or None, {got(seconds)}"
+                    f"timeout= must be a number of seconds > 0, a pair of them, or None, {got(seconds)}"
                 )
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ConfigurationError(f"retry= must be a Retry or None, {got(self.retry)}")
         if self.session is not None and not hasattr(self.session, "prepare_request"):
             raise ConfigurationError(f"session= must be a requests.Session, {got(self.session)}")
         if not is_whole(self.max_event_bytes) or self.max_event_bytes < 1:
-            raise ConfigurationError(f"max_event_bytes= must be bytes >= 1, {got(self.max_event_bytes)}")
+            raise ConfigurationError(f"max_event_bytes= must be an integer >= 1, {got(self.max_event_bytes)}")
 
     def __repr__(self) -> str:
         shown = [f"base_url={self.base_url!r}"]
@@ -166,14 +169,14 @@ class Endpoint:
 
     @property
     def ways(self) -> Tuple[str, ...]:
-        """The ways in which the credential travels."""
+        """How the credential is sent, as a tuple (see ``auth``)."""
         if callable(self.auth):
             return ("bearer",)
         return (self.auth,) if isinstance(self.auth, str) else tuple(self.auth)
 
     @property
     def timeouts(self) -> Tuple[Optional[float], Optional[float]]:
-        """Seconds to connect, and of silence."""
+        """The connect timeout and the read timeout, in seconds."""
         if isinstance(self.timeout, (tuple, list)):
             if len(self.timeout) != 2:
                 raise ConfigurationError(f"timeout= must be one number or two, got {len(self.timeout)}")
@@ -181,19 +184,20 @@ class Endpoint:
         return self.timeout, self.timeout
 
     def url(self, path: str, params: Optional[Mapping[str, str]] = None) -> str:
-        """The URL of ``path`` under the API version, credentials not included."""
+        """Return the URL of ``path`` below the API version, without credentials."""
         return self._with_query((self.base_url, self.api_version, path), params)
 
     def model_url(self, model: str, method: str, params: Optional[Mapping[str, str]] = None) -> str:
-        """The URL of a model's method, such as ``streamGenerateContent``.
+        """Return the URL of a model's method, such as ``streamGenerateContent``.
 
-        ``model`` is a bare name (``gemini-2.5-flash``, and a gateway's
-        ``openai/gpt-4o``) or a resource name (``models/…``, ``tunedModels/…``).
+        :param model: a short name (``gemini-2.5-flash``, a gateway's ``openai/gpt-4o``)
+            or a resource name (``models/…``, ``tunedModels/…``).
+        :raises ConfigurationError: if ``model`` is not a valid name.
         """
         return self.url(f"{quote(self.model_path(model), safe='/:@')}:{method}", params)
 
     def model_path(self, model: str) -> str:
-        """The resource name of a model: ``models/gemini-2.5-flash``.
+        """Return the resource name of a model, such as ``models/gemini-2.5-flash``.
 
         :raises ConfigurationError: if ``model`` is not a valid name.
         """
@@ -205,23 +209,23 @@ class Endpoint:
         return "/publishers/" in f"/{self.api_version}/"
 
     def upload_url(self) -> str:
-        """The URL at which an upload to the Files API starts."""
+        """Return the URL that starts an upload to the Files API."""
         return self._with_query((self.base_url, "upload", self.api_version, "files"), None)
 
     def _with_query(self, path: Tuple[str, ...], params: Optional[Mapping[str, str]]) -> str:
-        url = "/".join(filter(None, path))  # the version may be empty
+        url = "/".join(filter(None, path))  # the API version may be empty
         given = {name: value for name, value in self.params.items() if not names_a_secret(name)}
         query = urlencode({**given, **(params or {})})
         return f"{url}?{query}" if query else url
 
 
 def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None) -> Endpoint:
-    """The endpoint of a call, complete with its key.
+    """Return the endpoint of a call with its key filled in.
 
-    :param endpoint: an `Endpoint`, a base URL, or None for the environment's
-        (GOOGLE_GEMINI_BASE_URL, else Google).
-    :param api_key: replaces the endpoint's.
-    :raises ConfigurationError: where no key can be found, or the URL is wrong.
+    :param endpoint: an `Endpoint`, a base URL, or None for the environment variable
+        GOOGLE_GEMINI_BASE_URL (default: Google's server).
+    :param api_key: overrides the endpoint's key.
+    :raises ConfigurationError: if there is no key, or the URL is not valid.
     """
     if endpoint is None:
         endpoint = os.environ.get(BASE_URL_VARIABLE) or GOOGLE
@@ -244,25 +248,26 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
         endpoint = replace(endpoint, api_key=key)
     if _is_exposed(endpoint.base_url) and (endpoint.ways or given_secrets(endpoint)):
         host = urlsplit(endpoint.base_url).hostname
-        warn(f"the API key travels in clear text to {host}; use https", InsecureEndpointWarning)
+        warn(f"the API key is sent unencrypted to {host}; use https", InsecureEndpointWarning)
     return endpoint
 
 
 def key_variable(endpoint: Endpoint) -> Optional[str]:
-    """The name of the environment variable that holds the endpoint's key, if one does."""
+    """Return the name of the environment variable that holds the endpoint's key, or None."""
     return next((name for name in KEY_VARIABLES if os.environ.get(name) == endpoint.api_key), None)
 
 
 def given_secrets(endpoint: Endpoint) -> Set[str]:
-    """The values of ``headers`` and ``params`` that are credentials, as their names say."""
+    """Return the values of ``headers`` and ``params`` whose names say that they are credentials."""
     given = (*endpoint.headers.items(), *endpoint.params.items())
     return {value for name, value in given if value and names_a_secret(name)}
 
 
 def credentials(endpoint: Endpoint, token: Optional[str]) -> Tuple[Dict[str, str], List[Tuple[str, str]]]:
-    """The headers and query parameters that carry the credential.
+    """Return the headers and query parameters that carry the credential.
 
-    :param token: what a callable ``auth`` returned; None for the endpoint's own key.
+    :param token: the token that a callable ``auth`` returned; None for the endpoint's key.
+    :raises ConfigurationError: if the token is not valid.
     """
     secret = _checked_secret(token) if callable(endpoint.auth) else endpoint.api_key
     headers: Dict[str, str] = {}
@@ -286,7 +291,7 @@ def _checked_version(given: Any) -> str:
     if not isinstance(given, str):
         raise ConfigurationError(f"api_version= must be a path such as 'v1beta', {got(given)}")
     version = given.strip("/")
-    # What a server, or urllib3, would take for another path or for a query.
+    # A server or urllib3 would read these as another path or as a query.
     plain = unquote(version)
     odd = re.search(r"[\s\x00-\x1f\x7f?#@\\\ud800-\udfff]", plain) or {"", ".", ".."} & set(plain.split("/"))
     if version and odd:
@@ -298,22 +303,22 @@ def _checked_base_url(given: Any, api_version: str, session: Any) -> str:
     if not isinstance(given, str):
         raise ConfigurationError(f"base_url= must be a str, {got(given)}")
     url = given.strip()
-    if "@" in url:  # also behind a slash, which a password may have in it
-        raise ConfigurationError("the base URL holds a user or password; use api_key= or headers=")
+    if "@" in url:  # also after a slash, since a password may contain one
+        raise ConfigurationError("the base URL contains a user or password; use api_key= or headers=")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  (raises for a port that is none)
+        parts.port  # noqa: B018  (raises if the port is not valid)
     except ValueError:
-        parts = None  # this exception quotes the port: ours must not have it as its context
+        parts = None  # this exception quotes the port, so it must not become the context of ours
     if parts is None:
         raise ConfigurationError("the base URL has no valid host or port; write https://host:port/path")
     if not (parts.scheme in ("http", "https") or _has_an_adapter(session, url)) or not parts.hostname:
-        raise ConfigurationError("the base URL does not begin with http:// or https:// and a host")
+        raise ConfigurationError("the base URL must start with http:// or https:// and a host")
     if re.search(r"[\s\x00-\x1f\\\ud800-\udfff]", url):
-        raise ConfigurationError("the base URL holds white space, a backslash or half a character")
+        raise ConfigurationError("the base URL contains white space, a backslash or a lone surrogate")
     if parts.query or parts.fragment:
-        raise ConfigurationError("the base URL holds a query or fragment; use Endpoint(params=)")
-    # Users copy base URLs with the version in them; it is not meant twice.
+        raise ConfigurationError("the base URL contains a query or fragment; use Endpoint(params=)")
+    # Users copy base URLs that include the version; do not repeat it.
     path, version = parts.path.rstrip("/"), f"/{api_version}"
     while path.endswith(version):
         path = path[: -len(version)]
@@ -321,7 +326,7 @@ def _checked_base_url(given: Any, api_version: str, session: Any) -> str:
 
 
 def _has_an_adapter(session: Any, url: str) -> bool:
-    """Whether the session serves a scheme that requests itself does not, such as that of Unix sockets."""
+    """Whether the session supports a scheme that requests does not, such as Unix sockets."""
     try:
         return hasattr(session, "get_adapter") and bool(session.get_adapter(url))
     except ValueError:  # requests' InvalidSchema
@@ -329,7 +334,7 @@ def _has_an_adapter(session: Any, url: str) -> bool:
 
 
 def _checked_secret(given: Any) -> str:
-    """Keys come from files and shells, with a newline at the end; never show them."""
+    """Return the key without a newline from a file or a shell; errors never show the key."""
     if not isinstance(given, str):
         raise ConfigurationError(f"an API key or token must be a str, not {type(given).__name__}")
     secret = given.strip()
@@ -337,12 +342,13 @@ def _checked_secret(given: Any) -> str:
         raise ConfigurationError(
             "the API key or token is empty"
             if not secret
-            else "the API key or token holds white space or characters that are not ASCII"
+            else "the API key or token contains white space or characters that are not ASCII"
         )
     return secret
 
 
-# What can be sent of headers (https://www.rfc-editor.org/rfc/rfc9110#name-field-values) and of a query.
+# The characters that can be sent in a header and in a query:
+# https://www.rfc-editor.org/rfc/rfc9110#name-field-values
 _sendable = {"headers": re.compile(r"[\t -~\x80-\xff]*"), "params": re.compile(r"[^\r\n\ud800-\udfff]*")}
 
 
@@ -354,17 +360,19 @@ def _checked_strings(name: str, mapping: Any) -> Dict[str, str]:
         texts = isinstance(key, str) and isinstance(value, str)
         if not texts or not _sendable[name].fullmatch(key + value):
             raise ConfigurationError(
-                f"{name}= must map a str of one line that can be sent to another; see {_name_shown(key)}"
+                f"{name}= must map names to values, both of type str on one line; see {_name_shown(key)}"
             )
         # https://www.rfc-editor.org/rfc/rfc9110#name-tokens
         if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
-            raise ConfigurationError(f"headers= has a name that is not valid in HTTP: {_name_shown(key)}")
+            raise ConfigurationError(
+                f"headers= contains {_name_shown(key)}, which is not a valid HTTP header name"
+            )
         checked[key] = value.strip() if name == "headers" else value
     return checked
 
 
 def _name_shown(name: Any) -> str:
-    """The name of a header or parameter, unless it may be a value in the wrong place."""
+    """Return the name of a header or parameter, or ``***`` if it may be a secret in the wrong place."""
     return repr(name) if isinstance(name, str) and _shows_no_secret.fullmatch(name) else "***"
 
 
@@ -378,7 +386,7 @@ def _checked_model(model: Any) -> str:
 
 
 def _is_exposed(base_url: str) -> bool:
-    """Plain http to a host that is not this machine."""
+    """Whether the URL is plain http to another machine."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     local = host == "localhost" or host.endswith(".localhost") or host == "::1"

@@ -1,9 +1,7 @@
-"""What can go wrong, and what is known of it when it does.
+"""The exceptions and warnings, and the parser of the server's error objects.
 
-Everything that this library raises on its own account is a
-:class:`GeministreamError`.  All of them can be pickled (they travel between
-processes), none of them holds a credential, and each says in its text what to
-do next.
+Every exception that this library raises is a :class:`GeministreamError`.  It can be
+pickled, never contains a credential, and its text says what to do next.
 """
 
 import json
@@ -38,28 +36,28 @@ __all__ = [
 
 
 class GeministreamError(Exception):
-    """The base of every error that this library raises.
+    """The base class of every exception that this library raises.
 
-    ``partial`` is what had arrived before the error, as one merged
-    :class:`~geministream.types.GenerateContentResponse`, where something was
-    collecting (:func:`~geministream.collect`, ``Chat``); otherwise ``None``.
+    :ivar partial: the chunks that arrived before the error, merged into one
+        :class:`~geministream.types.GenerateContentResponse`, if the error comes from
+        ``generate``, ``collect`` or ``Chat``; otherwise None.
+    :ivar retryable: whether the same request may succeed if it is sent again.  For an
+        `APIError`, look at its code instead (see ``Retry.statuses``).
     """
 
     partial: Any = None
-    #: Whether the same request, sent again, may do better; for an `APIError`
-    #: its code tells (see ``Retry.statuses``).
     retryable: bool = False
 
 
 class APIError(GeministreamError):
-    """The server answered with an error, as a status or inside the stream.
+    """An error that the server returned, as an HTTP status or inside the stream.
 
-    :ivar message: the server's own text.
-    :ivar code: the HTTP code (int), also for errors inside a 200 stream.
+    :ivar message: the server's message.
+    :ivar code: the HTTP status code (int), also for an error inside a 200 stream.
     :ivar status: the name of the code, such as ``"RESOURCE_EXHAUSTED"``, or None.
     :ivar details: the list of ``google.rpc`` details, as plain mappings.
-    :ivar retry_after: seconds (float) the server asked to wait, or None.
-    :ivar headers: the headers of the HTTP response, names in lower case.
+    :ivar retry_after: the delay that the server asked for, in seconds (float), or None.
+    :ivar headers: the headers of the HTTP response, with lower-case names.
     """
 
     advice = ""
@@ -113,47 +111,47 @@ class APIError(GeministreamError):
 
 
 class BadRequestError(APIError):
-    """400: the request is wrong; sending it again will not help."""
+    """400: the request is not valid; a retry does not help."""
 
 
 class AuthenticationError(APIError):
-    """401, or 400 with the reason API_KEY_INVALID: the credentials are not accepted."""
+    """401, or 400 with the reason API_KEY_INVALID: the server rejected the credentials."""
 
     advice = "Check the API key and the way that the endpoint sends it (auth=)."
 
 
 class PermissionDeniedError(APIError):
-    """403: the credentials are missing, or do not allow this."""
+    """403: the credentials are missing or do not permit this request."""
 
     advice = "Check that the key was sent and may use this model, file or project."
 
 
 class NotFoundError(APIError):
-    """404: no such model or file, or the base URL lacks a part of its path."""
+    """404: the model or file does not exist, or the base URL lacks a part of its path."""
 
     advice = "Check the model's or file's name, and the base URL."
 
 
 class RateLimitError(APIError):
-    """429: too much at once, or the quota is spent."""
+    """429: the rate limit or the quota is exceeded."""
 
 
 class ServerError(APIError):
-    """5xx: the server failed, or is overloaded."""
+    """5xx: the server failed or is overloaded."""
 
 
 class TransportError(GeministreamError):
-    """There was no answer: no connection, no TLS, no such host, a refused redirect.
+    """A request without an answer: no connection, a TLS or DNS failure, a refused redirect.
 
-    The ``requests`` exception, where there was one, is the ``__cause__``.
+    If ``requests`` raised an exception, it is the ``__cause__``.
     """
 
 
 class IncompleteStreamError(GeministreamError):
-    """The answer began and ended early, in whatever way.
+    """A truncated answer: it began and ended early.
 
-    :ivar continuation_token: the last token from which the server can go on,
-        to be given to ``stream_generate(continuation_token=…)``, or None.
+    :ivar continuation_token: the last token from which the server can continue the answer
+        (pass it to ``stream_generate(continuation_token=…)``), or None.
     """
 
     retryable = True
@@ -164,7 +162,7 @@ class IncompleteStreamError(GeministreamError):
 
 
 class StreamTimeoutError(GeministreamError):
-    """The silence was longer than the time-out, or the deadline passed.
+    """No data came within the timeout, or the deadline passed.
 
     :ivar continuation_token: as in :class:`IncompleteStreamError`.
     """
@@ -175,15 +173,15 @@ class StreamTimeoutError(GeministreamError):
 
 
 class StreamDecodeError(GeministreamError):
-    """What came is not a Gemini stream: bad JSON, bad UTF-8, an event past the limit."""
+    """A response that is not a Gemini stream: bad JSON, bad UTF-8, an event above the size limit."""
 
 
 class StreamCancelled(GeministreamError):
-    """``Cancel.cancel()`` was called."""
+    """The call was cancelled with ``Cancel.cancel()``."""
 
 
 class BlockedError(GeministreamError):
-    """The prompt or the answer was blocked; raised by ``raise_for_block()`` alone.
+    """The prompt or the answer was blocked; only ``raise_for_block()`` raises this.
 
     :ivar reason: the block reason or the finish reason, such as ``"SAFETY"``.
     :ivar response: the response that was blocked.
@@ -198,7 +196,7 @@ class BlockedError(GeministreamError):
 class FileProcessingError(GeministreamError):
     """The server could not process an uploaded file.
 
-    :ivar file: the :class:`~geministream.types.File` as the server described it, or None.
+    :ivar file: the :class:`~geministream.types.File` that the server returned, or None.
     """
 
     def __init__(self, message: str, *, file: Any = None) -> None:
@@ -207,10 +205,10 @@ class FileProcessingError(GeministreamError):
 
 
 class FunctionCallLimitError(GeministreamError):
-    """The model still calls functions after a ``Chat``'s ``max_function_calls`` rounds of them.
+    """The model called functions again after ``max_function_calls`` rounds of a ``Chat``.
 
-    :ivar contents: the contents of all of the turn, the calls that were not run
-        last; whoever appends them to the history can answer these calls by hand.
+    :ivar contents: all contents of the turn; the last one holds the calls that were not
+        run.  To answer these calls yourself, append the contents to ``chat.history``.
     """
 
     def __init__(self, message: str, *, contents: Iterable[Any] = ()) -> None:
@@ -219,22 +217,22 @@ class FunctionCallLimitError(GeministreamError):
 
 
 class ConfigurationError(GeministreamError, ValueError):
-    """The call cannot be made as asked: no key, a bad URL, an impossible argument."""
+    """A call with a missing key, a bad URL or an argument that is not valid."""
 
 
 class InsecureEndpointWarning(UserWarning):
-    """A credential is about to travel in clear text to another machine."""
+    """A credential is about to be sent unencrypted to another machine."""
 
 
 class UnknownFieldWarning(UserWarning):
-    """A mapping has a name that its message does not have; it is sent as it is.
+    """A mapping has a field that this library does not know; it is sent unchanged.
 
-    To turn it off: ``warnings.simplefilter("ignore", UnknownFieldWarning)``.
+    To turn the warning off: ``warnings.simplefilter("ignore", UnknownFieldWarning)``.
     """
 
 
 def warn(message: str, category: Type[Warning]) -> None:
-    """Warn about the line outside of this package that made the call."""
+    """Issue a warning for the line outside this package that made the call."""
     package = f"{__name__.rpartition('.')[0]}."
     level = 1
     frame: Any = sys._getframe()
@@ -244,7 +242,7 @@ def warn(message: str, category: Type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-# Google's error form, https://google.aip.dev/193, and what gateways make of it.
+# Google's error format, https://google.aip.dev/193, and the variants that gateways send.
 
 _CLASSES: Dict[int, Type[APIError]] = {
     400: BadRequestError,
@@ -276,11 +274,11 @@ _HTTP_CODES = {
 
 
 def api_error(error: Any, *, http_status: int, headers: Optional[Mapping[str, str]] = None) -> APIError:
-    """Make the exception for the value of an ``"error"`` member, whatever its shape.
+    """Return the exception for the value of an ``"error"`` field.
 
-    :param error: the JSON value: Google's mapping, a gateway's variation of it, or a text.
-    :param http_status: of the response; it stands in where the error has no code.
-    :param headers: of the response.
+    :param error: the JSON value: Google's mapping, a gateway's variant of it, or a string.
+    :param http_status: the status of the response, used if the error has no code.
+    :param headers: the headers of the response.
     """
     if isinstance(error, list) and len(error) == 1:
         error = error[0]
@@ -293,15 +291,15 @@ def api_error(error: Any, *, http_status: int, headers: Optional[Mapping[str, st
     status = status if isinstance(status, str) and status else None
     code = _as_code(fields.get("code"))
     if status is None and isinstance(fields.get("code"), str) and not code:
-        status = fields["code"] or None  # a name where the number belongs
+        status = fields["code"] or None  # some gateways put the name into "code"
     if not code:
-        # Inside a 200 stream an error without any code is gRPC's UNKNOWN.
+        # An error without a code inside a 200 stream is gRPC's UNKNOWN.
         code = _HTTP_CODES.get(status or "", http_status if http_status >= 300 else 500)
     details = fields.get("details")
     details = details if isinstance(details, list) else []
 
     lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
-    # LiteLLM passes the upstream's header on as llm_provider-retry-after.
+    # LiteLLM forwards the upstream's header as llm_provider-retry-after.
     given = [value for name, value in lower.items() if name.endswith("retry-after")]
     waits = [_retry_info(details), *map(_retry_after_header, given)]
     kind = _CLASSES.get(code) or (ServerError if 500 <= code <= 599 else APIError)
@@ -317,22 +315,22 @@ def api_error(error: Any, *, http_status: int, headers: Optional[Mapping[str, st
     )
 
 
-# Where JSON may begin; so many places are tried that time stays linear whatever the message.
+# Where JSON may begin.  The number of places that are tried is limited, to keep the time linear.
 _json_begins = re.compile(r'[\[{](?=\s*[\[{"])')
 _MOST_BEGINNINGS = 16
 _json = json.JSONDecoder()
 
 
 def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
-    """A message, and the upstream's whole error, where a gateway put that into the message as JSON.
+    """Return the message and, if a gateway put the upstream's error into it as JSON, that error.
 
-    In the message, the upstream's own then stands in the JSON's place.
+    The upstream's message then replaces the JSON in the message.
     """
     for begin in islice(_json_begins.finditer(message), _MOST_BEGINNINGS):
         try:
             value, end = _json.raw_decode(message, begin.start())
         except (ValueError, RecursionError):
-            continue  # only looks like JSON
+            continue  # not JSON, it only looks like it
         if isinstance(value, list):
             value = value[0]
         error = value.get("error") if isinstance(value, dict) else None
@@ -343,7 +341,7 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it is nested deeper than the JSON of a stream may be (`json_values.DEEPEST`)."""
+    """Whether a value is nested deeper than a stream's JSON may be (`json_values.DEEPEST`)."""
     level = [value]
     for _ in range(200):
         level = [
@@ -358,12 +356,12 @@ def _is_deep(value: Any) -> bool:
 
 
 def _words(text: str) -> str:
-    """The words alone, to compare texts whatever their punctuation."""
+    """Return the words of a text without punctuation, to compare texts."""
     return " ".join(["", *re.findall(r"[^\W_]+", text.lower()), ""])
 
 
 def _as_code(value: Any) -> int:
-    """``400`` and ``"400"`` are codes; anything else is none (0)."""
+    """Return ``400`` or ``"400"`` as an integer, and 0 for anything that is not a code."""
     if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{2}", value.strip()):
         return int(value)
     return value if type(value) is int and 100 <= value <= 999 else 0
@@ -389,12 +387,12 @@ def _retry_info(details: List[Any]) -> Optional[float]:
 
 
 def _retry_after_header(value: str) -> Optional[float]:
-    """Seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
+    """Parse seconds or an HTTP date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
         return float(value)
-    from email.utils import parsedate_to_datetime  # it takes longer to import than all of this package
+    from email.utils import parsedate_to_datetime  # slower to import than this entire package
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, IndexError, OverflowError):
-        return None  # not a date either: as if it were not there
+        return None  # not a date either: ignore the header

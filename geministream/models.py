@@ -1,4 +1,4 @@
-"""Which models there are, and how many tokens a request has."""
+"""The models that a server offers, and the number of tokens of a request."""
 
 import re
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
@@ -37,13 +37,13 @@ def count_tokens(
     deadline: Optional[float] = None,
     cancel: Optional[Cancel] = None,
 ) -> CountTokensResponse:
-    """Return how many tokens a request has, without generating anything.
+    """Count the tokens of a request without generating an answer.
 
-    The arguments are those of `stream_generate`, so the same ones count what they would send.
+    The arguments are those of `stream_generate`: pass the same ones to count that request.
 
     :returns: a `CountTokensResponse`; its ``total_tokens`` is the number.
     :raises ConfigurationError: if an argument is not valid.
-    :raises GeministreamError: if the server gives no answer; failures are retried.
+    :raises GeministreamError: if the request fails, also after its retries.
 
     >>> count_tokens("gemini-flash-latest", "Hello").total_tokens    # doctest: +SKIP
     2
@@ -62,7 +62,7 @@ def count_tokens(
 def _count_request(endpoint: Endpoint, model: str, contents: Any, fields: Dict[str, Any]) -> bytes:
     if all(value is None for value in fields.values()) or endpoint.is_vertex:
         return RequestBody(contents, **fields).with_token(None)
-    # Google's API takes the other fields inside a whole request, which names its model:
+    # Google's API accepts the other fields only inside a complete request, which names its model:
     # https://ai.google.dev/api/tokens#request-body
     fields["extra_body"] = {"model": endpoint.model_path(model), **(fields["extra_body"] or {})}
     return b'{"generateContentRequest":%s}' % RequestBody(contents, **fields).with_token(None)
@@ -76,16 +76,18 @@ def list_models(
     deadline: Optional[float] = None,
     cancel: Optional[Cancel] = None,
 ) -> Iterator[Model]:
-    """Yield all models that the server offers; each page is requested when the loop gets there.
+    """Yield all models that the server offers; a page is requested when the loop reaches it.
 
-    The arguments are checked now; the first request is sent at the first ``next()``.
+    The arguments are checked at the call; the first request is sent at the first ``next()``.
 
-    :param page_size: models in one request; Google sends at most 1000.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param page_size: the number of models per request; Google sends at most 1000.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param deadline: seconds for all pages together.
-    :param cancel: a `Cancel`.
+    :param cancel: a `Cancel`, whose ``cancel()`` ends the call from another thread.
     :returns: a generator of `Model`.
+    :raises ConfigurationError: at the call, if an argument is not valid.
+    :raises GeministreamError: from the generator, if a request fails, also after its retries.
 
     >>> for model in list_models():    # doctest: +SKIP
     ...     print(model.name, model.input_token_limit)
@@ -121,14 +123,16 @@ def get_model(
     deadline: Optional[float] = None,
     cancel: Optional[Cancel] = None,
 ) -> Model:
-    """Return what the server says about a model.
+    """Return a model's metadata.
 
     :param name: such as ``"gemini-2.5-flash"`` or ``"models/gemini-2.5-flash"``.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
-    :param deadline: seconds for the whole call, including retries.
-    :param cancel: a `Cancel`.
-    :raises NotFoundError: if there is no such model.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
+    :param deadline: seconds for the entire call, including retries.
+    :param cancel: a `Cancel`, whose ``cancel()`` ends the call from another thread.
+    :raises NotFoundError: if the server does not have this model.
+    :raises ConfigurationError: if an argument is not valid.
+    :raises GeministreamError: if the request fails, also after its retries.
 
     >>> get_model("gemini-2.5-flash").input_token_limit    # doctest: +SKIP
     1048576

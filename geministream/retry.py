@@ -1,28 +1,28 @@
-"""How often a request is sent again and after which delays, as a value."""
+"""How often a failed request is retried, and the delays between the attempts."""
 
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Tuple
 
 from .errors import ConfigurationError
 
-#: Thirty years: more seconds than sockets and clocks take everywhere.
+#: Thirty years; not every platform's sockets and clocks accept more seconds than this.
 MOST_SECONDS = 10**9
 
 
 @dataclass(frozen=True)
 class RetryEvent:
-    """A request failed and will be sent again; what `Retry` passes to ``on_retry``.
+    """A failed request that is about to be retried; `Retry` passes it to ``on_retry``.
 
-    :ivar attempt: the number of the attempt that failed, from 1.  After progress
-        (a file's next piece, an answer's next token) the count starts again.
-    :ivar attempts: the most attempts, ``Retry.attempts``.
+    :ivar attempt: the number of the attempt that failed, counted from 1.  After progress
+        (a file's next piece, an answer's next token) the count restarts.
+    :ivar attempts: the maximum number of attempts, ``Retry.attempts``.
     :ivar delay: seconds until the next attempt.
-    :ivar error: why the attempt failed.
-    :ivar resuming: whether the next attempt continues an answer that has begun, from its
+    :ivar error: the exception of the attempt that failed.
+    :ivar resuming: whether the next attempt resumes an answer that has begun, from its
         last continuation token; False if it starts over.
-    :ivar index: in `generate_many`: the index of the prompt, from 0.
+    :ivar index: in `generate_many`: the index of the prompt, counted from 0.
     :ivar gate: in `generate_many`: ``"closed"`` if all prompts wait because of this error
-        (a 429), ``"opened"`` if they go on (``delay`` is 0); otherwise None.
+        (a 429), ``"opened"`` if they resume (``delay`` is 0); otherwise None.
     """
 
     attempt: int
@@ -36,22 +36,23 @@ class RetryEvent:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a request is sent again, and after which delays.
+    """How often a failed request is retried, and the delays between the attempts.
 
-    Before attempt ``n + 1`` the call sleeps a random time between 0 and
-    ``min(max_delay, initial_delay * multiplier ** (n - 1))`` seconds (full
-    jitter), or as long as the server asked for, if that is longer.
+    The delays are an exponential backoff with full jitter: before attempt ``n + 1`` the call
+    sleeps a random time between 0 and ``min(max_delay, initial_delay * multiplier ** (n - 1))``
+    seconds, or as long as the server asked for, if that is longer.
 
-    :param attempts: requests in all, the first included; at least 1.
+    :param attempts: the maximum number of requests, including the first; at least 1.
     :param initial_delay: seconds.
-    :param max_delay: seconds; where a server asks for more, its error is raised at once.
+    :param max_delay: seconds; if the server asks for more, its error is raised immediately.
     :param multiplier: growth of the delay from attempt to attempt; at least 1.
-    :param statuses: the HTTP codes, also of errors inside a stream, worth another attempt.
-    :param on_retry: called with a `RetryEvent` before each sleep; None for nothing.
-        It runs in the thread that iterates over the stream or the results, and what
-        it raises ends the call.  An Endpoint that is pickled needs a callable that
-        can be pickled.
-    :raises ConfigurationError: for a value outside these bounds.
+    :param statuses: the HTTP codes that are retried, also if they come inside a stream.
+    :param on_retry: called with a `RetryEvent` before each sleep; optional.  It runs in the
+        thread that iterates over the stream or the results; an exception that it raises ends
+        the call.  To pickle an Endpoint, use a callable that can be pickled.
+    :raises ConfigurationError: if a value is not valid.
+
+    >>> endpoint = Endpoint(retry=Retry(attempts=6, on_retry=print))    # doctest: +SKIP
     """
 
     attempts: int = 4
@@ -77,7 +78,7 @@ class Retry:
             raise ConfigurationError(f"Retry(on_retry=) must be a callable or None, {got(self.on_retry)}")
 
     def longest_delay(self, failed: int) -> float:
-        """Return the most seconds to sleep after so many failures in a row; jitter takes a part of it."""
+        """Return the upper bound of the delay, in seconds, after ``failed`` failures in a row."""
         try:
             return min(self.max_delay, self.initial_delay * self.multiplier ** (failed - 1))
         except OverflowError:
@@ -85,7 +86,7 @@ class Retry:
 
 
 def got(value: Any) -> str:
-    """A wrong value in an error: numbers are quoted; anything else may be a key in the wrong place."""
+    """Return how an error shows a bad value: only numbers, since anything else may be a misplaced key."""
     if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < 10**20):
         return f"got {value!r}"
     if not isinstance(value, (str, bytes)):

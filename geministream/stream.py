@@ -1,4 +1,4 @@
-"""`stream_generate` and `generate`: a model's answer, chunk by chunk or whole."""
+"""`stream_generate` and `generate`: a model's answer, as chunks or as one response."""
 
 from functools import partial
 from typing import Any, Iterator, Mapping, Optional, Union
@@ -39,34 +39,37 @@ def stream_generate(
     continuation_token: Optional[str] = None,
     resume_with_repeats: bool = False,
 ) -> Iterator[GenerateContentResponse]:
-    """Stream a model's answer, chunk by chunk, as the chunks arrive.
+    """Stream a model's answer and yield each chunk as it arrives.
 
-    The arguments are checked now; the network is touched at the first
-    ``next()``.  Closing the generator, or leaving its loop, closes the connection.
+    The arguments are checked at the call; the request is sent at the first ``next()``.
+    Closing the generator, or leaving its loop, closes the connection.
 
-    :param model: such as ``"gemini-2.5-flash"``, ``"tunedModels/mine"`` or a gateway's name.
-    :param contents: a text, a ``pathlib.Path``, a Part, File, Content or mapping, or a list of these.
-    :param system_instruction: a text, or anything that makes one content.
+    :param model: such as ``"gemini-2.5-flash"``, ``"tunedModels/mine"`` or a gateway's model name.
+    :param contents: a str, a ``pathlib.Path``, a Part, File, Content or mapping, or a list of these.
+    :param system_instruction: a str, or anything else that makes one content.
     :param generation_config: a `GenerationConfig` or a mapping.
     :param safety_settings: a list of `SafetySetting` or mappings.
     :param tools: a list of `Tool`, `FunctionDeclaration`, callables or mappings.
     :param tool_config: a `ToolConfig` or a mapping.
-    :param cached_content: the name of cached content.
-    :param extra_body: laid over the request's JSON as it is, for what this library does not know.
-    :param alt: the framing to ask for: ``"sse"``, or ``"json"`` for the chunked
-        array.  Whatever the server then sends is read.
-    :param endpoint: an `Endpoint`, or a base URL; None takes the environment's.
-    :param api_key: replaces the endpoint's.
-    :param deadline: seconds for the whole call from the first ``next()``, retries included.
+    :param cached_content: the resource name of cached content.
+    :param extra_body: arbitrary JSON fields, merged into the request's JSON.
+    :param alt: the framing to request: ``"sse"``, or ``"json"`` for the chunked array.  A
+        response in either framing is accepted.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
+    :param deadline: seconds for the entire call from the first ``next()``, including retries.
     :param cancel: a `Cancel`, whose ``cancel()`` ends the call from another thread.
-    :param continue_automatically: ask on when an answer is longer than one request may give.
-    :param continuation_token: start from this token of an earlier answer to the same request.
-    :param resume_with_repeats: resume a broken stream from its last token even
-        where content came after it, which the model then says again in other words.
+    :param continue_automatically: whether to send further requests if an answer is too long
+        for one request.
+    :param continuation_token: resume an earlier answer to the same request from this token.
+    :param resume_with_repeats: resume a truncated stream from its last token even if content
+        came after that token; the model then generates that content again, in other words.
     :returns: a generator of `GenerateContentResponse`.
-    :raises ConfigurationError: at the call, for arguments that cannot work.
-    :raises GeministreamError: from the generator, see ``errors.py`` for the tree;
-        always after every chunk that was whole.
+    :raises ConfigurationError: at the call, if an argument is not valid.
+    :raises GeministreamError: from the generator, after all chunks that were complete:
+        `APIError` if the server returns an error, `TransportError` if there is no answer,
+        `IncompleteStreamError` if the answer is truncated, `StreamTimeoutError`,
+        `StreamDecodeError` or `StreamCancelled`.
 
     >>> for chunk in stream_generate("gemini-2.5-flash", "Hello"):    # doctest: +SKIP
     ...     print(chunk.text, end="")
@@ -74,13 +77,13 @@ def stream_generate(
     fields = request_fields(locals())
     endpoint = resolve(endpoint, api_key)
     if alt not in ("sse", "json"):
-        raise ConfigurationError(f"alt= is 'sse' or 'json', not {alt!r}")
+        raise ConfigurationError(f"alt= must be 'sse' or 'json', got {alt!r}")
     check_limits(deadline, cancel)
     if continuation_token is not None and not isinstance(continuation_token, str):
-        raise ConfigurationError(f"continuation_token= is a text, not {continuation_token!r}")
+        raise ConfigurationError(f"continuation_token= must be a str, got {continuation_token!r}")
     url = endpoint.model_url(model, "streamGenerateContent", {"alt": "sse"} if alt == "sse" else None)
     body = RequestBody(contents, **fields)
-    # What talks to the network is loaded now: importing requests takes most of a short program's start.
+    # Imported here because importing requests is most of the startup time of a short program.
     from .answer import answer_chunks
     from .transport import Call
 
@@ -108,13 +111,14 @@ def generate(
     continuation_token: Optional[str] = None,
     resume_with_repeats: bool = False,
 ) -> GenerateContentResponse:
-    """Return a model's whole answer: ``collect(stream_generate(...))``.
+    """Return a model's complete answer: ``collect(stream_generate(...))``.
 
-    The answer is streamed, so a long one does not time out, and a truncated one raises.
-    All arguments are those of `stream_generate`.
+    The answer is streamed, so a long one does not time out; a truncated one raises.
+    The arguments are those of `stream_generate`.
 
+    :returns: the merged `GenerateContentResponse`.
     :raises ConfigurationError: if an argument is not valid.
-    :raises GeministreamError: as `stream_generate`; ``partial`` is what had arrived.
+    :raises GeministreamError: as `stream_generate`; its ``partial`` is the answer so far.
 
     >>> print(generate("gemini-flash-latest", "Hello").text)    # doctest: +SKIP
     """
@@ -125,12 +129,12 @@ def generate(
 
 
 def check_limits(deadline: Any, cancel: Any) -> None:
-    """Raise ConfigurationError unless these can end a call."""
+    """Raise ConfigurationError if ``deadline`` or ``cancel`` is not valid."""
     if deadline is not None and (
         isinstance(deadline, bool)
         or not isinstance(deadline, (int, float))
         or not 0 < deadline <= MOST_SECONDS
     ):
-        raise ConfigurationError(f"deadline= is seconds above 0, not {deadline!r}")
+        raise ConfigurationError(f"deadline= must be a number of seconds > 0, got {deadline!r}")
     if cancel is not None and not isinstance(cancel, Cancel):
-        raise ConfigurationError(f"cancel= is a Cancel, not {cancel!r}")
+        raise ConfigurationError(f"cancel= must be a Cancel, got {cancel!r}")

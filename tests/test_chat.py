@@ -155,6 +155,7 @@ def lenient_server():
 )
 def test_a_number_that_json_cannot_write_does_not_end_the_chat(lenient_server, number, back):
     """JSON can say 1e999 and Python reads it as infinity; gateways in Python send NaN itself."""
+    server = lenient_server
     args = f'{{"a": [{number}, 1.5]}}'
     turn = (
         f'{{"role": "model", "x": {number}, "parts": [{{"functionCall": {{"name": "f", "args": {args}}}}}]}}'

@@ -112,12 +112,12 @@ def test_failing_tools_and_calls_that_do_not_fit(server):
     errors = [response["error"] for _, response in results(chat.history)]
     assert errors == [
         "LookupError: nobody is there",
-        'the arguments do not fit: $.a: expected a whole number, got "2"',
-        "the arguments do not fit: $.b: it is missing",
-        "the arguments do not fit: $.c: there is no such name in add",
-        "there is no function 'print'; there is fail, add, weather",
-        "the arguments do not fit: $.city.name: expected a text, got 5",
-        'the arguments do not fit: $.unit: expected one of "celsius", "fahrenheit", got "kelvin"',
+        'the arguments are not valid: $.a: expected a whole number, got "2"',
+        "the arguments are not valid: $.b: it is missing",
+        "the arguments are not valid: $.c: there is no such name in add",
+        "unknown function 'print'; the functions are fail, add, weather",
+        "the arguments are not valid: $.city.name: expected a text, got 5",
+        'the arguments are not valid: $.unit: expected one of "celsius", "fahrenheit", got "kelvin"',
     ]
     assert len(chat.history) == 4
 
@@ -261,7 +261,7 @@ def test_a_name_is_looked_up_nowhere_else(server):
     )
     chat = chat_with(server, tools=[add])
     say(chat, "Go")
-    assert all("there is no function" in response["error"] for _, response in results(chat.history))
+    assert all("unknown function" in response["error"] for _, response in results(chat.history))
     assert len(results(chat.history)) == len(names)
 
 

@@ -7,7 +7,7 @@ from .._version import __version__
 from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES
 from .completion import SHELLS, script
 from .generation import DEFAULT_MODEL, MODEL_VARIABLE
-from .parsing import GenerationOption, Parser, auth, integer, number, safety, seconds, thinking
+from .parsing import GenerationOption, Parser, auth, integer, number, safety, seconds, speed, thinking
 from .terminal import print_out
 
 # Seconds between two pieces of the embedded server: a person sees it stream.
@@ -305,6 +305,31 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let tests queue answers and read requests under /_control/, without a key; "
         "pydoc geministream.testing.control describes it",
+    )
+    _recording_arguments(parser)
+
+
+def _recording_arguments(parser: argparse.ArgumentParser) -> None:
+    recordings = parser.add_argument_group("recordings of a real endpoint")
+    recordings.add_argument(
+        "--record",
+        metavar="DIR",
+        help="forward to --upstream, and write each exchange to a file here, without credentials",
+    )
+    recordings.add_argument(
+        "--upstream",
+        metavar="URL",
+        help=f"the endpoint; its key is {' or '.join(KEY_VARIABLES)} in the environment, "
+        "else the client's credentials are forwarded",
+    )
+    recordings.add_argument(
+        "--replay", metavar="DIR", help="play recordings back, each to the request that it answered"
+    )
+    recordings.add_argument(
+        "--replay-speed",
+        type=speed,
+        metavar="FACTOR",
+        help="keep the rhythm of the recording; 2 is twice as fast (default: no pauses)",
     )
 
 

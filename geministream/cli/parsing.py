@@ -101,6 +101,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def speed(text: str) -> float:
+    """The type of an option that takes a factor."""
+    value = _float(text)
+    if value is None or not 0 < value <= 10**6:
+        raise argparse.ArgumentTypeError(f"must be a number > 0, got {_shown(text)}")
+    return value
+
+
 def auth(text: str) -> Tuple[str, ...]:
     """The type of ``--auth``: the ways in which the key travels."""
     ways = tuple(way.strip() for way in text.split(","))

@@ -1,9 +1,10 @@
 """``geministream serve``: the test server in the foreground."""
 
 import argparse
+import os
 import re
 from functools import partial
-from typing import Any, List, NoReturn
+from typing import Any, List, NoReturn, Optional
 
 from ..endpoint import KEY_VARIABLES
 from ..errors import ConfigurationError
@@ -11,8 +12,10 @@ from ..retry import MOST_SECONDS
 from ..testing import LocalServer
 from ..testing.json_checks import ScriptError
 from ..testing.profiles import PROFILES
+from ..testing.recorder import Recorder
+from ..testing.replay import Replay
 from .status import reason_of
-from .terminal import one_line, print_out
+from .terminal import note, one_line, print_out
 
 
 def run(args: argparse.Namespace) -> NoReturn:
@@ -38,6 +41,8 @@ def run(args: argparse.Namespace) -> NoReturn:
                 )
             except TimeoutError:
                 continue
+            while server.errors:  # such as a full disk under --record
+                note(f"the test server failed: {server.errors.pop(0)}")
             count = server.request_count
             if count > seen:
                 waiting += server.requests[seen - count :]
@@ -61,12 +66,46 @@ def _local_server(args: argparse.Namespace) -> LocalServer:
             words_per_chunk=args.words_per_chunk,
             script=args.script,
             control=args.control,
+            record=_recorder(args),
+            replay=_replay(args),
             keep_requests=1000,
         )
     except ScriptError as error:
         raise ConfigurationError(f"--script {error}") from None
     except OSError as error:
         raise ConfigurationError(f"--script {args.script}: {reason_of(error)}") from None
+
+
+def _recorder(args: argparse.Namespace) -> Optional[Recorder]:
+    if (args.record is None) != (args.upstream is None):
+        raise ConfigurationError("--record DIR and --upstream URL need each other; give both")
+    if args.record is None:
+        return None
+    if args.replay is not None:
+        raise ConfigurationError("--record and --replay exclude each other; leave one out")
+    key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+    try:
+        return Recorder(args.record, args.upstream, key)
+    except ValueError:
+        # The URL may have a key in it by mistake, and is not shown.
+        raise ConfigurationError(
+            "--upstream must be a URL such as https://host/path, without credentials or a query"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"--record {args.record}: {reason_of(error)}") from None
+
+
+def _replay(args: argparse.Namespace) -> Optional[Replay]:
+    if args.replay is None:
+        if args.replay_speed is not None:
+            raise ConfigurationError("--replay-speed needs --replay DIR")
+        return None
+    try:
+        return Replay(args.replay, args.replay_speed)
+    except ScriptError as error:
+        raise ConfigurationError(f"--replay {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"--replay {args.replay}: {reason_of(error)}") from None
 
 
 def _has_news(server: Any, seen: int, waiting: List[Any]) -> bool:

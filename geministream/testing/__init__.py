@@ -1,7 +1,7 @@
 """A server to develop and test against: real HTTP on loopback, scripted answers, faults.
 
-It is a TEST server.  What answers in it is no model, but a small program that
-shows by fixed rules what it received (`geministream.testing.model`).
+It is a TEST server, not a model.  A small program answers, by fixed rules that
+show what it received (`geministream.testing.model`).
 
 The rooms, from the socket up:
 
@@ -17,8 +17,9 @@ The rooms, from the socket up:
   (long answers), `embeddings`, `caches`, `catalogue`, `pages`, `times`,
   `files`, `uploads`, `forms`, `upload_faults`, and `api` (all of them by route);
 - `server`: all of it together; `script_file`, `json_checks`: scripts in JSON;
-  `control`: the same over HTTP; `redact`: hides credentials; `pytest_plugin`: a
-  fixture.
+  `control`: the same over HTTP; `pytest_plugin`: a fixture;
+- a real endpoint in place of the API: `stand_in` (what both have in common),
+  `recorder`, `recording` (the file), `replay`, `redact` (hides credentials).
 
 None of them knows the library that is tested with it; `shapes` alone reads the
 dataclasses of `geministream.types`.
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .files import StoredFile
     from .model import expected_text, expected_thoughts
     from .record import RecordedRequest
+    from .recorder import Recorder
+    from .replay import Replay
     from .server import LocalServer
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "LocalServer",
     "RandomFaults",
     "RecordedRequest",
+    "Recorder",
+    "Replay",
     "StoredFile",
     "expected_text",
     "expected_thoughts",
@@ -53,6 +58,8 @@ _ROOMS = {
     "LocalServer": "server",
     "RandomFaults": "faults",
     "RecordedRequest": "record",
+    "Recorder": "recorder",
+    "Replay": "replay",
     "StoredFile": "files",
     "expected_text": "model",
     "expected_thoughts": "model",

@@ -20,6 +20,8 @@ def models(head: Head, route: Route, profile: Profile) -> Answer:
     """The list of models, or one of them."""
     if head.method not in ("GET", "HEAD"):
         return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
+    if route.kind == "tuned":
+        return page("tunedModels", [], head.query, default=10, most=1000)  # nobody can tune one here
     describe = _publisher_model if profile.long_paths else _model
     if route.kind == "models":
         field = "publisherModels" if profile.long_paths else "models"
@@ -45,7 +47,7 @@ def _model(name: str) -> Dict[str, Any]:
         "name": f"models/{name}",
         "version": "001",
         "displayName": f"LocalServer's test program, called as {name}",
-        "description": "Not a model: it tells back what it was sent, by fixed rules.",
+        "description": "Not a model: it repeats what it received, by fixed rules.",
         "inputTokenLimit": 2048 if embeds else 1048576,
         "outputTokenLimit": 1 if embeds else 65536,
         "supportedGenerationMethods": list(EMBEDS if embeds else GENERATES),

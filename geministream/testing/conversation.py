@@ -14,6 +14,7 @@ from .record import Record, RecordedRequest
 from .render import render
 from .routes import TO_A_MODEL, Route, find_route
 from .script import Script
+from .stand_in import StandIn
 from .uploads import Uploads
 from .wire import BadRequest, Connection, Gone, Head, drain
 
@@ -30,6 +31,9 @@ class Settings(Protocol):
     max_request_bytes: int
     errors: List[BaseException]
 
+    @property
+    def url(self) -> str: ...
+
 
 class Conversation:
     """How one server talks with its clients."""
@@ -42,6 +46,7 @@ class Conversation:
         uploads: Uploads,
         api: Api,
         control: Optional[Control],
+        stand_in: StandIn,
     ):
         self._settings = settings
         self._record = record
@@ -49,6 +54,7 @@ class Conversation:
         self._uploads = uploads
         self._api = api
         self._control = control
+        self._stand_in = stand_in
 
     def talk(self, connection: Connection) -> None:
         """All that happens on one connection."""
@@ -87,13 +93,16 @@ class Conversation:
                 recorded.client_gone.set()
             raise
         finally:
-            self._record.finish(recorded)
+            try:
+                self._stand_in.finish(recorded)
+            finally:
+                self._record.finish(recorded)
 
     def _receive(
         self, connection: Connection, head: Head, route: Optional[Route], recorded: RecordedRequest
     ) -> Optional[Answer]:
         """Read the body; an answer if that alone decides on it."""
-        if route and route.kind == "upload":
+        if route and route.kind == "upload" and not self._stand_in.answers:
             # An upload's own URL is credential enough; its id cannot be guessed.
             own_url = "upload_id" in head.query
             refusal = preflight(head) or (None if own_url else self._check_key(head))
@@ -115,7 +124,13 @@ class Conversation:
     ) -> Tuple[Answer, Dict[str, Any]]:
         """The answer, and the request in its normal form; `given` is what the body alone led to."""
         request: Dict[str, Any] = {}
-        if route is None or route.kind != "upload":
+        if self._stand_in.answers:
+            given = given or preflight(head)
+            if given is None and self._stand_in.needs_key(head):
+                given = self._check_key(head)
+            if given:
+                return given, request
+        elif route is None or route.kind != "upload":
             given = given or preflight(head) or self._check_key(head)
             if given is None and route:
                 request, given = self._api.check(head, route, recorded.body)
@@ -127,6 +142,8 @@ class Conversation:
             return fault, request
         answer = scripted or Answer()
         if not answer.speaks:
+            if self._stand_in.answers:
+                given = self._stand_in.answer(recorded, self._settings.url)
             answer = (given or self._api.answer(head, route, request, recorded)).sent_like(answer)
         if fault:
             answer = answer.sent_like(fault)

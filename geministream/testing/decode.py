@@ -1,9 +1,9 @@
-"""Long decode: one answer over several requests, each with a token from the one before.
+"""Long decode: one answer over several requests, each with a token from the request before.
 
-A continuation token says for which request it was issued (all of it but the
-token and `maxOutputTokens`), where in the answer it goes on, and which hop
-comes next.  It is opaque to clients and needs no memory here: the memory is
-only for scripted tokens and for :meth:`LongDecode.whole_text`.
+A continuation token contains the request that it was issued for (without token
+and `maxOutputTokens`), the place in the answer where the next request starts,
+and the number of the next hop.  It is opaque to clients.  The server remembers
+scripted tokens, and what :meth:`LongDecode.whole_text` needs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, Callable, Container, Dict, List, NamedTuple, Optional, U
 from .answers import Answer
 from .generation import Hop, reworded
 
-#: How many tokens are remembered with the request that they belong to.
+#: How many tokens are remembered.
 REMEMBERED = 100_000
 
 
 class Stretch(NamedTuple):
-    """Which of an answer's words one request gave."""
+    """The words of an answer that one request returned."""
 
     fingerprint: str
-    parent: Optional[int]  # the request whose token it came with
+    parent: Optional[int]  # the number of the request that issued its token
     start: int
     end: int
     variant: int
@@ -54,7 +54,7 @@ class LongDecode:
         return self.tokens_per_request is not None or self.checkpoint_every is not None
 
     def issue(self, chunk: Dict[str, Any], request: Dict[str, Any]) -> None:
-        """Remember to which request the tokens of a chunk belong."""
+        """Remember the request that the tokens of a chunk belong to."""
         for candidate in chunk.get("candidates") or []:
             token = isinstance(candidate, dict) and candidate.get("continuationToken")
             if token:
@@ -71,10 +71,10 @@ class LongDecode:
         return None
 
     def hop(self, request: Dict[str, Any], number: int, length: Callable[[], int]) -> Union[Hop, Answer]:
-        """Which of the answer's `length()` words the `number`-th request gets, or the error."""
+        """The section of the answer, `length()` words, for the `number`-th request; or the error."""
         token = request.get("continuationToken")
         if not self.on:
-            return Answer.failure(400, "This server gives its answers whole.") if token else Hop()
+            return Answer.failure(400, "This server has no continuations.") if token else Hop()
         start = index = 0
         parent: Optional[int] = None
         mark = fingerprint(request)
@@ -93,7 +93,7 @@ class LongDecode:
             end = start
         variant = 1
         with self._lock:
-            if self.reword:  # what an earlier request told already is told anew, in other words
+            if self.reword:  # what an earlier request returned reads differently now
                 variant += sum(
                     before.fingerprint == mark and before.start <= start < before.end
                     for before in self._stretches.values()
@@ -110,23 +110,23 @@ class LongDecode:
         return Hop(start, end, thinking, issue, every or Hop().checkpoint, variant)
 
     def whole_text(self, number: int, words: List[str]) -> str:
-        """The text of the answer as told up to the end of the `number`-th request."""
-        told: List[str] = []
+        """The text of the answer as it was sent, to the end of the `number`-th request."""
+        sections: List[str] = []
         upto: Optional[int] = None
         at: Optional[int] = number
         while at is not None:
             stretch = self._stretches[at]
             end = stretch.end if upto is None else upto
-            told.append("".join(reworded(word, stretch.variant) for word in words[stretch.start : end]))
+            sections.append("".join(reworded(word, stretch.variant) for word in words[stretch.start : end]))
             at, upto = stretch.parent, stretch.start
-        return "".join(reversed(told))
+        return "".join(reversed(sections))
 
 
 def fingerprint(request: Dict[str, Any]) -> str:
-    """What stays the same over the hops of one answer."""
+    """A hash of what stays the same over the hops of one answer."""
     same = {name: value for name, value in request.items() if name != "continuationToken"}
     config: Dict[str, Any] = dict(same.pop("generationConfig", None) or {})
-    config.pop("maxOutputTokens", None)  # may grow, when the budget was spent
+    config.pop("maxOutputTokens", None)  # may grow when the budget is spent
     return hashlib.sha256(json.dumps([same, config], sort_keys=True).encode()).hexdigest()[:16]
 
 

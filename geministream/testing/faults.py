@@ -1,4 +1,4 @@
-"""Faults at random, the same for the same seed: for tests that soak."""
+"""Random faults, the same for the same seed: for soak tests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ KINDS = ("end", "drop", "reset", "nothing", "status", "stream_error")
 
 
 class RandomFaults:
-    """Decides on a fault for each request: ``LocalServer(faults=RandomFaults(seed))``.
+    """Decide on a fault for each request: ``LocalServer(faults=RandomFaults(seed))``.
 
-    :param seed: what makes the faults repeatable.
-    :param rate: which share of the requests gets one.
-    :param kinds: of "end", "drop", "reset", "stall" (the body breaks
-        somewhere), "nothing" (no answer at all), "status" (429, 500, 502, 503,
-        504), "stream_error" (429 or 503 in the stream); default: all but "stall".
-    :param body_bytes: the body breaks before this many bytes.
-    :param limit: how many faults there are at most.
+    :param seed: makes the faults repeatable.
+    :param rate: the share of the requests that fail; default 0.3.
+    :param kinds: any of "end", "drop", "reset", "stall" (the body breaks off),
+        "nothing" (no response), "status" (429, 500, 502, 503, 504),
+        "stream_error" (429 or 503 in the stream); default: all but "stall".
+    :param body_bytes: the body breaks off before this many bytes; default 2000.
+    :param limit: the most faults; default: no limit.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class StoredFile:
     size: int
     sha256: str
     created: float
-    #: When it will be processed (`time.monotonic`), and how many looks at it that takes.
+    #: When processing ends (`time.monotonic`), and after how many polls.
     ready_at: float = 0.0
     polls_left: int = 0
     #: Why it could not be processed.
@@ -55,10 +55,10 @@ class StoredFile:
         return "FAILED" if self.failure else "ACTIVE"
 
     def to_dict(self, base: str) -> Dict[str, Any]:
-        """The file as the API tells it; `base` is the URL up to the version."""
+        """The file as the API describes it; `base` is the URL up to the version."""
         state = self.state
         # Google's field is the base64 of the *hexadecimal* digest.
-        told: Dict[str, Any] = {
+        described: Dict[str, Any] = {
             "name": self.name,
             "displayName": self.display_name,
             "mimeType": self.mime_type,
@@ -72,16 +72,16 @@ class StoredFile:
             "source": "UPLOADED",
         }
         if not self.display_name:
-            del told["displayName"]
+            del described["displayName"]
         if state == "FAILED":
-            told["error"] = {"code": 13, "message": self.failure}
+            described["error"] = {"code": 13, "message": self.failure}
         if state == "ACTIVE" and self.mime_type.startswith("video/"):
-            told["videoMetadata"] = {"videoDuration": "12s"}
-        return told
+            described["videoMetadata"] = {"videoDuration": "12s"}
+        return described
 
 
 class Wish(NamedTuple):
-    """What an upload says about the file to be: `{"file": {…}}`."""
+    """The metadata of an upload: `{"file": {…}}`."""
 
     name: str = ""
     display_name: str = ""
@@ -104,12 +104,12 @@ class Files:
         self.processing_polls = processing_polls
         self.max_file_bytes = max_file_bytes
         self.stored: Dict[str, StoredFile] = {}
-        self.failures: List[str] = []  # of the next files' processing
+        self.failures: List[str] = []  # why the processing of the next files fails
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
     def wish(self, body: bytes) -> Union[Wish, Answer]:
-        """What an upload's metadata ask for, or the error in them."""
+        """The metadata of an upload, or the error in it."""
         try:
             file = json.loads(body or b"{}").get("file") or {}
             name = file.get("name") or ""
@@ -207,13 +207,13 @@ class Files:
         return (file.mime_type, file.size, file.sha256) if file else None
 
     def check(self, request: Dict[str, Any]) -> Optional[Answer]:
-        """The error for a request that uses a file that it cannot use."""
+        """The error for a request with a file that does not exist or is not ACTIVE."""
         for content in request.get("contents") or []:
             for part in content.get("parts") or []:
                 uri = (part.get("fileData") or {}).get("fileUri") or ""
                 match = re.search(r"(?:^|/v\d\w*/)files/([^/?:]+)$", uri)
                 if not match:
-                    continue  # gs://, https://: somewhere else, and not looked at
+                    continue  # gs://, https://: not a file of this server
                 file = self.find(uri)
                 if file is None:
                     return _no_file(match.group(1))

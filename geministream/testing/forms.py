@@ -19,16 +19,16 @@ def boundary_of(content_type: str) -> bytes:
 def form_parts(pieces: Iterator[bytes], boundary: bytes) -> Iterator[Tuple[Dict[str, str], bytes]]:
     """The parts of a multipart body while it arrives: each piece of data with its part's headers."""
     mark = b"\r\n--" + boundary
-    held = b"\r\n"  # the first boundary has no line end before it
+    held = b"\r\n"  # there is no line end before the first boundary
     headers: Optional[Dict[str, str]] = {}  # of the preamble; None: a head is being read
-    start = 0  # where the data begin: after the head's last line end, which may begin a boundary too
+    start = 0  # of the data: after the line end of the head, which may also begin a boundary
     for piece in pieces:
         held += piece
         while True:
             if headers is None:
                 end = held.find(b"\r\n\r\n")
                 if held.startswith(b"--") or end < 0:
-                    break  # the end of the form, or of what is here
+                    break  # the end of the form, or of what has arrived
                 lines = held[:end].decode("utf-8", "replace").split("\r\n")
                 headers = {
                     name.strip().lower(): value.strip()

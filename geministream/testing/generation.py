@@ -12,21 +12,21 @@ from .model import FileFacts, Reply, answer_tokens, expected_thoughts, function_
 from .prompt import prompt_token_details, whole_number, words
 from .samples import png
 
-#: Of a candidate: the parts that it still has to give, with their tokens, and how it ends.
+#: A candidate: its parts with their tokens, and its finish reason.
 Lane = Tuple[List[Tuple[Dict[str, Any], int]], str]
 
 
 class Hop(NamedTuple):
-    """Which stretch of the answer one request gives (long decode)."""
+    """The section of the answer that one request returns (long decode)."""
 
-    start: int = 0  # the first of the answer's tokens that it gives
-    end: Optional[int] = None  # and the first that it does not; None: all the rest
-    thinking: bool = False  # spent on thinking: no text at all
-    #: Tells the continuation token for a place in the answer; None: long decode is off.
+    start: int = 0  # its first token
+    end: Optional[int] = None  # the first token after it; None: it goes to the end
+    thinking: bool = False  # spent on thinking: no text
+    #: Returns the continuation token for a place in the answer; None: long decode is off.
     token: Optional[Callable[[int], str]] = None
-    #: Tells whether the k-th chunk of the hop bears a checkpoint.
+    #: Whether the k-th chunk of the hop has a checkpoint.
     checkpoint: Callable[[int], bool] = lambda k: False
-    #: How often this stretch was told before, and one: told again it reads otherwise.
+    #: How many times this section was generated, this time included; each time it reads differently.
     variant: int = 1
 
 
@@ -35,20 +35,20 @@ WHOLE = Hop()
 
 
 def reworded(word: str, variant: int) -> str:
-    """The word as it is told the `variant`-th time: ``word ``, ``word~2 ``, ``word~3 `` …"""
+    """The word as generated the `variant`-th time: ``word ``, ``word~2 ``, ``word~3 `` …"""
     bare = word.rstrip()
     return word if variant == 1 or not bare else f"{bare}~{variant}{word[len(bare) :]}"
 
 
-class Telling:
-    """An answer while it is told: what all its chunks have in common, and the usage so far."""
+class AnswerStream:
+    """An answer while it is sent: what its chunks have in common, and the usage so far."""
 
     def __init__(self, request: Dict[str, Any], model: str, hop: Hop, cached_tokens: int = 0):
         self.model = model
         self.seed = json.dumps(request, sort_keys=True).encode()
         self.response_id = base64.urlsafe_b64encode(hashlib.sha256(self.seed).digest()[:12]).decode()
         self.details = prompt_token_details(request)
-        self.prompt = sum(self.details.values()) + hop.start  # a hop reads all that came before again
+        self.prompt = sum(self.details.values()) + hop.start  # a hop reads everything before it again
         self.cached = cached_tokens
         self.thoughts = 0
         self.spoken = 0
@@ -94,27 +94,27 @@ def generate(
     hop: Hop = WHOLE,
     cached_tokens: int = 0,
 ) -> Iterator[Dict[str, Any]]:
-    """The chunks of the answer to a request in its normal form, `cached_tokens` of it from a cache."""
+    """The chunks of the answer to a request in its normal form; `cached_tokens` of it come from a cache."""
     config = request.get("generationConfig") or {}
-    told = Telling(request, model, hop, cached_tokens)
+    stream = AnswerStream(request, model, hop, cached_tokens)
     if hop.thinking and hop.token:
-        told.thoughts = 7
-        yield told.chunk(0, None, "CONTINUATION", hop.token(hop.start))
+        stream.thoughts = 7
+        yield stream.chunk(0, None, "CONTINUATION", hop.token(hop.start))
         return
 
     thinks = bool((config.get("thinkingConfig") or {}).get("includeThoughts"))
     if thinks and hop.start == 0:
         for piece in _groups(words(expected_thoughts(request)), 4):
-            told.thoughts += len(piece)
-            yield told.chunk(0, {"text": "".join(piece), "thought": True})
+            stream.thoughts += len(piece)
+            yield stream.chunk(0, {"text": "".join(piece), "thought": True})
 
     calls = function_calls(request)
     for k, call in enumerate(calls):
         part: Dict[str, Any] = {"functionCall": call}
         if k == 0:
             part["thoughtSignature"] = make_signature(part)
-        told.spoken += 1
-        yield told.chunk(0, part, "STOP" if k == len(calls) - 1 else None)
+        stream.spoken += 1
+        yield stream.chunk(0, part, "STOP" if k == len(calls) - 1 else None)
     if calls:
         return
 
@@ -128,12 +128,12 @@ def generate(
         tokens = [reworded(token, hop.variant) for token in tokens[hop.start : end]]
         parts = [({"text": "".join(piece)}, len(piece)) for piece in _groups(tokens, words_per_chunk)]
         if finish != "CONTINUATION":
-            parts += _last_parts(config, told, index, thinks)
+            parts += _last_parts(config, stream, index, thinks)
         lanes.append((parts or [({"text": ""}, 0)], finish))
-    yield from _interleaved(told, lanes, hop, end)
+    yield from _interleaved(stream, lanes, hop, end)
 
 
-def _interleaved(told: Telling, lanes: List[Lane], hop: Hop, end: int) -> Iterator[Dict[str, Any]]:
+def _interleaved(stream: AnswerStream, lanes: List[Lane], hop: Hop, end: int) -> Iterator[Dict[str, Any]]:
     """The chunks of all candidates, a part of each in turn; the hop ends at token `end`."""
     place = hop.start
     for k in range(max(len(parts) for parts, _ in lanes)):
@@ -141,26 +141,26 @@ def _interleaved(told: Telling, lanes: List[Lane], hop: Hop, end: int) -> Iterat
             if k >= len(parts):
                 continue
             part, cost = parts[k]
-            told.spoken += cost
+            stream.spoken += cost
             place += cost
             ends, token = k == len(parts) - 1, None
             if hop.token and ends and finish in ("CONTINUATION", "MAX_TOKENS"):
                 token = hop.token(end)
             elif hop.token and not ends and "text" in part and hop.checkpoint(k):
                 token = hop.token(place)
-            yield told.chunk(index, part, finish if ends else None, token)
+            yield stream.chunk(index, part, finish if ends else None, token)
 
 
 def _last_parts(
-    config: Dict[str, Any], told: Telling, index: int, thinks: bool
+    config: Dict[str, Any], stream: AnswerStream, index: int, thinks: bool
 ) -> List[Tuple[Dict[str, Any], int]]:
-    """What follows the text: an image, and a signature on a part of no text."""
+    """What follows the text: an image, and a signature on a part without text."""
     parts: List[Tuple[Dict[str, Any], int]] = []
     if "IMAGE" in modalities(config):
-        picture = base64.b64encode(png(b"%d" % index + told.seed)).decode()
+        picture = base64.b64encode(png(b"%d" % index + stream.seed)).decode()
         parts.append(({"inlineData": {"mimeType": "image/png", "data": picture}}, 258))
     if thinks:
-        signature = make_signature({"text": "", "of": told.response_id, "candidate": index})
+        signature = make_signature({"text": "", "of": stream.response_id, "candidate": index})
         parts.append(({"text": "", "thoughtSignature": signature}, 0))
     return parts
 

@@ -1,30 +1,28 @@
 """A small deterministic "model" that shows what it received.
 
-It understands nothing: it tells back what was sent, by rules written down
-here, so that a test knows the whole answer from the request
-(:func:`expected_text`) and sees that every byte arrived.
+It understands nothing.  It repeats what was sent, by the rules below, so that a
+test can compute the whole answer from the request (:func:`expected_text`) and
+see that every byte arrived.
 
-The rules:
-
-* The answer is lines joined by newlines.  First ``System instruction: …``,
-  where there is one, and ``I was sent N contents.``, where there are several.
-  Then one line for each part of the last content: text as ``You said: …``,
-  inline data as ``You sent image/png, 68 bytes, SHA-256 ….``, a file as
-  ``You sent the file URI, video/mp4, 1024 bytes, SHA-256 ….`` (as much of it
-  as the server knows), a function's answer as ``NAME answered {…}``.
-* With ``responseMimeType: application/json`` the answer is JSON text: an
-  instance of the schema (`samples.instance_of`), or ``{"text": …}`` without
-  one; with ``text/x.enum`` it is the schema's first value.
-* Declared functions are called when the last text names one: ``name({…})``
-  with these arguments, a bare ``name`` with arguments made from its schema.
-  Tool mode ANY calls the first allowed one at least, NONE calls none.  An
-  answer that calls has no text.
-* A token is a word with the white space that follows it.  ``maxOutputTokens``
-  counts these (thoughts are free); ``stopSequences`` end the text before them.
+* The answer consists of lines: ``System instruction: …`` if there is one,
+  ``I was sent N contents.`` if there are several, then one line for each part
+  of the last content.  Text is ``You said: …``, inline data is ``You sent
+  image/png, 68 bytes, SHA-256 ….``, a file is ``You sent the file URI,
+  video/mp4, 1024 bytes, SHA-256 ….`` (as far as the server knows it), a
+  function response is ``NAME answered {…}``.
+* With ``responseMimeType: application/json`` the answer is JSON: an instance of
+  the schema (`samples.instance_of`), or ``{"text": …}`` without a schema.  With
+  ``text/x.enum`` it is the first value of the schema.
+* A declared function is called if the last text names it: ``name({…})`` with
+  these arguments, a bare ``name`` with arguments made from its schema.  Mode
+  ANY calls at least the first allowed function, NONE calls none.  An answer
+  with calls has no text.
+* A token is a word and the white space after it.  ``maxOutputTokens`` counts
+  these (thoughts are free); ``stopSequences`` end the text before them.
 * Candidates after the first begin with ``(2) ``, ``(3) `` …
-* ``includeThoughts`` puts thoughts first, and a last part of empty text that
-  bears a thought signature.
-* ``responseModalities`` with IMAGE adds a small PNG (without TEXT: it alone).
+* ``includeThoughts`` adds thoughts before the text, and after it a part with
+  empty text and a thought signature.
+* ``responseModalities`` with IMAGE adds a small PNG; without TEXT it is alone.
 """
 
 from __future__ import annotations
@@ -32,39 +30,43 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .prompt import bytes_of, last_parts, normal, prompt_text, prompt_token_details, whole_number, words
 from .samples import instance_of
 
 #: What the server knows of a file: its URI -> (MIME type, size, SHA-256), or None.
 FileFacts = Callable[[str], Optional[Tuple[str, int, str]]]
-#: Tells the text for a request, in place of the rules.
+#: Names of enums by their numbers.
+MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
+MODALITIES = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO")
+#: Returns the text for a request; replaces the rules.
 Reply = Callable[[Dict[str, Any]], str]
 
 
 def no_files(uri: str) -> None:
-    """The facts of a server that holds no files."""
+    """What a server without files knows of a file: nothing."""
 
 
 def expected_text(
     request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> str:
-    """The whole text that the model answers to this request (a dict, camelCase or snake_case).
+    """The whole text of the model's answer to a request (a dict, in camelCase or snake_case).
 
-    `files` and `reply` are the server's; ``LocalServer.expected_text`` knows them.
+    `files` and `reply` belong to a server; ``LocalServer.expected_text`` passes them.
     """
     return "".join(answer_tokens(normal(request), candidate, files=files, reply=reply)[0])
 
 
 def expected_thoughts(request: Dict[str, Any]) -> str:
-    """The whole text of the thoughts, where they are asked for."""
+    """The whole text of the thoughts, if the request asks for them."""
     request = normal(request)
     tokens = sum(prompt_token_details(request).values())
     return f"**Reading the prompt**\n\nIt has {tokens} tokens in {len(last_parts(request))} parts.\n"
 
 
-def _told(request: Dict[str, Any], files: FileFacts) -> str:
+def _text_about(request: Dict[str, Any], files: FileFacts) -> str:
+    """The lines that say what was sent."""
     lines = []
     system = request.get("systemInstruction")
     if system:
@@ -72,11 +74,11 @@ def _told(request: Dict[str, Any], files: FileFacts) -> str:
         lines.append(f"System instruction: {text}")
     if len(request["contents"]) > 1:
         lines.append(f"I was sent {len(request['contents'])} contents.")
-    lines += [_told_part(part, files) for part in last_parts(request)]
+    lines += [_line_of(part, files) for part in last_parts(request)]
     return "\n".join(lines)
 
 
-def _told_part(part: Dict[str, Any], files: FileFacts) -> str:
+def _line_of(part: Dict[str, Any], files: FileFacts) -> str:
     if part.get("inlineData"):
         blob = part["inlineData"]
         data = bytes_of(blob.get("data") or "")
@@ -101,7 +103,7 @@ def _told_part(part: Dict[str, Any], files: FileFacts) -> str:
 def answer_tokens(
     request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> Tuple[List[str], str]:
-    """The text as tokens, cut as the request says, and the finish reason."""
+    """The tokens of the text, cut off as the request says, and the finish reason."""
     config = request.get("generationConfig") or {}
     schemas = ("responseJsonSchema", "_responseJsonSchema", "responseSchema")
     schema = next((config[name] for name in schemas if config.get(name)), None)
@@ -111,12 +113,12 @@ def answer_tokens(
     elif reply is not None:
         text = reply(request)
     elif mime_type == "application/json":
-        made = instance_of(schema) if schema else {"text": _told(request, files)}
+        made = instance_of(schema) if schema else {"text": _text_about(request, files)}
         text = json.dumps(made, ensure_ascii=False)
     elif mime_type == "text/x.enum" and schema:
         text = str(instance_of(schema))
     else:
-        text = _told(request, files)
+        text = _text_about(request, files)
     if candidate and text:
         text = f"({candidate + 1}) {text}"
     for stop in filter(None, config.get("stopSequences") or []):
@@ -129,7 +131,14 @@ def answer_tokens(
 
 
 def modalities(config: Dict[str, Any]) -> Set[str]:
-    return {str(each).upper() for each in config.get("responseModalities") or ["TEXT"]}
+    """The modalities that an answer has."""
+    return {_enum(each, MODALITIES) for each in config.get("responseModalities") or ["TEXT"]}
+
+
+def _enum(value: Any, names: Sequence[str]) -> str:
+    """An enum's name in capitals; some clients send its number."""
+    known = isinstance(value, int) and 0 <= value < len(names)
+    return names[value] if known else str(value).upper()
 
 
 def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -137,7 +146,7 @@ def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     if any("functionResponse" in part for part in last_parts(request)):
         return []
     config = (request.get("toolConfig") or {}).get("functionCallingConfig") or {}
-    mode = str(config.get("mode") or "AUTO").upper()
+    mode = _enum(config.get("mode") or "AUTO", MODES)
     allowed = config.get("allowedFunctionNames")
     declared: Dict[str, Dict[str, Any]] = {}
     for tool in request.get("tools") or []:

@@ -1,7 +1,4 @@
-"""The systems that the server can stand in for: their paths, credentials and manners.
-
-The facts are in the table "Where and as whom" of the project's wire notes.
-"""
+"""The systems that the server can imitate: their paths, credentials and habits."""
 
 from __future__ import annotations
 
@@ -59,7 +56,7 @@ def _chainhub(head: Head, key: str) -> Optional[Answer]:
 
 
 def _bifrost(head: Head, key: str) -> Optional[Answer]:
-    # No credential is needed; one that is given must be right.
+    # No credential is required, but a wrong one is refused.
     given = head.headers.get("x-goog-api-key") or bearer(head) or key
     return None if given == key else _unauthenticated("The virtual key is not known.")
 
@@ -95,7 +92,7 @@ class Profile:
     """One system's rules."""
 
     name: str
-    #: What stands before the version in every path.
+    #: The beginning of every path, before the version.
     prefix: str
     check_key: Check
     #: The `auth` of a geministream Endpoint.
@@ -103,7 +100,7 @@ class Profile:
     #: "resumable", "multipart"
     uploads: Tuple[str, ...] = ()
     newline: bytes = b"\r\n"
-    #: Server-sent events whether `alt=sse` is asked for or not.
+    #: Sends server-sent events even without `alt=sse`.
     always_sse: bool = False
     #: Unknown fields of a request are errors.
     strict: bool = True

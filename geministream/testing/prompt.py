@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, Dict, List
 
-#: Keys whose values are the caller's own data: their keys are not the wire's.
+#: Fields whose values are user data: the keys in them stay as they are.
 FREE_FORM = frozenset(
     (
         "args",

@@ -102,14 +102,15 @@ def _in_base64(secret: bytes) -> Set[bytes]:
 def _escaped(char: int) -> bytes:
     """A pattern for one character, however it is escaped, and the escape itself any number of times."""
     raw, code = re.escape(bytes([char])), b"%02x" % char
+    # Each begins with a plain character, by which `re` searches many times as fast.
     spelled = [
         rb"%%(?:25)*(?i:%b)" % code,
-        rb"\\+u00(?i:%b)" % code,
-        rb"\\+x(?i:%b)" % code,
+        rb"\\\\*u00(?i:%b)" % code,
+        rb"\\\\*x(?i:%b)" % code,
         rb"&(?:amp;)*#(?:0*%d|[xX]0*(?i:%b));" % (char, code),
     ]
     if char in _ENTITIES:
         spelled.append(rb"&(?:amp;)*%b;" % _ENTITIES[char])
     if not bytes([char]).isalnum():
-        spelled.append(rb"\\+" + raw)
+        spelled.append(rb"\\\\*" + raw)
     return b"(?:%b)" % b"|".join([*spelled, raw])

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tupl
 
 from .answers import Answer, chunk_of, error_object
 
-#: What a body consists of: bytes to send, events to wait for, numbers of seconds to pause.
+#: An item of a body: bytes to send, an event to wait for, or seconds to pause.
 Item = Union[bytes, threading.Event, float]
 Watch = Callable[[Dict[str, Any]], None]
 
@@ -30,7 +30,7 @@ def dumps(value: Any, pretty: bool = False) -> bytes:
 
 
 def _chunks(answer: Answer) -> Iterator[Any]:
-    """The answer's items: dicts, bytes, events to wait for and pauses."""
+    """The items of an answer: dicts, bytes, events to wait for, and pauses."""
     chunks = answer.chunks
     last_text, texts = -1, 0
     if isinstance(chunks, (list, tuple)):
@@ -122,7 +122,7 @@ def render(
     elif answer.error is not None or status >= 400:
         said = error_object(answer.error if answer.error is not None else (status,))
         error = dumps(said, pretty=True) + b"\n"
-        # Google's own: an array stream's error is an array of one.
+        # As at Google: without alt=sse, an error is an array with one element.
         events = iter([b"[" + error + b"]" if framing == "json" else error])
         content_type = json_type
     elif answer.chunks is None:
@@ -145,7 +145,7 @@ def framed(answer: Answer, framing: str, newline: bytes, done: bool, watch: Watc
         yield from waits
         if error is not None:
             chunks.append(error)
-        # A single object is passed on untouched; only several need merging.
+        # A single object stays unchanged; only several are merged.
         yield dumps(chunks[0] if len(chunks) == 1 else _merged(chunks), pretty=True) + b"\n"
         return
     written = False

@@ -18,6 +18,14 @@ VERBS = {
 }
 #: The same at Vertex AI.
 VERTEX_VERBS = {**VERBS, "computeTokens": "compute", "predict": "predict"}
+#: Paths of Vertex AI, and the same in the Gemini API.
+LONG_PATHS = (
+    # Without a project in express mode, and to list or get a publisher's models.
+    (r"(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/(models(?:/.+)?)$", r"\1"),
+    (r"projects/[^/]+/locations/[^/]+/(cachedContents(?:/.+)?)$", r"\1"),
+    (r"projects/[^/]+/locations/[^/]+/endpoints/(.+)$", r"tunedModels/\1"),
+    (r"projects/[^/]+/locations/[^/]+/models$", "tunedModels"),
+)
 #: The kinds of route that lead to a model.
 TO_A_MODEL = frozenset(VERTEX_VERBS.values())
 
@@ -25,7 +33,7 @@ TO_A_MODEL = frozenset(VERTEX_VERBS.values())
 class Route(NamedTuple):
     """Where a path leads."""
 
-    kind: str  # one of TO_A_MODEL, or "models", "files", "download", "caches", "upload"
+    kind: str  # one of TO_A_MODEL, or "models", "tuned", "files", "download", "caches", "upload"
     version: str  # "v1beta"
     name: str = ""  # the model's, the file's or the cache's
     verb: Optional[str] = None
@@ -42,12 +50,15 @@ def find_route(path: str, profile: Profile) -> Optional[Route]:
     if uploads or re.match("files(/|$)", path):
         return _file_route(bool(uploads), version, path) if profile.uploads else None
     if profile.long_paths:
-        # Without a project in express mode, and to list or get a publisher's models.
-        match = re.match(r"(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)(models(?:/.+)?)$", path)
-        match = match or re.match(r"projects/[^/]+/locations/[^/]+/(cachedContents(?:/.+)?)$", path)
-        if not match:
+        for pattern, replacement in LONG_PATHS:
+            match = re.match(pattern, path)
+            if match:
+                path = match.expand(replacement)
+                break
+        else:
             return None
-        path = match.group(1)
+    if path == "tunedModels":
+        return Route("tuned", version)
     match = re.match(r"cachedContents(?:/([^/:]+))?$", path)
     if match:
         return Route("caches", version, match.group(1) or "")

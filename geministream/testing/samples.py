@@ -11,12 +11,12 @@ from .prompt import whole_number
 
 
 def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = None, depth: int = 0) -> Any:
-    """The simplest instance of a schema (JSON Schema, or OpenAPI's as Gemini takes it).
+    """The simplest instance of a schema (JSON Schema, or Gemini's subset of OpenAPI's).
 
-    A string is its property's name (with a number after it from an array's
-    second item on), a number its item's number or the nearest that its bounds
-    allow, an array has two items or as many as its bounds allow; of several
-    alternatives it is the first.
+    A string is the name of its property, followed by a number from the second
+    item of an array on.  A number is the number of its item, or the nearest
+    within its bounds.  An array has two items, within its bounds.  Of several
+    alternatives the first counts.
     """
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > 12:
@@ -41,7 +41,7 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         properties = schema.get("properties") or {}
         order = schema.get("propertyOrdering") or schema.get("property_ordering") or list(properties)
         required = schema.get("required")
-        if depth > 6 and required is not None:  # a schema that contains itself must end somewhere
+        if depth > 6 and required is not None:  # a recursive schema must end
             order = [each for each in order if each in required]
         return {
             each: instance_of(properties[each], each, number, **again) for each in order if each in properties

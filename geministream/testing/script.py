@@ -23,14 +23,20 @@ class Cue(NamedTuple):
 
 
 class Script:
-    """The script of one server; `faults` is `LocalServer`'s argument."""
+    """The script of one server; `faults` is `LocalServer`'s argument, `begin` what it begins with."""
 
-    def __init__(self, faults: Union[None, Decide, Iterable[Optional[Answer]]]):
+    def __init__(
+        self,
+        faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
+        begin: ScriptFile = ScriptFile(),  # noqa: B008  # it is immutable
+    ):
         self.faults: Any = faults if callable(faults) else list(faults or ())
         self.decide: Optional[Decide] = None
         self.answers: Deque[Answer] = deque()
         self._rules: List[Tuple[Rule, Deque[Answer]]] = []  # each with its answers that are left
         self._lock = threading.Lock()
+        self._begin = begin
+        self.play(begin)
 
     def add(self, *answers: Union[Answer, str]) -> None:
         """Queue answers for requests to a model; a str is one chunk of text."""
@@ -43,11 +49,12 @@ class Script:
             self.answers.extend(script.answers)
             self._rules += [(rule, deque(rule.answers)) for rule in script.rules]
 
-    def clear(self) -> None:
-        """Forget the queue and the rules."""
+    def begin_anew(self) -> None:
+        """Go back to what the script began with."""
         with self._lock:
             self.answers.clear()
             self._rules.clear()
+        self.play(self._begin)
 
     def cue(self, recorded: RecordedRequest, generates: bool) -> Cue:
         """Take what the script has for this request; queue and faults are for those that generate."""

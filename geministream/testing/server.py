@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Any, Callable, Container, Dict, Iterable, List, Optional, Union
 
@@ -16,6 +17,8 @@ from .listener import Listener
 from .model import Reply
 from .profiles import PROFILES, endpoint_of
 from .record import Record, RecordedRequest
+from .recorder import Recorder
+from .replay import Replay, stand_in_of
 from .script import Decide, Script
 from .script_file import ScriptFile, Source, read_script
 from .signatures import Signatures
@@ -69,10 +72,10 @@ class LocalServer:
     :param faults: what goes wrong with each request to a model: a callable that
         decides, or a list that is used up.  An `Answer` without content applies
         its fault to the answer that is due; one with content replaces it.
-    :param script: answers, faults and rules in JSON: the path of a file, or its content;
-        see `geministream.testing.script_file`.
-    :param control: let tests in any language script the server over HTTP; see
-        `geministream.testing.control`.
+    :param script: answers, faults and rules in JSON; see `geministream.testing.script_file`.
+    :param control: serve the endpoint of `geministream.testing.control`.
+    :param record: a `Recorder`: forward to a real endpoint, and record the exchanges.
+    :param replay: play back a directory of recordings; a path, or a `Replay`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
     :param tokens_per_request: long decode: the most words in one response; the
@@ -124,6 +127,8 @@ class LocalServer:
         faults: Union[None, Decide, Iterable[Optional[Answer]]] = None,
         script: Optional[Source] = None,
         control: bool = False,
+        record: Optional[Recorder] = None,
+        replay: Union[None, str, "os.PathLike[str]", Replay] = None,
         keep_requests: Optional[int] = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         tokens_per_request: Optional[int] = None,
@@ -147,9 +152,8 @@ class LocalServer:
         self.max_request_bytes = max_request_bytes
         self.errors: List[BaseException] = []
         self._record = Record(keep_requests)
-        self._script = Script(faults)
-        self._script_file = ScriptFile() if script is None else read_script(script)
-        self._script.play(self._script_file)
+        self._script = Script(faults, ScriptFile() if script is None else read_script(script))
+        self._stand_in = stand_in_of(record, replay)
         self._files = Files(
             lambda: f"{self.url}{self.profile.prefix}/v1beta",
             processing_seconds=processing_seconds,
@@ -160,9 +164,16 @@ class LocalServer:
         decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         signatures = Signatures() if require_signatures else None
         self._api = Api(self.profile, self._files, decode, signatures, reply, words_per_chunk, lenient)
-        asked = Control(self._script, self._record, self.reset) if control else None
-        talk = Conversation(self, self._record, self._script, self._uploads, self._api, asked).talk
-        self._listener = Listener(host, port, tls, self._record.changed, talk)
+        conversation = Conversation(
+            self,
+            self._record,
+            self._script,
+            self._uploads,
+            self._api,
+            Control(self._script, self._record, self.reset) if control else None,
+            self._stand_in,
+        )
+        self._listener = Listener(host, port, tls, self._record.changed, conversation.talk)
 
     # -- its life ------------------------------------------------------------
 
@@ -176,6 +187,7 @@ class LocalServer:
 
         Does nothing in a forked child: the server belongs to the parent.
         """
+        self._stand_in.close()
         self._listener.close()
 
     def __enter__(self) -> LocalServer:
@@ -257,9 +269,9 @@ class LocalServer:
         self._script.decide = decide
 
     def reset(self) -> None:
-        """Forget queued answers, rules and recorded requests, and begin the script anew."""
-        self._script.clear()
-        self._script.play(self._script_file)
+        """Forget queued answers, rules and recorded requests; begin the script and the replay anew."""
+        self._stand_in.begin_anew()
+        self._script.begin_anew()
         self._record.clear()
 
     @property

@@ -1,8 +1,8 @@
 """Thought signatures, checked as Gemini 3 checks them.
 
-Every signature that goes out is remembered with the part that bore it.  In a
-request, each signature must sit on that very part, and the function calls of
-the current turn - all that follows the user's last words - must have theirs.
+The server remembers each signature that it sends, with its part.  In a request
+a signature must be on the same part, and the function calls of the current turn
+(everything after the user's last message) must have their signatures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Set
 from .answers import Answer
 from .prompt import bytes_of
 
-#: What Google lets through on calls that were not its own (its documentation of thought signatures).
+#: Google accepts these on calls that it did not make (documentation of thought signatures).
 LET_THROUGH = ("context_engineering_is_the_way_to_go", "skip_thought_signature_validator")
 
 
@@ -23,8 +23,8 @@ class Signatures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._parts: Dict[bytes, Set[str]] = {}  # signature -> the parts that it was issued with
-        self._calls: Dict[str, Set[bytes]] = {}  # function call -> the signatures that it was issued with
+        self._parts: Dict[bytes, Set[str]] = {}  # signature: the parts that it was issued with
+        self._calls: Dict[str, Set[bytes]] = {}  # function call: the signatures that it was issued with
 
     def issue(self, chunk: Dict[str, Any]) -> None:
         """Remember the signatures, and the function calls, of a chunk."""
@@ -41,7 +41,7 @@ class Signatures:
                             signatures.add(signature)
 
     def check(self, contents: List[Dict[str, Any]]) -> Optional[Answer]:
-        """The error for a signature that is missing, has moved, or was not issued here."""
+        """The error for a signature that is missing, is on another part, or was not issued here."""
         turn = _current_turn(contents)
         for k, content in enumerate(contents):
             calls = 0
@@ -68,12 +68,12 @@ class Signatures:
 
     def _must_be_signed(self, part: Dict[str, Any], first: bool) -> bool:
         issued = self._calls.get(_canonical(part))
-        # A call that was not made here: the first of a content bears the signature.
+        # For a call that was not made here: the first of a content has the signature.
         return first if issued is None else bool(issued)
 
 
 def _current_turn(contents: List[Dict[str, Any]]) -> int:
-    """Where the current turn begins: at the user's last content that is no function's answer."""
+    """The index of the user's last content that is more than function responses."""
     for k in range(len(contents) - 1, -1, -1):
         parts = contents[k].get("parts") or []
         if contents[k].get("role") != "model" and any("functionResponse" not in part for part in parts):
@@ -82,16 +82,16 @@ def _current_turn(contents: List[Dict[str, Any]]) -> int:
 
 
 def _bytes(part: Dict[str, Any]) -> bytes:
-    """The part's signature: the bytes that count, as clients may write them in either base64 alphabet."""
+    """The bytes of a part's signature; clients may write them in either base64 alphabet."""
     written = part.get("thoughtSignature") or ""
     try:
         return bytes_of(written)
     except ValueError:
-        return written.encode("utf-8", "surrogatepass")  # a script's own, or nonsense
+        return written.encode("utf-8", "surrogatepass")  # from a script, or not base64 at all
 
 
 def _streamed_call(part: Dict[str, Any]) -> str:
-    """Stands for a call whose arguments come in pieces: the client sends it back whole."""
+    """The key of a call whose arguments are streamed; the client sends it back in one piece."""
     call = part.get("functionCall")
     pieces = isinstance(call, dict) and ("partialArgs" in call or call.get("willContinue"))
     return _named_call(part) if pieces else ""
@@ -103,7 +103,7 @@ def _named_call(part: Dict[str, Any]) -> str:
 
 
 def _canonical(part: Dict[str, Any]) -> str:
-    """What a part says, without its signature and without what need not be written."""
+    """What a part says, without its signature and without optional empty fields."""
     said: Dict[str, Any] = {k: v for k, v in part.items() if k != "thoughtSignature" and v is not None}
     if isinstance(said.get("functionCall"), dict):
         call = said["functionCall"]

@@ -1,4 +1,4 @@
-"""Uploads that fail: which fault strikes at which byte of which piece, once."""
+"""Uploads that fail: each fault occurs once, at a byte of the file or of a piece."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UploadFault(NamedTuple):
         return f"{self.how} at {place} of the upload"
 
     def strike(self) -> Answer:
-        """The answer that the fault gives."""
+        """The answer that the fault leads to."""
         if self.how == "gone":
             return unknown_upload()
         if str(self.how).isdigit():
@@ -32,23 +32,23 @@ class UploadFault(NamedTuple):
 
 
 class UploadFaults:
-    """The faults that wait for the uploads of one server."""
+    """The pending faults of one server."""
 
     def __init__(self) -> None:
         self._faults: List[UploadFault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: UploadFault) -> None:
-        """Let this fault strike, once."""
+        """Add a fault, which occurs once."""
         if fault.how not in FAULTS and not str(fault.how).isdigit():
-            raise ValueError(f"how={fault.how!r} is neither a status nor one of {FAULTS}")
+            raise ValueError(f"how must be a status or one of {FAULTS}, got {fault.how!r}")
         if (fault.piece is None) == (fault.at is None):
             raise ValueError("give either piece= or at=")
         with self._lock:
             self._faults.append(fault)
 
     def next_in(self, number: int, start: int, taken: int) -> Tuple[Optional[UploadFault], Optional[int]]:
-        """The next fault of the `number`-th piece, and after how many of its bytes it strikes.
+        """The next fault of the `number`-th piece, and after how many of its bytes it occurs.
 
         The piece begins at byte `start` of the file, and `taken` of its bytes were read.
         """
@@ -67,7 +67,7 @@ class UploadFaults:
         return fault, limit
 
     def take(self, fault: UploadFault) -> bool:
-        """Use a fault up; False if another request has."""
+        """Use up a fault; False if another request already has."""
         with self._lock:
             if fault not in self._faults:
                 return False
@@ -84,7 +84,7 @@ class UploadFaults:
         return None
 
     def take_lost_answer(self, number: int, start: int, end: int) -> Optional[UploadFault]:
-        """Use up the fault that swallows the answer to a piece that arrived whole."""
+        """Use up the fault that drops the answer to a piece that arrived completely."""
         with self._lock:
             for fault in self._faults:
                 if fault.how == "drop_answer" and (
@@ -97,4 +97,4 @@ class UploadFaults:
 
 def unknown_upload() -> Answer:
     """The error for an upload that the server does not know."""
-    return Answer.failure(404, "This upload is not known, or is no more.")
+    return Answer.failure(404, "This upload does not exist.")

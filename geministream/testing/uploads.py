@@ -37,7 +37,7 @@ class Upload:
     digest: Any = field(default_factory=hashlib.sha256)
     content: bytearray = field(default_factory=bytearray)  # its first KEPT_BYTES
     file: Optional[StoredFile] = None
-    #: The request that may add bytes: a newer one takes it from one whose connection has died.
+    #: The request that may add bytes; a newer one takes over from one whose connection has died.
     owner: object = None
     lock: Any = field(default_factory=threading.Lock)
 
@@ -94,7 +94,7 @@ class Uploads:
             return self._related(pieces, content_type)
         command = head.headers.get("x-goog-upload-command")
         if command is None or "resumable" not in protocols:
-            return _after(pieces, Answer.failure(400, f"Uploads are taken here as {' or '.join(protocols)}."))
+            return _after(pieces, Answer.failure(400, f"Uploads must be {' or '.join(protocols)}."))
         command = ", ".join(sorted(each.strip() for each in command.lower().split(",")))
         if command == "start":
             return self._start(b"".join(_limited(pieces)), head)
@@ -111,7 +111,7 @@ class Uploads:
             return _after(pieces, _upload_answer("cancelled", {}))
         return _after(
             pieces,
-            Answer.failure(400, "X-Goog-Upload-Command is none of start, upload, finalize, query, cancel."),
+            Answer.failure(400, "X-Goog-Upload-Command must be start, upload, finalize, query or cancel."),
         )
 
     # -- in pieces -------------------------------------------------------------
@@ -159,7 +159,7 @@ class Uploads:
                 self._forget(upload)
             return fault.strike()
         with upload.lock:
-            upload.owner = None  # a piece that is still on its way from a dead connection comes too late
+            upload.owner = None  # a piece still arriving on a dead connection no longer counts
             if upload.file is not None:
                 return _upload_answer("final", self._body(upload.file), upload.received)
             return _upload_answer("active", None, upload.received)
@@ -181,7 +181,7 @@ class Uploads:
         if refusal:
             return _after(pieces, Answer.failure(400, refusal))
 
-        broken = self._take(pieces, upload, me, number, start, recorded)
+        broken = self._read_piece(pieces, upload, me, number, start, recorded)
         if broken:
             return broken
         wrong = self._wrong_size(upload, upload.received - start, last)
@@ -202,7 +202,7 @@ class Uploads:
             return _upload_answer("final", self._body(upload.file))
         return _upload_answer("active", None, upload.received)
 
-    def _take(
+    def _read_piece(
         self,
         pieces: Iterator[bytes],
         upload: Upload,
@@ -211,7 +211,7 @@ class Uploads:
         start: int,
         recorded: RecordedRequest,
     ) -> Optional[Answer]:
-        """Take the bytes of the `number`-th piece; the answer to it if it breaks."""
+        """Receive the bytes of the `number`-th piece; the answer to it if it fails."""
         taken = 0
         fault, limit = self.faults.next_in(number, start, taken)
         for piece in pieces:
@@ -230,10 +230,12 @@ class Uploads:
                 assert fault is not None
                 if self.faults.take(fault):
                     return self._struck(fault, upload, pieces, recorded)
-                piece = piece[len(part) :]  # another request met this fault first
+                piece = piece[len(part) :]  # another request used up this fault
                 fault, limit = self.faults.next_in(number, start, taken)
         if fault is not None and fault.piece is not None and self.faults.take(fault):
-            return self._struck(fault, upload, pieces, recorded)  # the piece ended before its place
+            return self._struck(
+                fault, upload, pieces, recorded
+            )  # the piece ended before the byte of the fault
         return None
 
     def _wrong_size(self, upload: Upload, taken: int, last: bool) -> Optional[str]:
@@ -257,7 +259,7 @@ class Uploads:
             upload.owner = None
         if fault.how == "gone":
             self._forget(upload)
-        if fault.how not in ("reset", "drop"):  # these strike in the middle of the body
+        if fault.how not in ("reset", "drop"):  # these occur in the middle of the body
             drain(pieces)
         return fault.strike()
 

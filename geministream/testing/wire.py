@@ -1,10 +1,10 @@
 """HTTP/1.1 as a server, by hand: requests read from a socket, bytes written to it.
 
-Nothing of Gemini is in this room.  It exists because the point of the test
-server is what ordinary HTTP servers hide: which bytes go out in which piece,
-when, and how a connection dies.  Plain blocking sockets, one thread for each
-connection; :meth:`Connection.pause` is the only way that thread may wait, so
-that a client that leaves, or a server that closes, ends every wait at once.
+Nothing here knows Gemini.  Ordinary HTTP servers hide what this test server is
+about: which bytes are sent in which piece, when, and how a connection dies.
+Sockets are blocking, with one thread for each connection.  Such a thread waits
+in :meth:`Connection.pause` only, so that a client that leaves, or a server that
+closes, ends every wait at once.
 
 The standard obeyed is RFC 9112.
 """
@@ -22,21 +22,21 @@ from http import HTTPStatus
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-#: The longest line, and the most header lines, that are read.
+#: The limits for a line in bytes, and for the number of header lines.
 MAX_LINE = 65536
 MAX_HEADERS = 200
-#: What one read of a body takes at most.
+#: The largest read of a body, in bytes.
 READ = 65536
-#: How often (seconds) a wait looks whether the client is still there.
+#: Seconds between two checks, during a wait, that the client is still there.
 LOOK = 0.02
 
 
 class Gone(Exception):
-    """The client has left, or the server is closing: nobody is there to answer."""
+    """The client has left, or the server is closing."""
 
 
 class BadRequest(Exception):
-    """What came is not HTTP that this server reads."""
+    """The request is not HTTP that this server reads."""
 
     def __init__(self, message: str, status: int = 400):
         super().__init__(message)
@@ -44,7 +44,7 @@ class BadRequest(Exception):
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, in any case; a field sent twice is joined by commas."""
+    """Header fields by case-insensitive name; repeated fields are joined by commas."""
 
     def __init__(self, pairs: List[Tuple[str, str]]):
         self.pairs = pairs
@@ -81,8 +81,8 @@ class Head(NamedTuple):
 
     @property
     def keep_alive(self) -> bool:
-        wish = self.headers.get("connection", "").lower()
-        return "close" not in wish and (self.version == "HTTP/1.1" or "keep-alive" in wish)
+        connection = self.headers.get("connection", "").lower()
+        return "close" not in connection and (self.version == "HTTP/1.1" or "keep-alive" in connection)
 
 
 class Connection:
@@ -111,7 +111,7 @@ class Connection:
     # -- in ----------------------------------------------------------------
 
     def read_head(self) -> Head:
-        """The next request's head; Gone when the client has closed instead."""
+        """The head of the next request; raises Gone if the client has closed."""
         self.answering = False
         line = self._line()
         while line in (b"\r\n", b"\n"):  # RFC 9112, 2.2: an empty line or two may precede
@@ -121,7 +121,7 @@ class Connection:
         except ValueError:
             raise BadRequest("The request line is not HTTP.") from None
         if not version.startswith("HTTP/1."):
-            raise BadRequest("Only HTTP/1.1 is spoken here.", 505)
+            raise BadRequest("Only HTTP/1.1 is supported.", 505)
         pairs: List[Tuple[str, str]] = []
         while True:
             line = self._line()
@@ -150,7 +150,7 @@ class Connection:
             except ValueError:
                 length = -1
             if length < 0:
-                raise BadRequest("The Content-Length is no number.")
+                raise BadRequest("The Content-Length is not a valid number.")
         if (chunked or length) and head.headers.get("expect", "").lower() == "100-continue":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.body_unread = True
@@ -164,7 +164,7 @@ class Connection:
             except ValueError:
                 size = -1
             if size < 0:
-                raise BadRequest("A chunk's size is no number.")
+                raise BadRequest("A chunk's size is not a valid number.")
             if size == 0:
                 break
             yield from self._exactly(size)

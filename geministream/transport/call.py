@@ -109,14 +109,7 @@ class Call:
                 self.retried_below = False  # whatever comes now in the body, the adapter cannot retry
                 return reply
             else:
-                raise self._with_key_variable(reply.error())
-
-    def _with_key_variable(self, error: APIError) -> APIError:
-        """An authentication error says where the key came from."""
-        name = key_variable(self.endpoint) if self.endpoint.ways else None
-        if isinstance(error, AuthenticationError) and name is not None:
-            error.advice = f"The key came from {name}. {error.advice}"
-        return error
+                raise _with_key_variable(reply.error(), self.endpoint)
 
     def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Reply:
         self.patience.check()
@@ -184,7 +177,7 @@ class Call:
             auth = HTTPBasicAuth(*auth)
         if callable(auth):
             prepared = auth(prepared)
-        if not is_home(prepared.url or "", self.endpoint) and not self._holds_a_secret(prepared):
+        if not is_home(prepared.url or "", self.endpoint) and not self.secrets.are_in(prepared):
             return prepared  # the session's own request for something else, such as its next token
         check_home(prepared.url or "", self.endpoint)
         prepared.hooks["response"].append(_hide_location)
@@ -195,9 +188,13 @@ class Call:
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
 
-    def _holds_a_secret(self, prepared: requests.PreparedRequest) -> bool:
-        texts = [unquote(prepared.url or ""), *map(str, prepared.headers.values())]
-        return any(secret in text for secret in self.secrets.values for text in texts)
+
+def _with_key_variable(error: APIError, endpoint: Endpoint) -> APIError:
+    """An authentication error says where the key came from."""
+    name = key_variable(endpoint) if endpoint.ways else None
+    if isinstance(error, AuthenticationError) and name is not None:
+        error.advice = f"The key came from {name}. {error.advice}"
+    return error
 
 
 def _hide_location(response: requests.Response, **_: Any) -> None:

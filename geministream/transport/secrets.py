@@ -11,7 +11,7 @@ import html
 import re
 import sys
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -59,6 +59,11 @@ class Secrets:
         for name, value in pairs:
             if names_a_secret(name) and name.lower() not in _NO_SECRETS:
                 self.add(value if isinstance(value, str) else value.decode("latin-1"))
+
+    def are_in(self, request: requests.PreparedRequest) -> bool:
+        """Whether a request carries any of them."""
+        texts = [unquote(request.url or ""), *map(str, request.headers.values())]
+        return any(secret in text for secret in self.values for text in texts)
 
     @property
     def values(self) -> Set[str]:

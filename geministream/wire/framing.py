@@ -31,11 +31,12 @@ from ..errors import IncompleteStreamError, StreamDecodeError
 from .json_values import (
     CUT,
     FLAT,
+    NO_VALUE,
     Held,
     JSONValues,
     bad_json,
     nested_too_deeply,
-    raw_decode,
+    scan_once,
     too_large,
     values_in,
 )
@@ -173,8 +174,8 @@ class _ServerSentEvents:
             # behind its line can change it, so it need not wait for the blank line.
             while fresh and text.startswith(_OBJECT_LINE, pos):
                 try:
-                    value, end = raw_decode(text, text.find("{", pos))
-                except (ValueError, RecursionError):
+                    value, end = scan_once(text, text.find("{", pos))
+                except NO_VALUE:
                     break
                 # To JSON a line end is white space, but here the line ends there.
                 if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:

@@ -18,6 +18,9 @@ from typing import Any, Iterator, List, Mapping, Optional, Tuple
 from ..errors import IncompleteStreamError, StreamDecodeError
 
 raw_decode = json.JSONDecoder().raw_decode
+# What raw_decode() calls, for each chunk of a stream: it raises StopIteration if there is no value.
+scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+NO_VALUE = (ValueError, StopIteration, RecursionError)
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
 
@@ -95,8 +98,8 @@ class JSONValues:
             if state_behind is None or (self.state is OUTSIDE and text[pos] != "{"):
                 raise StreamDecodeError(f"bad JSON: {text[pos : pos + 40]!r} stands {self.state}")
             try:
-                value, end = raw_decode(text, pos)
-            except (ValueError, RecursionError):
+                value, end = scan_once(text, pos)
+            except NO_VALUE:
                 end = -1
             if (
                 end < 0

@@ -1,11 +1,14 @@
 """``geministream serve``: a script, the control endpoint, recordings."""
 
 import json
+import os
 
 import pytest
 import requests
 from support.plain_client import HELLO, KEY, STREAM, sse, text_of
-from support.program import started
+from support.program import KEY as KEY_OF_THE_ENVIRONMENT, started
+
+from geministream.testing import LocalServer
 
 
 def serving(*args, env=None):
@@ -65,3 +68,65 @@ def test_control():
         assert requests.post(url + "/_control/answers", json="scripted").json() == {"queued": 1}
         assert text_of(sse(ask(url).content)) == "scripted"
         assert len(requests.get(url + "/_control/requests").json()["requests"]) == 1
+
+
+def test_record_and_replay(tmp_path):
+    tapes = tmp_path / "tapes"
+    with LocalServer(api_key=KEY_OF_THE_ENVIRONMENT) as upstream:
+        upstream.queue("of the upstream")
+        with serving("--record", tapes, "--upstream", upstream.url) as process:
+            url = url_of(process)
+            recorded = ask(url).content
+            assert text_of(sse(recorded)) == "of the upstream"
+            assert process.stdout.readline().decode().split()[2] == "200,"
+    [tape] = tapes.iterdir()
+    assert KEY_OF_THE_ENVIRONMENT not in tape.read_text()
+    with serving("--replay", tapes, "--replay-speed", "2") as process:
+        url = url_of(process)
+        assert ask(url).content == recorded
+        assert ask(url).status_code == 404
+
+
+@pytest.mark.skipif(os.name == "nt", reason="words of POSIX")
+def test_a_recording_that_cannot_be_written(tmp_path):
+    tapes = tmp_path / "tapes"
+    with LocalServer(api_key=KEY_OF_THE_ENVIRONMENT) as upstream:
+        with serving("--record", tapes, "--upstream", upstream.url) as process:
+            url = url_of(process)
+            tapes.rmdir()
+            with pytest.raises(requests.RequestException):  # the client does not think that all is well
+                ask(url)
+            assert b"the test server failed: [Errno 2] No such file or directory" in process.stderr.readline()
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["--record", "x"], "--record DIR and --upstream URL need each other; give both"),
+        (["--upstream", "http://x"], "--record DIR and --upstream URL need each other; give both"),
+        (
+            ["--record", "x", "--upstream", "http://x", "--replay", "y"],
+            "--record and --replay exclude each other; leave one out",
+        ),
+        (
+            ["--record", "x", "--upstream", "http://x?key=AIzaSy-secret"],
+            "--upstream must be a URL such as https://host/path, without credentials or a query",
+        ),
+        (["--record", "/dev/null/x", "--upstream", "http://x"], "--record /dev/null/x: Not a directory"),
+        (["--replay-speed", "2"], "--replay-speed needs --replay DIR"),
+        (
+            ["--replay", "x", "--replay-speed", "0"],
+            "--replay-speed must be a number > 0, got 0; see geministream serve --help",
+        ),
+        (["--replay", "no/such"], "--replay no/such: No such file or directory"),
+    ],
+)
+def test_usage_of_recordings(here, args, words):
+    result = here("serve", *args)
+    assert (result.status, result.notes) == (2, [words])
+
+
+def test_a_replay_that_is_not_one(here, tmp_path):
+    (tmp_path / "000001-x.json").write_text("[]")
+    result = here("serve", "--replay", tmp_path)
+    assert result.notes == [f"--replay {tmp_path / '000001-x.json'}: $: must be an object, got []"]

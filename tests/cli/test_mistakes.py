@@ -119,11 +119,11 @@ def test_each_upload_that_fails_is_told(here, server, tmp_path):
 
 def test_wrong_urls(here):
     told = the_note(here("stream", "--base-url", "localhost:8000", "Hi"), 2)
-    assert told == "--base-url does not begin with http:// or https:// and a host"
+    assert told == "--base-url must start with http:// or https:// and a host"
     told = the_note(here("stream", "Hi", env={"GOOGLE_GEMINI_BASE_URL": "localhost:8000"}), 2)
-    assert told == "GOOGLE_GEMINI_BASE_URL does not begin with http:// or https:// and a host"
+    assert told == "GOOGLE_GEMINI_BASE_URL must start with http:// or https:// and a host"
     told = the_note(here("stream", "--base-url", f"http://x/?key={program.KEY}", "Hi"), 2)
-    assert told == "--base-url holds a query or fragment; leave it out"
+    assert told == "--base-url contains a query or fragment; leave it out"
     told = the_note(here("stream", "-m", "a model", "Hi"), 2)
     assert told.startswith("--model is not a valid name such as 'gemini-2.5-flash'")
 

@@ -149,7 +149,7 @@ def test_a_cancel_reaches_the_connection_of_an_adapter(session, server, adapter)
     "url", ["http+unix://%2Ftmp%2Fsocket", "ftp://host", "file:///etc/passwd", "host", "mock://x"]
 )
 def test_a_scheme_without_an_adapter_for_it(given, url):
-    with pytest.raises(ConfigurationError, match="does not begin with http:// or https://"):
+    with pytest.raises(ConfigurationError, match="must start with http:// or https://"):
         Endpoint(url, session=given)
 
 

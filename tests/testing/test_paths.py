@@ -27,6 +27,14 @@ def test_models_come_in_pages():
             assert get(server, "/v1beta/models", **query).status_code == 400, query
 
 
+def test_there_are_no_tuned_models_to_list_but_each_name_answers():
+    with LocalServer() as server:
+        listed = get(server, "/v1beta/tunedModels", pageSize=10)
+        assert (listed.status_code, listed.json()) == (200, {})
+        url = f"{server.url}/v1beta/tunedModels/mine:generateContent"
+        assert requests.post(url, json=ASK, headers=KEY, timeout=10).status_code == 200
+
+
 @pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
 def test_each_version_is_served_and_named_in_errors(version):
     with LocalServer() as server:

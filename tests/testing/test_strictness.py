@@ -1,5 +1,7 @@
 """Requests that Google refuses are refused here, in Google's words; `lenient=True` lets them through."""
 
+import re
+
 import pytest
 import requests
 
@@ -221,3 +223,29 @@ def test_the_tables_name_fields_and_enums_that_exist():
         assert field in getattr(types, message).__dataclass_fields__, name
     for enum in ENUMS.values():
         assert any(name.isupper() for name in vars(getattr(types, enum))), enum
+
+
+def test_each_enum_that_the_dataclasses_describe_is_in_the_table():
+    seen, waiting, described = set(), ["GenerateContentRequest"], {}
+    while waiting:
+        name = waiting.pop()
+        message = getattr(types, name)
+        seen.add(name)
+        for field in message.__dataclass_fields__.values():
+            kinds = set(re.findall(r"\w+", str(field.type))) & set(types.__all__)
+            waiting += sorted(kinds - seen)
+        for field, enum in re.findall(r":ivar (\w+): (?:one )?of `(\w+)`", message.__doc__):
+            described[f"{name}.{field}"] = enum
+    assert {"Part", "ThinkingConfig", "VideoMetadata", "LatLng"} <= seen
+    missing = {"Part.media_processing": "MediaProcessing"}  # its docstring does not name the enum
+    assert {**described, **missing} == ENUMS
+
+
+def test_numbers_of_enums_mean_what_their_names_mean(server):
+    body = {**ASK, "tools": [{"functionDeclarations": [{"name": "look"}]}]}
+    for mode, field in ((1, "text"), (2, "functionCall"), (3, "text"), ("ANY", "functionCall")):
+        config = {"toolConfig": {"functionCallingConfig": {"mode": mode}}}
+        (candidate,) = ask(server, {**body, **config}).json()["candidates"]
+        assert field in candidate["content"]["parts"][0], mode
+    (candidate,) = ask(server, {**ASK, "generationConfig": {"responseModalities": [2]}}).json()["candidates"]
+    assert [list(part) for part in candidate["content"]["parts"]] == [["inlineData"]]

@@ -68,3 +68,17 @@ def test_tokens_and_keys(server, path, version):
     assert post(server, path, ASK, {}, version, key="local-key").status_code == 200
     for headers, query in (({}, {}), ({"x-goog-api-key": "no"}, {}), ({}, {"key": "no"})):
         assert post(server, path, ASK, headers, version, **query).status_code == 401
+
+
+def test_tuned_models_are_endpoints(server):
+    parent = "projects/p/locations/l"
+    assert post(server, f"{parent}/endpoints/123:generateContent", ASK).status_code == 200
+    assert server.requests[0].model == "123"
+    listed = requests.get(f"{server.url}/v1beta1/{parent}/models", headers=TOKEN, timeout=10)
+    assert (listed.status_code, listed.json()) == (200, {})
+    for path in (
+        f"{parent}/endpoints",
+        f"{parent}/models/1:generateContent",
+        "tunedModels/x:generateContent",
+    ):
+        assert post(server, path, ASK).status_code == 404, path

@@ -1,7 +1,7 @@
 """TLS, proxies and client certificates, as with requests: through a session or the environment.
 
 Everything is real here: LocalServer speaks TLS with a certificate that openssl
-makes on the fly, and the proxies of ``proxies.py`` forward and tunnel.
+makes on the fly, and the proxies of ``support/proxies.py`` forward and tunnel.
 """
 
 import threading
