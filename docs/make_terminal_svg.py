@@ -73,7 +73,8 @@ def draw(note: str, pieces: List[Tuple[float, str]]) -> str:
             if first < last:
                 x, y = LEFT + (first - start) * WIDTH, TOP + row * ROW
                 drawn.append(
-                    f'  <text class="answer piece" x="{x}" y="{y}" style="animation-delay: {seconds + 1:.2f}s">'
+                    f'  <text class="answer piece" x="{x}" y="{y}"'
+                    f' style="animation-delay: {seconds + 1:.2f}s">'
                     f"{escape(line[first - start : last - start])}</text>"
                 )
         begin = end
