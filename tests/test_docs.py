@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import wave
 from pathlib import Path
 
@@ -406,8 +405,7 @@ def test_the_commands(name, server, tmp_path):
         ["sh", "-c", functions + "\n".join(line[2:] for line in lines)],
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": HOME},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=120,
     )
