@@ -55,7 +55,7 @@ def status_of(error: GeministreamError, *, began: bool = False) -> int:
 def problem_of(
     blocked: Optional[BlockedError], finish_reason: Optional[str], *, whole: bool = False
 ) -> Optional[GeministreamError]:
-    """What is wrong with an answer whose stream ended well; None where nothing is.
+    """What is wrong with an answer whose stream completed; None if nothing is.
 
     :param whole: an answer that was cut off is of no use, as half a JSON text.
     """
