@@ -1,4 +1,6 @@
-"""README.rst's examples run as they stand, against LocalServer."""
+"""README.rst is short, and its examples run as they stand, against LocalServer."""
+
+import json
 
 import pytest
 from support import readme
@@ -18,7 +20,6 @@ def server(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with LocalServer(api_key="YOUR-KEY") as server:
         monkeypatch.setenv("GEMINI_API_KEY", "YOUR-KEY")
-        monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
         yield server
 
@@ -27,9 +28,35 @@ def run(name):
     exec(compile(readme.code(name), f"README.rst: {name}", "exec"), {"__name__": "__main__"})
 
 
+def in_the_readme():
+    return [block for block in readme.BLOCKS if block.page == readme.README]
+
+
+def test_it_is_short_and_no_line_of_it_is_long():
+    lines = readme.README.read_text("utf-8").splitlines()
+    begin, end = (
+        next(n for n, line in enumerate(lines) if f"two-commands-{mark}" in line) for mark in ("begin", "end")
+    )
+    assert len(lines) <= 200
+    prose = [line for n, line in enumerate(lines) if not begin < n < end and ".. image::" not in line]
+    assert [line for line in prose if len(line) > 88] == []
+    assert [block.name for block in in_the_readme() if len(block.code.splitlines()) > 8] == []
+
+
+def test_each_example_of_it_is_run_here():
+    tests = {name[5:].replace("_", "-") for name in globals() if name.startswith("test_")}
+    assert {block.name for block in in_the_readme()} <= tests
+
+
 def test_text(server, capsys):
     run("text")
-    assert capsys.readouterr().out == "You said: Tell me a story about a lighthouse"
+    assert capsys.readouterr().out == "You said: Tell me a story"
+
+
+def test_whole(server, capsys):
+    run("whole")
+    out = capsys.readouterr().out
+    assert out.startswith("You said: Why is the sky blue?\nSTOP UsageMetadata(")
 
 
 def test_image(server, capsys):
@@ -38,52 +65,27 @@ def test_image(server, capsys):
     assert "What is in this picture?" in out and "image/jpeg" in out and str(len(PNG)) in out
 
 
-def test_collect(server, capsys):
-    run("collect")
-    out = capsys.readouterr().out
-    assert (
-        "Reading the prompt" in out and "You said: Why is the sky blue?" in out and out.endswith(" tokens\n")
-    )
-    assert server.requests[0].json["generationConfig"] == {
-        "temperature": 0.2,
-        "thinkingConfig": {"includeThoughts": True},
-    }
-
-
-def test_cancel(server, capsys):
-    code = readme.code("cancel")
-    assert "threading.Timer(30, stop.cancel)" in code
-    server.piece_delay = 10
-    exec(code.replace("Timer(30", "Timer(0.2"), {})
-    assert capsys.readouterr().out.endswith("... enough.\n")
-
-
-def test_local_server(capsys):
-    run("local-server")
-    assert capsys.readouterr().out.startswith("Once upon a time\n")
+def test_make_image(server, tmp_path):
+    run("make-image")
+    assert (tmp_path / "ship.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_chat(server, capsys):
     run("chat")
     out = capsys.readouterr().out
     assert "You said: I have 2 dogs" in out and "I was sent 3 contents." in out and server.connections == 1
+    assert server.requests[1].json["systemInstruction"]["parts"] == [{"text": "Be brief."}]
 
 
-def test_history(server, capsys):
-    run("history")
-    assert "I was sent 3 contents.\nYou said: What is my name?" in capsys.readouterr().out
-
-
-def test_tools(server, capsys, monkeypatch):
-    asked = []
-    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "y")
+def test_tools(server, capsys):
     server.queue(
         Answer.call("set_temperature", {"room": "kitchen", "degrees": 23}),
         Answer.text("It will ", "be warm."),
     )
     run("tools")
-    assert asked == ["set_temperature with {'room': 'kitchen', 'degrees': 23}? "]
-    assert capsys.readouterr().out == "It will be warm."
+    assert capsys.readouterr().out == "It will be warm.\n"
+    (declared,) = server.requests[0].json["tools"][0]["functionDeclarations"]
+    assert declared["description"] == "Set the heating of a room, in degrees Celsius."
     response = server.requests[1].json["contents"][2]["parts"][0]["functionResponse"]
     assert response == {
         "name": "set_temperature",
@@ -92,10 +94,23 @@ def test_tools(server, capsys, monkeypatch):
 
 
 def test_structured(server, capsys):
+    server.queue(json.dumps({"title": "Tea", "minutes": 5}))
     run("structured")
-    assert capsys.readouterr().out == "title 3.0\n"
+    assert capsys.readouterr().out == "Tea\n"
+    schema = server.requests[0].json["generationConfig"]["responseJsonSchema"]
+    assert schema["properties"].keys() == {"title", "minutes"}
 
 
-def test_items(server, capsys):
-    run("items")
-    assert capsys.readouterr().out == "value\nvalue 2\n"
+def test_many(server, capsys):
+    run("many")
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines) == sorted(f"{n} You said: Write a haiku about the number {n}" for n in range(1000))
+
+
+def test_gateway(monkeypatch, capsys):
+    with LocalServer(profile="gateway", api_key="YOUR-KEY") as server:
+        code = readme.code("gateway")
+        assert '"https://gateway.example.com"' in code
+        exec(code.replace("https://gateway.example.com", server.url), {})
+        assert capsys.readouterr().out == "You said: Hello\n"
+        assert "openai/gpt-4o" in server.requests[0].path

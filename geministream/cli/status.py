@@ -109,7 +109,7 @@ def nearest(typed: str, known: Iterable[str]) -> str:
 _WORDS = (
     (r"set Endpoint\(timeout=\)", "set --timeout"),
     (r"\(auth=\)", "(--auth)"),
-    (r"call wait_for_file\(\) again, or give it longer", "try again later"),
+    (r"call wait_for_file\(\) again, or raise timeout=", "try again later"),
     (r"read it and use part_from_bytes\(\)", "copy it into one first"),
     (r"use part_from_uri\('gs://…'\)", "name it with -f gs://..."),
     (r"^model (?=is not|must)", "--model "),
