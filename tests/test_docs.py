@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import wave
 from pathlib import Path
 
@@ -227,6 +226,25 @@ def test_the_reference_has_each_public_name():
     assert len(shown) == len({*shown})
 
 
+def test_the_chart_shows_the_table():
+    done = run_python(
+        "-c",
+        "import chart; rows = chart.rows(chart.TABLE.read_text('utf-8')); assert len(rows) > 5;"
+        " print(chart.draw(rows) == chart.CHART.read_text('utf-8'))",
+        cwd=readme.ROOT / "benchmarks",
+    )
+    assert done.stdout == "True\n", "run python benchmarks/chart.py"
+
+
+def test_the_figures_of_the_readme_are_those_of_the_table():
+    measured = (readme.ROOT / "docs" / "performance.rst").read_text("utf-8")
+    text = readme.README.read_text("utf-8")
+    figures = re.findall(r"^.* (\S+) (?:×|MiB) +(\S+) (?:×|MiB) .*\[2\]_$", text, re.MULTILINE)
+    assert len(figures) == 5
+    for ours, theirs in figures:
+        assert re.search(rf" {re.escape(ours)} .* {re.escape(theirs)} ", measured), (ours, theirs)
+
+
 # The examples ---------------------------------------------------------------------------------
 
 
@@ -406,8 +424,7 @@ def test_the_commands(name, server, tmp_path):
         ["sh", "-c", functions + "\n".join(line[2:] for line in lines)],
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": HOME},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=120,
     )
