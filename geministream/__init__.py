@@ -7,25 +7,25 @@
 The key comes from the environment: GOOGLE_API_KEY or GEMINI_API_KEY.
 
 ================================================  =====================================
-``stream_generate`` ``generate`` ``collect``      an answer: in chunks; whole; of chunks
+``stream_generate`` ``generate`` ``collect``      an answer: streamed, complete, merged
 ``Chat``                                          a conversation, with functions
 ``generate_many``                                 many prompts at once
 ``part_from_path`` ``part_from_bytes`` ``…_uri``  images, sound, video, documents
 ``upload_file`` ``get_file`` ``list_files`` …     the Files API
 ``json_schema`` ``parse`` ``iter_items``          structured answers
-``find_sources`` ``cite``                         what an answer rests on
+``find_sources`` ``cite``                         the sources of an answer
 ``count_tokens`` ``list_models`` ``get_model``    models and tokens
-``Endpoint`` ``Retry`` ``Cancel``                 where, how often, how long
-``GeministreamError`` and its subclasses          what can go wrong
+``Endpoint`` ``Retry`` ``Cancel``                 server, key, timeouts, retries
+``GeministreamError`` and its subclasses          errors
 ``GenerationConfig``, ``Part``, ``Tool`` …        the API's messages, in `types`
 ``geministream.testing.LocalServer``              a server to test against
 ================================================  =====================================
 
-``help(geministream.stream_generate)`` and so on show arguments, errors and examples.
-A name is loaded when it is first used; ``requests`` is loaded by the first call.
+``help(geministream.stream_generate)``, for example, shows arguments, errors and an example.
+A name is imported when it is first used; the first call imports ``requests``.
 """
 
-import importlib as _importlib  # with an underscore, so that completion offers the public API alone
+import importlib as _importlib  # with an underscore, so that completion offers only the public API
 import typing as _typing
 
 from . import types
@@ -78,7 +78,7 @@ if _typing.TYPE_CHECKING:
     from .structured import iter_items as iter_items, json_schema as json_schema, parse as parse
     from .tools.functions import function_declaration as function_declaration
 
-    # By name, as type checkers need it; a test compares this with `types`.
+    # One by one, as type checkers need it; a test compares this with `types`.
     # fmt: off
     # isort: off
     from .types import (
@@ -145,8 +145,8 @@ if _typing.TYPE_CHECKING:
     # isort: on
     # fmt: on
 
-# The names of each room, which is loaded when one of them is first used; the messages of
-# the API are looked for in `types` last.
+# The names of each module, which is imported when one of them is first used.  Names of API
+# messages come from `types`.
 _ROOMS = {
     "cancel": "Cancel",
     "endpoint": "Endpoint",
@@ -169,7 +169,7 @@ _ROOMS = {
     "structured": "json_schema parse iter_items",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
-# What one may write without importing it: geministream.errors.APIError.
+# The modules that need no import of their own, as in geministream.errors.APIError.
 _MODULES = ("cancel", "endpoint", "errors", "parts", "request", "retry", "stream")
 
 __all__ = [
@@ -225,7 +225,7 @@ __all__ = [
 ]
 __all__ += types.__all__
 
-if not _typing.TYPE_CHECKING:  # a type checker shall know what is not there
+if not _typing.TYPE_CHECKING:  # so that a type checker reports misspelt names
 
     def __getattr__(name: str) -> _typing.Any:
         if name in _HOME:

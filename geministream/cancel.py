@@ -1,8 +1,8 @@
 """A switch that ends calls from another thread, or from a signal handler.
 
-A signal handler runs on the main thread between any two instructions of whatever is running there,
-this file included.  So nothing here takes a lock that the interrupted code could be holding: the flag
-is a plain attribute, and the set is changed and copied by single operations, which are atomic.
+A signal handler may interrupt any code of the main thread, including this module.  So nothing here
+takes a lock that the interrupted code could hold: the flag is a plain attribute, and the set is
+changed and copied by single operations, which are atomic.
 """
 
 import threading
@@ -12,10 +12,10 @@ from typing import Callable, Set
 class Cancel:
     """A switch that ends calls from another thread or a signal handler.
 
-    Pass it to one or several calls as ``cancel=``.  ``cancel()`` ends them within moments with
-    StreamCancelled, whether they sleep between two attempts, connect, send or read, and closes their
-    connections.  Two things are not interrupted: the look-up of a host's name, and the attempt to reach
-    one address, which ends at its own timeout at the latest.  A cancel cannot be undone.
+    Pass it to one or more calls as ``cancel=``.  ``cancel()`` closes their connections and ends them
+    within moments with StreamCancelled, while they connect, send, read or sleep before a retry.  It
+    cannot interrupt the DNS lookup and the attempt to connect to one address, which ends with its
+    timeout at the latest.  A cancel cannot be undone.
 
     >>> stop = Cancel()
     >>> stop.cancel()
@@ -33,33 +33,33 @@ class Cancel:
         return self._cancelled
 
     def cancel(self) -> None:
-        """End every call that has this Cancel, now and later.  Any thread or signal handler may call it."""
+        """End all calls that use this Cancel, now and later; any thread or signal handler may call this."""
         self._cancelled = True
         for callback in list(self._callbacks):
             callback()
 
     def on_cancel(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` upon ``cancel()``; at once if that has happened.
+        """Register a callback for ``cancel()``; call it immediately if that was called already.
 
-        :param callback: must not raise, and may be called more than once, on any thread.
+        :param callback: must not raise; it may be called more than once, in any thread.
         """
         self._callbacks.add(callback)
         if self._cancelled:
             callback()
 
     def forget(self, callback: Callable[[], object]) -> None:
-        """Undo `on_cancel`."""
+        """Unregister a callback (see `on_cancel`)."""
         self._callbacks.discard(callback)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, or return at ``cancel()``."""
-        asleep = threading.Lock()  # held while asleep; releasing it is what wakes
+        """Sleep until the time has passed or ``cancel()`` is called."""
+        asleep = threading.Lock()  # held while asleep; releasing it ends the sleep
 
         def wake() -> None:
             try:
                 asleep.release()
             except RuntimeError:
-                pass  # woken already
+                pass  # another callback has released it already
 
         asleep.acquire()
         self.on_cancel(wake)

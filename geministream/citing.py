@@ -8,12 +8,12 @@ from .types import Candidate, GenerateContentResponse
 
 @dataclass(frozen=True)
 class Source:
-    """A source that an answer names.
+    """A source of an answer.
 
-    :ivar uri: where it is, or None.
-    :ivar title: its title, or None; Google Search often gives the site's name.
-    :ivar spans: the parts of ``response.text`` that rest on it, as ``(start, end)`` in
-        characters; empty if the server did not say.
+    :ivar uri: the URI of the source, or None.
+    :ivar title: the title, or None; Google Search often sends the site's name.
+    :ivar spans: the parts of ``response.text`` that it supports, as ``(start, end)`` in
+        characters; empty if the server did not send them.
     """
 
     uri: Optional[str]
@@ -22,11 +22,11 @@ class Source:
 
 
 def find_sources(response: GenerateContentResponse) -> List[Source]:
-    """Return the sources of a whole answer: grounding first, then citations, each once.
+    """Return the sources of a complete answer, each once: grounding first, then citations.
 
     The API counts bytes of UTF-8; the spans here are in characters of ``response.text``.
 
-    :param response: a whole answer, as `generate` or `collect` returns it.
+    :param response: a complete answer, as `generate` or `collect` returns it.
 
     >>> for source in find_sources(answer):    # doctest: +SKIP
     ...     print(source.title, source.uri)
@@ -40,11 +40,11 @@ def find_sources(response: GenerateContentResponse) -> List[Source]:
 
 
 def cite(response: GenerateContentResponse) -> str:
-    """Return the text of an answer with footnotes: ``[1]`` behind what rests on a source.
+    """Return the text of an answer with footnotes: ``[1]`` after each text that has a source.
 
-    The sources are listed below the text.  Without sources it is the text alone.
+    The sources are listed below the text.  Without sources, the text is unchanged.
 
-    :param response: a whole answer, as `generate` or `collect` returns it.
+    :param response: a complete answer, as `generate` or `collect` returns it.
 
     >>> print(cite(answer))    # doctest: +SKIP
     Noon is at 12:00.[1]
@@ -55,7 +55,7 @@ def cite(response: GenerateContentResponse) -> str:
     sources = find_sources(response)
     marks: Dict[int, str] = {}
     for number, source in enumerate(sources, 1):
-        # A mark stands behind the last word, not behind the space or line end that follows it.
+        # Put the mark after the last word, not after the space or line end that follows it.
         for end in sorted({len(text[:end].rstrip()) for _, end in source.spans}):
             marks[end] = f"{marks.get(end, '')}[{number}]"
     for end in sorted(marks, reverse=True):
@@ -92,7 +92,7 @@ def _grounding(response: GenerateContentResponse) -> Iterator[Found]:
 
 
 def _named(chunk: Any) -> Tuple[Optional[str], Optional[str]]:
-    """The URI and title of a grounding chunk, of whichever kind it is."""
+    """Return the URI and title of a grounding chunk of any kind."""
     for kind in ("web", "retrieved_context", "maps", "image"):
         source = getattr(chunk, kind, None)
         if source is not None:
@@ -103,7 +103,7 @@ def _named(chunk: Any) -> Tuple[Optional[str], Optional[str]]:
 
 def _citations(response: GenerateContentResponse) -> Iterator[Found]:
     metadata = getattr(_first(response), "citation_metadata", None)
-    # Google's two APIs differ in the list's name.
+    # Google's two APIs use different names for the list.
     lists = (getattr(metadata, name, None) for name in ("citation_sources", "citations"))
     for citation in (each for some in lists for each in _list(some)):
         uri, title = _text(getattr(citation, "uri", None)), _text(getattr(citation, "title", None))
@@ -112,7 +112,7 @@ def _citations(response: GenerateContentResponse) -> Iterator[Found]:
 
 
 def _segment_span(response: GenerateContentResponse, segment: Any) -> Optional[Tuple[int, int]]:
-    """Where a segment is in the text, in characters."""
+    """Return the start and end of a segment in the text, in characters."""
     if segment is None:
         return None
     text = response.text
@@ -125,13 +125,13 @@ def _segment_span(response: GenerateContentResponse, segment: Any) -> Optional[T
     span = _span(text, offset, start, end)
     if quoted is None or (span is not None and text[slice(*span)] == quoted):
         return span
-    # The parts of a stream were joined, so that the index means another part now; the words do not lie.
+    # Merging has joined parts, so the index may mean another part: search for the quoted text.
     at = text.find(quoted)
     return (at, at + len(quoted)) if quoted and at >= 0 else None
 
 
 def _span(text: str, offset: int, start: Any, end: Any) -> Optional[Tuple[int, int]]:
-    """Offsets in bytes of UTF-8, from ``offset`` characters on, as offsets in characters."""
+    """Convert byte offsets in UTF-8, counted from character ``offset``, to character offsets."""
     start = 0 if start is None else start
     data = text[offset:].encode("utf-8", "surrogatepass")
     if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(data):

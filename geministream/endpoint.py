@@ -248,7 +248,7 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
         endpoint = replace(endpoint, api_key=key)
     if _is_exposed(endpoint.base_url) and (endpoint.ways or given_secrets(endpoint)):
         host = urlsplit(endpoint.base_url).hostname
-        warn(f"the API key is sent unencrypted to {host}; use https", InsecureEndpointWarning)
+        warn(f"the API key is sent in clear text to {host}; use https", InsecureEndpointWarning)
     return endpoint
 
 

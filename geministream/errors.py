@@ -221,7 +221,7 @@ class ConfigurationError(GeministreamError, ValueError):
 
 
 class InsecureEndpointWarning(UserWarning):
-    """A credential is about to be sent unencrypted to another machine."""
+    """A credential is about to be sent in clear text to another machine."""
 
 
 class UnknownFieldWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""One response out of many chunks."""
+"""Merging the chunks of a stream into one response."""
 
 import re
 from typing import Any, Dict, Generator, Iterable, List, Optional, Tuple
@@ -21,15 +21,15 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
     """Read a stream to its end and merge its chunks into one response.
 
     Consecutive text parts are joined, thoughts apart from answers, and so are the pieces
-    of one sound (``audio/L16``, ``audio/pcm``); a part with a signature is kept unchanged.
-    Candidates are kept apart by their index; of other fields the last value counts.
+    of raw audio (``audio/L16``, ``audio/pcm``); a part with a signature is kept unchanged.
+    Candidates are merged by their index.  For any other field, the last value is used.
     The usage of an answer that took several requests is their sum (see
     ``GenerateContentResponse.usage_by_request``).
 
-    :param chunks: what `stream_generate` returns, or any iterable of chunks.
-    :raises ConfigurationError: for a generator that was read already.
-    :raises: what the stream raises, with ``.partial`` set to what had arrived
-        (None if nothing had).
+    :param chunks: the return value of `stream_generate`, or any iterable of chunks.
+    :raises ConfigurationError: if ``chunks`` is a generator that was read already.
+    :raises GeministreamError: what the stream raises; its ``partial`` is the answer so far
+        (None if nothing arrived).
 
     >>> collect([GenerateContentResponse.from_dict(
     ...     {"candidates": [{"content": {"parts": [{"text": word}]}}]}) for word in ("a", "b")]).text
@@ -37,7 +37,7 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
     """
     if isinstance(chunks, Generator) and getattr(chunks, "gi_frame", chunks) is None:
         raise ConfigurationError(
-            "the stream was read already; call stream_generate() again, or collect it first"
+            "the stream was read already; call stream_generate() again, or collect() it first"
         )
     merger = Merger()
     try:
@@ -49,14 +49,14 @@ def collect(chunks: Iterable[GenerateContentResponse]) -> GenerateContentRespons
         raise
     finally:
         if isinstance(chunks, Generator):
-            chunks.close()  # or its connection would wait for the garbage collector
+            chunks.close()  # or its connection would stay open until garbage collection
     return merger.response()
 
 
 class Merger:
-    """Takes chunks one by one and makes the response that they are together.
+    """Merges chunks, added one by one, into one response.
 
-    The chunks are not changed, and the response shares nothing with them that can be.
+    The chunks are not changed, and the response shares no mutable value with them.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Merger:
             self._extra.update(_copied(chunk.extra))
 
     def response(self) -> GenerateContentResponse:
-        """All chunks so far, merged."""
+        """Return all chunks so far, merged."""
         response = GenerateContentResponse(**self._fields, extra=dict(self._extra))
         if self._candidates:
             in_order = sorted(self._candidates.items())
@@ -107,10 +107,10 @@ class _CandidateMerger:
         self._content: Dict[str, Any] = {}
         self._content_extra: Dict[str, Any] = {}
         self._parts: Optional[List[Any]] = None
-        self._growing: Any = None  # the last part, while more of its kind may join it,
-        self._kind: Any = None  # what that is,
-        self._pieces: List[Any] = []  # and its texts, or the bytes of its sound
-        self._call: Optional[_OpenCall] = None  # whose arguments are still arriving
+        self._growing: Any = None  # the last part, if the next part may be joined to it
+        self._kind: Any = None  # the kind of that part
+        self._pieces: List[Any] = []  # the strings, or the bytes of audio, of that part
+        self._call: Optional[_OpenCall] = None  # the function call whose arguments are still arriving
 
     def add(self, candidate: Candidate) -> None:
         for name, value in given(candidate).items():
@@ -138,7 +138,7 @@ class _CandidateMerger:
         kind = _kind_that_grows(part)
         if kind is not None:
             if part.text == "":
-                return  # says nothing, and servers refuse it in a history
+                return  # it has no content, and servers reject it in a history
             if kind != self._kind:
                 self._finish_growing()
                 self._growing, self._kind, self._pieces = _copied(part), kind, []
@@ -162,7 +162,7 @@ class _CandidateMerger:
             self._call = None
 
     def _finish_growing(self) -> None:
-        """Join the pieces that have come; more may still follow."""
+        """Join the pieces so far; more may follow."""
         if self._growing is None:
             return
         if self._growing.text is not None:
@@ -183,15 +183,15 @@ class _CandidateMerger:
         return candidate
 
 
-# Of these candidates' fields each chunk brings further items.
+# The fields of a candidate to which each chunk adds items.
 _GROWING = ("citation_metadata", "logprobs_result")
 
 
 def _joined(texts: List[str]) -> str:
-    """The text that the pieces make.
+    """Return the pieces joined to one text.
 
-    A server that escapes all but ASCII can cut a character in two: the halves
-    become whole again, and one that is alone stays as it is.
+    A server that escapes everything except ASCII may split a surrogate pair: the halves are
+    joined to the character, and a lone surrogate remains.
     """
     text = "".join(texts)
     try:
@@ -202,10 +202,10 @@ def _joined(texts: List[str]) -> str:
 
 
 def _kind_that_grows(part: Any) -> Any:
-    """What consecutive parts must have in common to become one; None for a part that stays as it is.
+    """Return the kind of a part: consecutive parts of one kind are joined; None: never joined.
 
-    Those are texts, or thoughts, with nothing else (no signature, nothing unknown), and the
-    pieces of one sound in raw samples.
+    Joined are texts and thoughts without any other field (a signature, unknown fields), and
+    pieces of raw audio.
     """
     if not isinstance(part, Part) or part.__dict__.get("extra"):
         return None
@@ -221,12 +221,12 @@ def _kind_that_grows(part: Any) -> Any:
 
 
 def _has_arguments(call: FunctionCall) -> bool:
-    """Whether its arguments are such that they can be put together with others."""
+    """Whether the call's arguments have the types that allow merging."""
     return isinstance(call.args, (dict, type(None))) and isinstance(call.partial_args, (list, type(None)))
 
 
 def _copied(value: Any) -> Any:
-    """A copy of a message, list or mapping, all the way down; what cannot change is not copied."""
+    """Return a deep copy of a message, list or mapping; immutable values are shared."""
     if isinstance(value, list):
         return [_copied(item) for item in value]
     if isinstance(value, dict):
@@ -239,7 +239,7 @@ def _copied(value: Any) -> Any:
 
 
 def _appended(before: Any, after: Any) -> Any:
-    """``before`` with the items of ``after`` added to its lists; both are changed."""
+    """Append the lists of ``after`` to those of ``before`` and return it; both are changed."""
     if type(before) is not type(after) or not hasattr(before, "to_dict"):
         return after
     for name, value in given(after).items():
@@ -253,7 +253,7 @@ def _appended(before: Any, after: Any) -> Any:
 
 
 def _sum(usages: List[UsageMetadata]) -> UsageMetadata:
-    """The sum of several usages, which are changed: numbers add up, details add up by modality."""
+    """Return the sum of several usages, which are changed: numbers, and details by modality."""
     total = UsageMetadata()
     for usage in usages:
         for name, value in given(usage).items():
@@ -288,19 +288,19 @@ def _sum_details(details: List[Any]) -> List[Any]:
 class _OpenCall:
     """A function call whose arguments arrive in pieces, over several parts.
 
-    :ivar part: the part as it is so far, with all arguments in ``args``.
-    :ivar open: whether more is to come.
+    :ivar part: the merged part so far, with all arguments in ``args``.
+    :ivar open: whether more parts follow.
     """
 
     def __init__(self, part: Part, call: FunctionCall) -> None:
         self._call = FunctionCall(args={})
-        # Strings that go on in the next piece: path to its steps, and to what follows what is in `args`.
+        # Strings that the next piece continues: the path, its steps, and the pieces not yet in `args`.
         self._unfinished: Dict[str, Tuple[List[Any], List[str]]] = {}
         self.part = Part(function_call=self._call)
         self.add(part, call)
 
     def add(self, part: Part, call: FunctionCall) -> None:
-        """Take the next part; what the first one did not say, a later one may."""
+        """Take the next part, which may also set a field that the first one did not have."""
         for name, value in given(part).items():
             if name != "function_call":
                 setattr(self.part, name, value)
@@ -319,7 +319,7 @@ class _OpenCall:
             self.finish()
 
     def finish(self) -> None:
-        """Join the strings that have come in pieces; more may still follow."""
+        """Join the pieces of strings so far; more may follow."""
         for path, (steps, pieces) in self._unfinished.items():
             text = "".join(pieces)
             if text and not _put(self._call.args, steps, str(_get(self._call.args, steps) or "") + text):
@@ -327,9 +327,9 @@ class _OpenCall:
             pieces.clear()
 
     def _set_argument(self, piece: Any) -> None:
-        """Put one `PartialArg` into the arguments, where its ``json_path`` says.
+        """Put one `PartialArg` into the arguments, at its ``json_path``.
 
-        One that does not fit there stays in ``partial_args``, where the caller can see it.
+        If it does not fit there, it stays in ``partial_args``, so that the caller can see it.
         """
         if not self._fits(piece):
             self._keep(piece)
@@ -338,7 +338,7 @@ class _OpenCall:
         self._call.partial_args = [*(self._call.partial_args or []), piece]
 
     def _fits(self, piece: Any) -> bool:
-        """Put the piece into the arguments, or return False if not all of it can be there."""
+        """Put the piece into the arguments; return False if it does not fit completely."""
         values = given(piece) if isinstance(piece, PartialArg) else {}
         path = values.pop("json_path", None)
         steps = _steps(path)
@@ -352,7 +352,7 @@ class _OpenCall:
         elif path in self._unfinished and isinstance(values.get("string_value"), str):
             self._unfinished[path][1].append(values["string_value"])
         else:
-            self.finish()  # or what has come of a string would be put over this
+            self.finish()  # or the pieces of a string would later overwrite this
             ((name, value),) = values.items()
             if not _put(self._call.args, steps, None if name == "null_value" else value):
                 return False
@@ -368,7 +368,7 @@ _step = re.compile(r"""\.?([^.\[\]'"]+)|\[([0-9]{1,9})\]|\[(?:'((?:[^'\\]|\\.)*)
 
 
 def _steps(path: Any) -> Optional[List[Any]]:
-    """``$.a[0]['b']`` to ``["a", 0, "b"]``, https://www.rfc-editor.org/rfc/rfc9535#name-selectors"""
+    """Parse ``$.a[0]['b']`` to ``["a", 0, "b"]``, https://www.rfc-editor.org/rfc/rfc9535#name-selectors"""
     if not isinstance(path, str) or not path.startswith("$"):
         return None
     steps: List[Any] = []
@@ -397,10 +397,10 @@ def _get(value: Any, steps: List[Any]) -> Any:
 
 
 def _put(container: Any, steps: List[Any], value: Any) -> bool:
-    """Set the value at the end of the path, making the mappings and lists on the way.
+    """Set the value at the path, and create the mappings and lists above it.
 
-    Returns False, and changes nothing, if something else is in the way, or an
-    index is beyond the end of its list.
+    Return False, and change nothing, if a value of another type is in the way, or an index
+    is beyond the end of its list.
     """
     for number, step in enumerate(steps, 1):
         if type(container) is not (list if isinstance(step, int) else dict):

@@ -1,4 +1,4 @@
-"""What is asked: parts and contents, from the things that callers have at hand."""
+"""Parts and contents, made from strings, paths, files, bytes and URIs."""
 
 import mimetypes
 import os
@@ -20,7 +20,7 @@ ContentsLike = Union[PartLike, Content, "List[Any]"]
 LARGEST_INLINE = 100 * 10**6 * 3 // 4
 LARGEST_PDF = 50 * 10**6
 
-# What Gemini takes and the standard library of Python 3.8 does not know, or
+# The types that Gemini accepts and that the standard library of Python 3.8 does not know, or
 # knows by a name that Gemini does not list:
 # https://ai.google.dev/gemini-api/docs/file-input-methods
 _MIME_TYPES = {
@@ -60,7 +60,7 @@ _MIME_TYPES = {
 
 
 def guess_mime_type(name: str) -> Optional[str]:
-    """The MIME type that a file's name or a URI tells, or None; a compressed file tells none."""
+    """Guess the MIME type from a file's name or a URI; return None if that is not possible."""
     name = name.lower()
     known, encoding = _standard_types().guess_type(name)
     return _MIME_TYPES.get(os.path.splitext(name)[1]) or (None if encoding else known)
@@ -68,30 +68,35 @@ def guess_mime_type(name: str) -> Optional[str]:
 
 @lru_cache(maxsize=None)
 def _standard_types() -> mimetypes.MimeTypes:
-    """The standard library's, without the files of the system: the same name is the same everywhere."""
+    """Return the standard library's table without the system's files, so that all machines agree."""
     return mimetypes.MimeTypes()
 
 
 def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str] = None) -> Part:
-    """A part that holds a file's bytes.
+    """Return a part that contains a file's bytes.
 
-    :param path: of the file; all of it is read now.
-    :param mime_type: such as ``"image/png"``; None tells it from the name.
-    :raises ConfigurationError: where the file is missing, a directory, empty,
-        not readable, of a type that its name does not tell, or too large to be
-        sent inline (then `upload_file` is the way).
+    :param path: the path of the file, which is read now.
+    :param mime_type: such as ``"image/png"``; default: guessed from the name.
+    :raises ConfigurationError: if the file is missing, a directory, empty, unreadable or too
+        large to be sent inline (use `upload_file` instead), or if its MIME type cannot be
+        guessed from its name.
+
+    >>> for chunk in stream_generate("gemini-flash-latest", [    # doctest: +SKIP
+    ...     "What is in this picture?", part_from_path("cat.png")
+    ... ]):
+    ...     print(chunk.text, end="")
     """
     try:
         path = Path(path)
     except TypeError:
-        raise ConfigurationError(f"part_from_path() takes a path, not {shorten(path)}") from None
+        raise ConfigurationError(f"path must be a path, got {shorten(path)}") from None
     check_file(path)
     mime_type = mime_type or mime_type_of(path)
     size = path.stat().st_size
     limit = LARGEST_PDF if mime_type == "application/pdf" else LARGEST_INLINE
     if size > limit:
         raise ConfigurationError(
-            f"{path} has {size} bytes, and {limit} is the most that can be sent inline; "
+            f"{path} has {size} bytes, and at most {limit} bytes can be sent inline; "
             "upload it with upload_file() and use the File that it returns"
         )
     try:
@@ -101,55 +106,66 @@ def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str
 
 
 def check_file(path: Path) -> None:
-    """Raise ConfigurationError unless ``path`` is a file with something in it."""
+    """Raise ConfigurationError unless ``path`` is a file that is not empty."""
     try:
         if path.is_dir():
-            raise ConfigurationError(f"{path} is a directory; name a file in it")
+            raise ConfigurationError(f"{path} is a directory; pass the path of a file")
         size = path.stat().st_size
         special = not path.is_file()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{str(path)!r} is no path: {error}") from error
+        raise ConfigurationError(f"{str(path)!r} is not a valid path: {error}") from error
     if special:
-        raise ConfigurationError(f"{path} is no regular file; read it and use part_from_bytes()")
+        raise ConfigurationError(f"{path} is not a regular file; read it and use part_from_bytes()")
     if size == 0:
         raise ConfigurationError(f"{path} is empty")
 
 
 def mime_type_of(path: Path) -> str:
-    """The MIME type that the name of ``path`` tells; ConfigurationError where it tells none."""
+    """Guess the MIME type from the name of ``path``.
+
+    :raises ConfigurationError: if that is not possible.
+    """
     mime_type = guess_mime_type(path.name)
     if mime_type is None:
-        raise ConfigurationError(f"the name of {path} does not tell its MIME type; give mime_type=")
+        raise ConfigurationError(f"cannot guess the MIME type of {path} from its name; pass mime_type=")
     return mime_type
 
 
 def part_from_bytes(data: Union[bytes, bytearray, memoryview], mime_type: str) -> Part:
-    """A part that holds ``data``.
+    """Return a part that contains bytes.
 
+    :param data: the bytes, at least one.
     :param mime_type: such as ``"image/png"``.
-    :raises ConfigurationError: where ``data`` is not bytes, or empty, or the MIME type is none.
+    :raises ConfigurationError: if ``data`` is not bytes or is empty, or the MIME type is not valid.
+
+    >>> part_from_bytes(b"...", "image/png").inline_data.mime_type
+    'image/png'
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise ConfigurationError(f"part_from_bytes() takes bytes, not a {type(data).__name__}")
+        raise ConfigurationError(f"data must be bytes, got a value of type {type(data).__name__}")
     if len(data) == 0:
-        raise ConfigurationError("part_from_bytes() got no bytes")
+        raise ConfigurationError("data is empty; pass at least one byte")
     if not isinstance(mime_type, str) or "/" not in mime_type:
-        raise ConfigurationError(f"a MIME type is a text such as 'image/png', not {mime_type!r}")
+        raise ConfigurationError(f"mime_type must be a str such as 'image/png', got {mime_type!r}")
     return Part(inline_data=Blob(data=data if type(data) is bytes else bytes(data), mime_type=mime_type))
 
 
 def part_from_uri(uri: str, mime_type: Optional[str] = None) -> Part:
-    """A part that names a file on a server: an uploaded file's URI, ``gs://…``, a video's URL.
+    """Return a part that refers to a file on a server.
 
-    :param mime_type: None tells it from the URI's path, and leaves it out where
-        that tells nothing (the server knows its own files).
-    :raises ConfigurationError: where ``uri`` has no scheme.
+    :param uri: the URI of an uploaded file, ``gs://…``, or the URL of a video.
+    :param mime_type: default: guessed from the URI's path; omitted if that is not possible,
+        since the server knows the type of its own files.
+    :raises ConfigurationError: if ``uri`` has no scheme.
+
+    >>> part_from_uri("gs://bucket/cat.png").file_data.mime_type
+    'image/png'
     """
     if not isinstance(uri, str) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
         raise ConfigurationError(
-            f"{shorten(uri)} is no URI (it would begin with a scheme such as https://); "
+            f"{shorten(uri)} is not a valid URI, which starts with a scheme such as https://; "
             "for a file on this machine use part_from_path()"
         )
     name = unquote(re.split("[?#]", uri)[0]).rsplit("/", 1)[-1]
@@ -157,7 +173,10 @@ def part_from_uri(uri: str, mime_type: Optional[str] = None) -> Part:
 
 
 def to_part(value: Any) -> Part:
-    """Make a part from a text, a path (``pathlib.Path``), a File, a mapping or a Part."""
+    """Return the part for a str, a ``pathlib.Path``, a File, a mapping or a Part.
+
+    :raises ConfigurationError: if the value is something else, or the file cannot be used.
+    """
     if isinstance(value, Part):
         return value
     if isinstance(value, str):
@@ -169,9 +188,10 @@ def to_part(value: Any) -> Part:
     if isinstance(value, Mapping):
         return from_request(Part, value, "a part")
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise ConfigurationError("bytes need a MIME type: use part_from_bytes(data, mime_type)")
+        raise ConfigurationError("bytes have no MIME type; use part_from_bytes(data, mime_type)")
     raise ConfigurationError(
-        f"contents are made of texts, paths, Parts, Files, Contents and mappings, not of {shorten(value)}"
+        "contents must be a str, a pathlib.Path, a Part, a File, a Content or a mapping, "
+        f"or a list of these, got {shorten(value)}"
     )
 
 
@@ -179,27 +199,27 @@ def _part_from_file(file: File) -> Part:
     if file.state == "PROCESSING":
         raise ConfigurationError(f"{file.name} is still being processed; call wait_for_file() first")
     if file.state == "FAILED":
-        raise ConfigurationError(f"{file.name} could not be processed by the server; upload it again")
+        raise ConfigurationError(f"the server could not process {file.name}; upload it again")
     if not file.uri:
         raise ConfigurationError("the File has no uri; get it again with get_file(name)")
     return Part(file_data=FileData(file_uri=file.uri, mime_type=file.mime_type))
 
 
 def to_contents(contents: ContentsLike) -> List[Content]:
-    """Make the list of contents that a request holds.
+    """Return the list of contents for a request.
 
-    Texts, paths, Files, Parts and mappings of parts that follow each other
-    become one ``user`` content; Contents, and mappings with ``parts`` or
-    ``role``, stand for themselves.
+    Consecutive strings, paths, Files, Parts and mappings of parts become one ``user``
+    content.  Contents, and mappings with ``parts`` or ``role``, remain separate contents.
 
-    :raises ConfigurationError: where there is nothing, or something else.
+    :param contents: a str, a ``pathlib.Path``, a Part, File, Content or mapping, or a list of these.
+    :raises ConfigurationError: if ``contents`` is empty or contains anything else.
 
     >>> to_contents(["What is this?", Part(text="a riddle")])
     [Content(parts=[Part(text='What is this?'), Part(text='a riddle')], role='user')]
     """
     items = contents if isinstance(contents, (list, tuple)) else [contents]
     made: List[Content] = []
-    parts: Optional[List[Part]] = None  # of the user content that is being put together
+    parts: Optional[List[Part]] = None  # the parts of the current user content
     for item in items:
         content = _as_content(item)
         if content is not None:
@@ -211,7 +231,7 @@ def to_contents(contents: ContentsLike) -> List[Content]:
                 made.append(Content(role="user", parts=parts))
             parts.append(to_part(item))
     if not made or contents == "":
-        raise ConfigurationError("contents are empty: there is nothing to ask")
+        raise ConfigurationError("contents are empty; pass a prompt")
     return made
 
 
@@ -224,10 +244,13 @@ def _as_content(item: Any) -> Optional[Content]:
 
 
 def to_instruction(instruction: Any) -> Content:
-    """Make the system instruction's content from whatever makes one content."""
+    """Return the system instruction's content.
+
+    :raises ConfigurationError: if ``instruction`` does not make exactly one content.
+    """
     if isinstance(instruction, str):
         return Content(parts=[Part(text=instruction)])
     made = to_contents(instruction)
     if len(made) != 1:
-        raise ConfigurationError("system_instruction is one content, not several")
+        raise ConfigurationError(f"system_instruction must be one content, got {len(made)}")
     return made[0]

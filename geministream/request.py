@@ -1,8 +1,7 @@
-"""The body of a request: its fields checked, put together and written as JSON once.
+"""The body of a request: its fields are checked, assembled and written as JSON once.
 
-Media makes bodies large, so the bytes of a part are not turned into base64
-text, then into JSON text, then into UTF-8, with a copy of all at each step:
-the JSON is written around them, and the base64 goes straight into its place.
+Media makes bodies large.  To avoid a copy of everything as base64, as JSON and as UTF-8, the
+JSON is written around the media and the base64 is inserted directly.
 """
 
 import binascii
@@ -20,10 +19,10 @@ from .parts import ContentsLike, to_contents, to_instruction
 from .types import Content, Part
 from .types.codec import SpelledBytes, from_request, shorten
 
-if TYPE_CHECKING:  # loaded when one is needed
+if TYPE_CHECKING:  # imported on first use
     from .types import FunctionDeclaration, GenerationConfig, SafetySetting, Tool, ToolConfig
 
-# What the arguments of a request may be.
+# The types of the arguments of a request.
 GenerationConfigLike = Union["GenerationConfig", Mapping[str, Any], None]
 SafetySettingLike = Union["SafetySetting", Mapping[str, Any]]
 SafetySettingsLike = Union[SafetySettingLike, Sequence[SafetySettingLike], None]
@@ -31,14 +30,14 @@ ToolLike = Union["Tool", "FunctionDeclaration", Callable[..., Any], Mapping[str,
 ToolsLike = Union[ToolLike, Sequence[ToolLike], None]
 ToolConfigLike = Union["ToolConfig", Mapping[str, Any], None]
 
-_LARGE = 2**16  # bytes of media from which the detour pays
-_SLICE = 3 * 2**16  # a multiple of 3, so that base64 can be written slice by slice
+_LARGE = 2**16  # bytes; smaller media is faster to write as a part of the JSON
+_SLICE = 3 * 2**16  # bytes; a multiple of 3, so that base64 can be written slice by slice
 
 
 class RequestBody:
-    """The JSON of a ``GenerateContentRequest``; arguments as for ``stream_generate()``.
+    """The JSON of a ``GenerateContentRequest``; the arguments are those of ``stream_generate()``.
 
-    :raises ConfigurationError: for anything that cannot be sent.
+    :raises ConfigurationError: if an argument is not valid or cannot be written as JSON.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class RequestBody:
         extra_body: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self._media: List[bytes] = []
-        self._mark = os.urandom(16).hex()  # with a number behind it, stands for them in the fields
+        self._mark = os.urandom(16).hex()  # followed by an index, the placeholder of media in the fields
         fields: Dict[str, Any] = {"contents": [self._content(content) for content in to_contents(contents)]}
         if system_instruction is not None:
             fields["systemInstruction"] = self._content(to_instruction(system_instruction))
@@ -69,17 +68,19 @@ class RequestBody:
             fields["toolConfig"] = _message("ToolConfig", tool_config, "tool_config")
         if cached_content is not None:
             if not isinstance(cached_content, str):
-                raise ConfigurationError(f"cached_content is a name, not {shorten(cached_content)}")
+                raise ConfigurationError(
+                    f"cached_content must be a resource name, got {shorten(cached_content)}"
+                )
             fields["cachedContent"] = cached_content
         if extra_body is not None:
             if not isinstance(extra_body, AnyMapping):
-                raise ConfigurationError(f"extra_body is a mapping, not {shorten(extra_body)}")
+                raise ConfigurationError(f"extra_body must be a mapping, got {shorten(extra_body)}")
             fields = _merged(fields, extra_body)
         self._fields = fields
         self._json = self._write({})
 
     def __getstate__(self) -> Dict[str, Any]:
-        # For another process: the media once, not as JSON beside them.
+        # A pickle contains the media once, without the JSON made from it.
         return {"_media": self._media, "_mark": self._mark, "_fields": self._fields}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ class RequestBody:
         self._json = self._write({})
 
     def with_token(self, continuation_token: Optional[str]) -> bytes:
-        """The body in UTF-8, with the token of the hop that it asks for."""
+        """Return the body in UTF-8, with the continuation token of the request."""
         if continuation_token is None:
             return self._json
         return self._write({"continuationToken": continuation_token})
@@ -98,8 +99,8 @@ class RequestBody:
             text = _dumps(fields)
             if not self._media:
                 return text.encode("utf-8")
-            body = io.BytesIO()  # its getvalue() is no copy
-            # extra_body may have replaced some of the media, so only what is left is looked for.
+            body = io.BytesIO()  # getvalue() returns its bytes without a copy
+            # extra_body may have replaced some placeholders, so search for the remaining ones.
             before, *marked = re.split(self._mark + "([0-9]+)", text)
             body.write(before.encode("utf-8"))
             for number, after in zip(marked[::2], marked[1::2]):
@@ -118,7 +119,7 @@ class RequestBody:
         return content.to_dict()
 
     def _marked(self, part: Any) -> Any:
-        """The part with a mark where its bytes belong."""
+        """Return the part with a placeholder instead of its bytes."""
         if not _has_media(part):
             return part
         mark = f"{self._mark}{len(self._media)}"
@@ -126,16 +127,16 @@ class RequestBody:
         return replace(part, inline_data=replace(part.inline_data, data=mark))
 
 
-# The arguments of stream_generate() that make up a request, besides its contents.
+# The arguments of stream_generate() that are fields of the request, without its contents.
 FIELDS = tuple(RequestBody.__init__.__kwdefaults__ or ())
 
 
 def request_fields(arguments: Mapping[str, Any]) -> Dict[str, Any]:
-    """The request's fields among a function's arguments, which are its ``locals()``."""
+    """Return the request's fields from a function's arguments, its ``locals()``."""
     return {name: arguments[name] for name in FIELDS}
 
 
-# json.dumps() would make an encoder for each call.
+# json.dumps() would create an encoder at each call.
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _to_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -143,7 +144,7 @@ _to_ascii_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 def _dumps(fields: Dict[str, Any]) -> str:
     try:
         text = _to_json(fields)
-    except ValueError:  # a number that JSON cannot write: if a model sent it, its turn goes back all the same
+    except ValueError:  # NaN or Infinity: allow it in a turn that a model sent
         contents = fields["contents"]
         if not isinstance(contents, list):
             raise
@@ -151,7 +152,7 @@ def _dumps(fields: Dict[str, Any]) -> str:
         text = _to_json(fields)
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError:  # half a character, as some server sent it: it goes back escaped
+    except UnicodeEncodeError:  # a lone surrogate that a server sent: send it back escaped
         text = _to_ascii_json(fields)
     return text
 
@@ -161,7 +162,7 @@ def _is_of_model(content: Any) -> bool:
 
 
 def _spelled_out(value: Any) -> Any:
-    """With the names that protobuf has for what is no number: https://protobuf.dev/programming-guides/json/"""
+    """Replace NaN and Infinity by protobuf's names: https://protobuf.dev/programming-guides/json/"""
     if isinstance(value, dict):
         return {name: _spelled_out(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -188,7 +189,7 @@ def _config(value: Any) -> Dict[str, Any]:
     for name, given in config.items():
         if isinstance(given, type):
             raise ConfigurationError(
-                f"{name} is a schema, not the class {given.__name__}; use json_schema({given.__name__})"
+                f"{name} must be a schema, got the class {given.__name__}; use json_schema({given.__name__})"
             )
     return config
 
@@ -198,7 +199,7 @@ def _as_list(value: Any) -> List[Any]:
 
 
 def _tools(tools: List[Any]) -> List[Dict[str, Any]]:
-    """Tools as they are; callables and single declarations become one tool together."""
+    """Return the tools; all callables and single declarations together become one tool."""
     from .types import FunctionDeclaration
 
     made: List[Dict[str, Any]] = []
@@ -218,7 +219,7 @@ def _tools(tools: List[Any]) -> List[Dict[str, Any]]:
 
 
 def _merged(base: Dict[str, Any], more: Mapping[str, Any]) -> Dict[str, Any]:
-    """``base`` with ``more`` laid over it, mapping by mapping."""
+    """Return ``base`` with ``more`` merged into it, mapping by mapping."""
     merged = dict(base)
     for key, value in more.items():
         below = merged.get(key)

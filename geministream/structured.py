@@ -1,4 +1,4 @@
-"""Structured answers: a schema for the request, and typed objects out of the answer's JSON."""
+"""Structured answers: a schema for the request, and typed objects from the answer's JSON."""
 
 import json
 from collections.abc import Generator
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 def json_schema(type: Any) -> Dict[str, Any]:
-    """The JSON Schema of a type, in the subset that Gemini takes.
+    """Return the JSON Schema of a type, in the subset that Gemini accepts.
 
-    For ``GenerationConfig(response_mime_type="application/json", response_json_schema=…)``.
+    Use it in ``GenerationConfig(response_mime_type="application/json", response_json_schema=…)``.
 
-    :param type: a dataclass, a TypedDict, a List, Dict, Tuple, Literal, Enum,
-        Optional or Union of such, a Pydantic model (any class with ``model_json_schema``
-        and ``model_validate_json``), or str, int, float, bool, None or Any.
-    :raises ConfigurationError: for a type that cannot be described, with the field's name.
+    :param type: a dataclass, a TypedDict, a List, Dict, Tuple, Literal, Enum, Optional or
+        Union of these, a Pydantic model (any class with ``model_json_schema`` and
+        ``model_validate_json``), or str, int, float, bool, None or Any.
+    :raises ConfigurationError: if the type has no JSON Schema; the error names the field.
 
     >>> json_schema(List[int])
     {'type': 'array', 'items': {'type': 'integer'}}
@@ -31,8 +31,8 @@ def json_schema(type: Any) -> Dict[str, Any]:
     return schema_of(kind_of(type, "json_schema()"))
 
 
-# A type checker has no word for "the type that this annotation means": what is
-# no class (a Union, say) comes back as Any.
+# A type checker cannot express "the type that this annotation means", so the result is Any
+# unless the type is a class.
 @overload
 def parse(response: Union[GenerateContentResponse, str], type: Type[T]) -> T: ...
 @overload
@@ -40,20 +40,19 @@ def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any: ...
 
 
 def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any:
-    """Make the typed object of a whole answer in JSON.  It never guesses.
+    """Parse a complete answer in JSON and return an object of the type.
 
-    The text must be one JSON value that has exactly the type's form: no text
-    around it, no Markdown fence, no field missing or unknown, no ``"3"`` for 3.
+    The text must be exactly one JSON value of the type: without text around it, a Markdown
+    fence, missing or unknown fields, or ``"3"`` instead of 3.
 
-    :param response: a whole answer, as `collect` returns it, or its text.
+    :param response: a complete answer, as `collect` returns it, or its text.
     :param type: as for `json_schema`.
-    :raises BlockedError: where the prompt or the answer was blocked.
-    :raises IncompleteStreamError: where the answer was cut off (MAX_TOKENS).
-    :raises StreamDecodeError: where the text is not such a value; the message
-        shows the text and the place, such as ``$.items[2].amount``.  As with
-        every stream that does not decode, what was meant cannot be told.  All
-        three have the response as ``partial``.
-    :raises ConfigurationError: for a type that has no JSON form.
+    :raises BlockedError: if the prompt or the answer was blocked.
+    :raises IncompleteStreamError: if the answer was cut off (MAX_TOKENS).
+    :raises StreamDecodeError: if the text is not a value of the type; the error shows the
+        text and the place, such as ``$.items[2].amount``.  All three errors have the
+        response as ``partial``.
+    :raises ConfigurationError: if the type has no JSON Schema.
 
     >>> parse('[1, 2]', List[int])
     [1, 2]
@@ -63,8 +62,8 @@ def parse(response: Union[GenerateContentResponse, str], type: Any) -> Any:
         return _parsed(response, kind, "")
     if not isinstance(response, GenerateContentResponse):
         raise ConfigurationError(
-            f"parse() takes a whole answer or its text, not {shorten(response)}; "
-            "collect() makes one of chunks"
+            f"response must be a complete answer or its text, got {shorten(response)}; "
+            "call collect() to merge chunks"
         )
     try:
         response.raise_for_block()
@@ -90,18 +89,19 @@ def iter_items(chunks: Chunks, type: Any = None, key: Optional[str] = None) -> I
 def iter_items(chunks: Chunks, type: Any = None, key: Optional[str] = None) -> Iterator[Any]:
     """Yield the elements of a JSON array while the answer is still streaming.
 
-    Each element comes as soon as it is whole, and the stream is read to its end.
-    Leaving the loop early, or closing the generator, closes the stream too.
+    Each element is yielded as soon as it is complete.  Leaving the loop early, or closing
+    the generator, closes the stream too.
 
-    :param chunks: what `stream_generate` or ``Chat.send`` returns, or any iterable
-        of chunks or texts.
-    :param type: of an element, as for `json_schema`; None leaves the elements as
-        ``json.loads`` makes them.
-    :param key: where the answer is an object: the name of the array in it.
+    :param chunks: the return value of `stream_generate` or ``Chat.send``, or any iterable of
+        chunks or strings.
+    :param type: the type of an element, as for `json_schema`; default: as ``json.loads``
+        returns it.
+    :param key: the name of the array's field, if the answer is an object.
     :returns: a generator.
-    :raises ConfigurationError: at the call, for a type that has no JSON form.
-    :raises BlockedError, IncompleteStreamError, StreamDecodeError: as `parse`, and
-        what the stream raises; always after every element that was whole.
+    :raises ConfigurationError: at the call, if the type has no JSON Schema.
+    :raises BlockedError, IncompleteStreamError, StreamDecodeError: as `parse`, after all
+        elements that were complete.
+    :raises GeministreamError: what the stream raises, after all elements that were complete.
 
     >>> list(iter_items(['{"items": [1', '0, 2', '0]}'], int, key="items"))
     [10, 20]
@@ -139,39 +139,40 @@ def _items(chunks: Chunks, kind: Kind, key: Optional[str]) -> Iterator[Any]:
                 token = _token(chunk) or token
     finally:
         if isinstance(chunks, Generator):
-            chunks.close()  # or its connection would stay open for as long as the caller has it
+            chunks.close()  # or its connection would stay open while the caller refers to it
     if not began:
         raise StreamDecodeError(f"the answer has no text{f' (it ended with {reason})' if reason else ''}")
     if not values.idle:
-        raise _cut_off(f"{count} elements of its array were whole", reason, token)
+        raise _cut_off(f"{count} elements of its array were complete", reason, token)
     if not values.found:
-        raise StreamDecodeError(f"the answer is an object without the key {key!r}")
+        raise StreamDecodeError(f"the answer is an object without the key {key!r}; check key= and the schema")
 
 
 def _check_beginning(text: str, key: Optional[str]) -> None:
-    """Refuse at once what cannot be the array, or the object that holds it."""
+    """Raise StreamDecodeError if the answer starts with neither the array nor its object."""
     wanted = "[" if key is None else "{"
     if text[0] == wanted:
         return
     if text[0] == "{":
-        hint = "an object; name the key of its array with key="
+        hint = "an object; pass the name of its array as key="
     elif text[0] == "[":
-        hint = "an array itself; leave key= out"
+        hint = "an array itself; omit key="
     else:
-        hint = _no_json(text)
-    raise StreamDecodeError(f"the answer is {hint}; it begins with {text[:80]!r}")
+        hint = _not_json(text, "a JSON array" if key is None else "a JSON object")
+    raise StreamDecodeError(f"the answer is {hint}; it starts with {text[:80]!r}")
 
 
 # The array in an object ------------------------------------------------------------
 
-_END = "behind the end of the answer"
+# The states, in the words of an error: "bad JSON: '…' stands after a name".
+_END = "after the end of the answer"
 _FIRST_NAME = "where a name or the end of the object must be"
 _NEXT_NAME = "where a name must be"
-_NAMED = "behind a name"
-_FOUND = "behind the name of the array"
+_NAMED = "after a name"
+_FOUND = "after the name of the array"
 _MEMBER = "where a member's value must be"
 _ARRAY = "where the array must be"
-_BEHIND_MEMBER = "behind a member"
+_BEHIND_MEMBER = "after a member"
 
 _ELEMENT_STEPS = {(OUTSIDE, "["): FIRST, (FIRST, "]"): _END, (AFTER, ","): NEXT, (AFTER, "]"): _END}
 _ELEMENTS = {FIRST: AFTER, NEXT: AFTER}
@@ -192,12 +193,12 @@ _MEMBERS = {**_ELEMENTS, _FIRST_NAME: _NAMED, _NEXT_NAME: _NAMED, _MEMBER: _BEHI
 
 
 class _Items(JSONValues):
-    """The elements of one array: the whole text, or a member of the object that is the whole text.
+    """The elements of one array, which is the entire text or a member of the text's object.
 
-    The framing's parser with other tables: a body may hold several arrays, here
-    nothing follows the first.
+    It is the framing's parser with other tables: a body may contain several arrays, but
+    nothing may follow this one.
 
-    :ivar found: whether the array was there.
+    :ivar found: whether the array has begun.
     """
 
     def __init__(self, key: Optional[str]) -> None:
@@ -210,15 +211,15 @@ class _Items(JSONValues):
 
     @property
     def idle(self) -> bool:
-        """All of it has come."""
+        """Whether the text is complete."""
         return self.state is _END
 
     def feed(self, text: str) -> Iterator[Any]:
         for value in super().feed(text):
-            # The parser is already in the state behind this value.
+            # The parser is already in the state after this value.
             if self.state is _NAMED:
                 self._look_at_name(value)
-            elif self.state is not _BEHIND_MEMBER:  # of other members only the end matters
+            elif self.state is not _BEHIND_MEMBER:  # skip the values of other members
                 yield value
 
     def _look_at_name(self, name: Any) -> None:
@@ -247,12 +248,12 @@ def _parsed(text: str, kind: Kind, ended: str) -> Any:
         place = getattr(error, "pos", None)
         near = f", near {text[max(place - 40, 0) : place + 40]!r}" if place else ""
         raise StreamDecodeError(
-            f"the answer is {_no_json(text.lstrip())}{ended}: {error}{near}; {_told(text)}"
+            f"the answer is {_not_json(text.lstrip())}{ended}: {error}{near}; {_quoted(text)}"
         ) from None
     try:
         return kind.read(value, "$")
     except Mismatch as problem:
-        raise StreamDecodeError(f"{problem}{ended}; {_told(text)}") from problem
+        raise StreamDecodeError(f"{problem}{ended}; {_quoted(text)}") from problem
     except RecursionError:
         raise StreamDecodeError(f"the answer is nested too deeply to be read{ended}") from None
 
@@ -267,19 +268,19 @@ def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
-def _no_json(text: str) -> str:
+def _not_json(text: str, wanted: str = "valid JSON") -> str:
     if text.startswith("```"):
         return (
-            "JSON inside a Markdown fence, at best; "
-            'ask for JSON alone with response_mime_type="application/json"'
+            f"not {wanted} but starts with a Markdown fence; "
+            'request plain JSON with response_mime_type="application/json"'
         )
-    return "no JSON"
+    return f"not {wanted}"
 
 
-def _told(text: str) -> str:
+def _quoted(text: str) -> str:
     return f"the answer is {_shown(text)}"
 
 
@@ -287,14 +288,14 @@ def _shown(text: str) -> str:
     return shorten(text, 300)
 
 
-# The ends of an answer that is not whole.
+# The finish reasons of a truncated answer.
 _CUT_OFF = (FinishReason.MAX_TOKENS, FinishReason.CONTINUATION)
 
 
 def _cut_off(how_far: str, reason: Optional[str], token: Optional[str]) -> IncompleteStreamError:
     why = "it ended early"
     if reason == FinishReason.MAX_TOKENS:
-        why = "MAX_TOKENS; raise max_output_tokens, or ask for less"
+        why = "MAX_TOKENS; raise max_output_tokens, or request less"
     elif reason:
         why = str(reason)
     error = IncompleteStreamError(f"the answer was cut off ({why}): {how_far}", continuation_token=token)
@@ -303,7 +304,7 @@ def _cut_off(how_far: str, reason: Optional[str], token: Optional[str]) -> Incom
 
 
 def _token(response: GenerateContentResponse) -> Optional[str]:
-    """The token from which the server can go on with the first candidate."""
+    """Return the token from which the server can continue the first candidate, or None."""
     candidates = response.candidates
     token = getattr(candidates[0], "continuation_token", None) if candidates else None
     return token if isinstance(token, str) else None

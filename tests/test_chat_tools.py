@@ -112,11 +112,11 @@ def test_failing_tools_and_calls_that_do_not_fit(server):
     errors = [response["error"] for _, response in results(chat.history)]
     assert errors == [
         "LookupError: nobody is there",
-        'the arguments are not valid: $.a: expected a whole number, got "2"',
-        "the arguments are not valid: $.b: it is missing",
-        "the arguments are not valid: $.c: there is no such name in add",
+        'the arguments are not valid: $.a: expected an integer, got "2"',
+        "the arguments are not valid: $.b: missing",
+        "the arguments are not valid: $.c: unknown field of add",
         "unknown function 'print'; the functions are fail, add, weather",
-        "the arguments are not valid: $.city.name: expected a text, got 5",
+        "the arguments are not valid: $.city.name: expected a string, got 5",
         'the arguments are not valid: $.unit: expected one of "celsius", "fahrenheit", got "kelvin"',
     ]
     assert len(chat.history) == 4

@@ -1,6 +1,11 @@
 """What ``import geministream`` loads: next to nothing until a call needs it."""
 
+import ast
+from pathlib import Path
+
 import pytest
+
+from geministream import cli
 
 WITHOUT_REQUESTS = """
 import sys
@@ -41,3 +46,15 @@ def test_a_command_line_that_sends_nothing_does_not_load_requests(run_python, ar
     )
     done = run_python(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_tools_that_freeze_programs_can_see_every_command():
+    source = ast.parse(Path(cli.__file__).read_text("utf-8"))
+    shown = {
+        alias.name
+        for node in ast.walk(source)
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is None
+        for alias in node.names
+    }
+    _, commands = cli.make_parser()
+    assert set(commands) <= shown

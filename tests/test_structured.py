@@ -107,7 +107,7 @@ def test_schemas_are_made_anew_each_time():
 
 def test_a_type_that_cannot_be_described_is_refused():
     for call in (json_schema, lambda type: parse("1", type), lambda type: iter_items([], type)):
-        with pytest.raises(ConfigurationError, match="bytes cannot be described"):
+        with pytest.raises(ConfigurationError, match="bytes has no JSON Schema"):
             call(List[bytes])
 
 
@@ -148,26 +148,26 @@ def test_parse():
         (
             '{"left": "1", "right": null}',
             Pair,
-            r'\$\.left: expected a whole number, got "1"; the answer is .*right',
+            r'\$\.left: expected an integer, got "1"; the answer is .*right',
         ),
-        ('[{"left": 1, "right": null}, {"left": 2}]', List[Pair], r"\$\[1\]\.right: it is missing"),
-        ('[{"left": 1, "right": null, "up": 2}]', List[Pair], r"\$\[0\]\.up: there is no such name in Pair"),
-        ("[1, 2", List[int], r"the answer is no JSON.*near '\[1, 2'; the answer is '\[1, 2'"),
-        ("[1, 2] or so", List[int], r"no JSON.*Extra data.*or so"),
-        ("Here it is: [1]", List[int], r"no JSON.*Here it is"),
-        ("```json\n[1]\n```", List[int], "inside a Markdown fence.*response_mime_type"),
-        ("\n```\n[1]\n```", List[int], "inside a Markdown fence"),
+        ('[{"left": 1, "right": null}, {"left": 2}]', List[Pair], r"\$\[1\]\.right: missing"),
+        ('[{"left": 1, "right": null, "up": 2}]', List[Pair], r"\$\[0\]\.up: unknown field of Pair"),
+        ("[1, 2", List[int], r"the answer is not valid JSON.*near '\[1, 2'; the answer is '\[1, 2'"),
+        ("[1, 2] or so", List[int], r"not valid JSON.*Extra data.*or so"),
+        ("Here it is: [1]", List[int], r"not valid JSON.*Here it is"),
+        ("```json\n[1]\n```", List[int], "starts with a Markdown fence.*response_mime_type"),
+        ("\n```\n[1]\n```", List[int], "starts with a Markdown fence"),
         ("[1] [2]", List[int], "Extra data"),
-        ("[1,]", List[int], "no JSON"),
-        ("{'a': 1}", Dict[str, int], "no JSON"),
-        ("[NaN]", List[float], "NaN is no JSON"),
-        ("[NaN]", Any, "NaN is no JSON"),
+        ("[1,]", List[int], "not valid JSON"),
+        ("{'a': 1}", Dict[str, int], "not valid JSON"),
+        ("[NaN]", List[float], "NaN is not valid JSON"),
+        ("[NaN]", Any, "NaN is not valid JSON"),
         ('{"a": 1, "a": 2}', Dict[str, int], "an object has the name 'a' twice"),
-        ("red", Unit, "no JSON"),
+        ("red", Unit, "not valid JSON"),
         ("", List[int], "the answer has no text"),
         (" \n", List[int], "the answer has no text"),
         ("[" * 100000, Any, "nested too deeply"),
-        ('"x"', Union[int, None], "whole number or null"),
+        ('"x"', Union[int, None], "an integer or null"),
     ],
 )
 def test_parse_never_guesses(text, type, said):
@@ -289,7 +289,7 @@ def test_parse_says_that_an_answer_was_blocked():
 
 def test_parse_takes_only_answers():
     for wrong in (None, iter([response("1")]), b"1", {"candidates": []}):
-        with pytest.raises(ConfigurationError, match="a whole answer or its text"):
+        with pytest.raises(ConfigurationError, match="a complete answer or its text"):
             parse(wrong, int)
 
 
@@ -381,7 +381,7 @@ def test_what_leaves_the_elements_closes_the_stream(leave):
         items = iter_items(stream, int if leave == "error" else None)
         assert next(items) == 1
         if leave == "error":
-            with pytest.raises(StreamDecodeError, match="a whole number"):
+            with pytest.raises(StreamDecodeError, match="an integer"):
                 next(items)
         elif leave == "close":
             items.close()
@@ -420,9 +420,9 @@ def ends(pieces, type=None, key=None):
 @pytest.mark.parametrize(
     "text, key, whole, kind, said",
     [
-        ("[1, 2", None, [1], IncompleteStreamError, "1 elements of its array were whole"),
-        ("[1, 2]", "items", [], StreamDecodeError, "an array itself; leave key= out"),
-        ('{"items": [1]}', None, [], StreamDecodeError, "an object; name the key of its array with key="),
+        ("[1, 2", None, [1], IncompleteStreamError, "1 elements of its array were complete"),
+        ("[1, 2]", "items", [], StreamDecodeError, "an array itself; omit key="),
+        ('{"items": [1]}', None, [], StreamDecodeError, "an object; pass the name of its array as key="),
         ('{"items": [1], "b": ', "items", [1], IncompleteStreamError, "1 elements"),
         ('{"items": [1, 2}', "items", [1, 2], StreamDecodeError, "bad JSON"),
         ('{"items": 5}', "items", [], StreamDecodeError, "'5}' stands where the array must be"),
@@ -432,19 +432,19 @@ def ends(pieces, type=None, key=None):
         ("{}", "items", [], StreamDecodeError, "without the key 'items'"),
         ('{"items": [1], "items": [2]}', "items", [1], StreamDecodeError, "the key 'items' twice"),
         ("{1: [1]}", "items", [], StreamDecodeError, "1 stands where a name must be"),
-        ('{"items" [1]}', "items", [], StreamDecodeError, "behind the name of the array"),
-        ('{"items": [1]]', "items", [1], StreamDecodeError, "behind a member"),
-        ('{"a": 1 "items": []}', "items", [], StreamDecodeError, "behind a member"),
-        ("[1] [2]", None, [1], StreamDecodeError, "behind the end of the answer"),
-        ("[1], 2", None, [1], StreamDecodeError, "behind the end of the answer"),
-        ("[1] and that is all", None, [1], StreamDecodeError, "behind the end of the answer"),
-        ('{"items": [1]} {', "items", [1], StreamDecodeError, "behind the end of the answer"),
+        ('{"items" [1]}', "items", [], StreamDecodeError, "after the name of the array"),
+        ('{"items": [1]]', "items", [1], StreamDecodeError, "after a member"),
+        ('{"a": 1 "items": []}', "items", [], StreamDecodeError, "after a member"),
+        ("[1] [2]", None, [1], StreamDecodeError, "after the end of the answer"),
+        ("[1], 2", None, [1], StreamDecodeError, "after the end of the answer"),
+        ("[1] and that is all", None, [1], StreamDecodeError, "after the end of the answer"),
+        ('{"items": [1]} {', "items", [1], StreamDecodeError, "after the end of the answer"),
         ("[1, 2,]", None, [1, 2], StreamDecodeError, "bad JSON"),
         ("[1 2]", None, [1], StreamDecodeError, "bad JSON"),
         ("[1, x]", None, [1], StreamDecodeError, "bad JSON"),
-        ("```json\n[1]\n```", None, [], StreamDecodeError, "inside a Markdown fence"),
-        ("Here: [1]", None, [], StreamDecodeError, "no JSON; it begins with 'Here: "),
-        ("5", None, [], StreamDecodeError, "no JSON"),
+        ("```json\n[1]\n```", None, [], StreamDecodeError, "starts with a Markdown fence"),
+        ("Here: [1]", None, [], StreamDecodeError, "not a JSON array; it starts with 'Here: "),
+        ("5", None, [], StreamDecodeError, "not a JSON array"),
         ("", None, [], StreamDecodeError, "the answer has no text"),
         ("  \n ", None, [], StreamDecodeError, "the answer has no text"),
     ],
@@ -462,9 +462,9 @@ def test_an_element_that_does_not_fit():
     got, error = ends(['[{"left": 1, "right": null}, {"left": 2.5, "right": null}]'], Pair)
     assert got == [{"left": 1, "right": None}]
     assert isinstance(error, StreamDecodeError)
-    assert str(error).startswith("$[1].left: expected a whole number, got 2.5; the element is")
+    assert str(error).startswith("$[1].left: expected an integer, got 2.5; the element is")
     _, error = ends(['{"list of": ["1"]}'], int, "list of")
-    assert str(error).startswith("$['list of'][0]: expected a whole number")
+    assert str(error).startswith("$['list of'][0]: expected an integer")
 
 
 def test_thoughts_are_no_part_of_the_answer():

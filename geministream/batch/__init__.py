@@ -88,10 +88,10 @@ def generate_many(
     :param model: for requests without one; so are the other fields of a request, from
         ``system_instruction`` to ``extra_body``.
     :param alt: the framing to ask for, ``"sse"`` or ``"json"``.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.  All
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.  All
         threads share its ``session`` if it has one; otherwise each thread of a worker
         has its own.  Its ``retry`` applies to each prompt.
-    :param api_key: replaces the endpoint's.
+    :param api_key: overrides the endpoint's key.
     :param deadline: seconds for each prompt, from its first attempt, including retries.
     :param cancel: a `Cancel`, whose ``cancel()`` ends the batch from another thread.
     :returns: a generator of `BatchResult`, in the order of completion.
@@ -108,12 +108,12 @@ def generate_many(
     endpoint = resolve(endpoint, api_key)
     if isinstance(requests, (str, bytes, AnyMapping)) or not isinstance(requests, AnyIterable):
         raise ConfigurationError(
-            f"requests is an iterable of prompts, not {shorten(requests)}; a single one goes in a list"
+            f"requests must be an iterable of prompts, got {shorten(requests)}; put a single prompt in a list"
         )
     if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-        raise ConfigurationError(f"max_workers= is a whole number from 1, not {max_workers!r}")
+        raise ConfigurationError(f"max_workers= must be an integer >= 1, got {max_workers!r}")
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise ConfigurationError(f"executor= is a concurrent.futures.Executor, not {executor!r}")
+        raise ConfigurationError(f"executor= must be a concurrent.futures.Executor, got {executor!r}")
     # stream_generate() checks the rest itself; nothing is sent.
     stream_generate(
         "any" if model is None else model,

@@ -99,7 +99,7 @@ class Batch:
                     yield self._finished.popleft()
                     if not self._stop.is_ours():
                         raise GeministreamError(
-                            "the batch belongs to the process that forked this one; call generate_many() here"
+                            "this process was forked after the batch began; call generate_many() again here"
                         )
                 elif self._running or self._waiting or self._more:
                     self._receive(wait=True)

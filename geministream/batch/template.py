@@ -29,11 +29,11 @@ class Template:
         fields = {**self._defaults, **_fields_of(request)}
         model, token = fields.pop("model"), fields.pop("continuation_token", None)
         if model is None:
-            raise ConfigurationError("no model: give model= to generate_many(), or a 'model' in the request")
+            raise ConfigurationError("no model; pass model= to generate_many(), or 'model' in the request")
         if "contents" not in fields:
-            raise ConfigurationError("the request has no 'contents'")
+            raise ConfigurationError("the request has no 'contents'; add them")
         if token is not None and not isinstance(token, str):
-            raise ConfigurationError(f"continuation_token is a text, not {shorten(token)}")
+            raise ConfigurationError(f"continuation_token must be a str, got {shorten(token)}")
         url = self._endpoint.model_url(model, "streamGenerateContent", self._params)
         return url, RequestBody(fields.pop("contents"), **fields), token
 
@@ -44,8 +44,8 @@ def _fields_of(request: Any) -> Dict[str, Any]:
     unknown = [name for name in request if name not in _NAMES]
     if unknown:
         raise ConfigurationError(
-            f"a request has no field {unknown[0]!r}; there are {', '.join(_FIELDS)}, "
-            "and what else the server knows goes into extra_body"
+            f"a request has no field {unknown[0]!r}; its fields are {', '.join(_FIELDS)}; "
+            "put any other field into extra_body"
         )
     # A null in a line of JSON means the same as a missing field.
     return {_NAMES[name]: value for name, value in request.items() if value is not None}

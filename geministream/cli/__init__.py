@@ -10,13 +10,16 @@ import importlib
 import os
 import sys
 import warnings
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from .._version import __version__
 from ..errors import GeministreamError
 from .arguments import make_parser
 from .status import DONE, FAILED, INTERRUPTED, command_line, in_options, status_of, system_error
 from .terminal import naming, note, prepare_streams
+
+if TYPE_CHECKING:  # tools that freeze programs look for imports, and find no import_module()
+    from . import batch, chat, completion, count, files, models, serve, stream  # noqa: F401
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -143,25 +143,26 @@ def _prepared_readline() -> Optional[ModuleType]:
     except ImportError:
         return None  # Windows: its console can edit lines
     readline.set_completer_delims(" ")
-    if _is_editline(readline):
-        readline.parse_and_bind("bind ^I rl_complete")
-    else:
+    if _is_gnu(readline):
         readline.parse_and_bind("tab: complete")
-        readline.parse_and_bind("set enable-bracketed-paste on")  # so by itself from 8.1 on
+        readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
+    else:  # libedit's way; PyPy's own readline takes neither
+        readline.parse_and_bind("bind ^I rl_complete")
     if hasattr(readline, "set_auto_history"):  # PyPy has not
         readline.set_auto_history(False)  # a message of several lines is called back as a whole
     return readline
 
 
-def _is_editline(readline: ModuleType) -> bool:
-    return "libedit" in (readline.__doc__ or "") or getattr(readline, "backend", "") == "editline"
+def _is_gnu(readline: ModuleType) -> bool:
+    # readline.backend came with Python 3.13, and PyPy's readline, which is another, has fewer functions.
+    return "libedit" not in (readline.__doc__ or "") and hasattr(readline, "set_auto_history")
 
 
 def _takes_pastes(readline: Optional[ModuleType]) -> bool:
     """Whether a paste comes as one line.  On Windows nobody can look whether more is there."""
     if readline is None:
         return os.name == "nt"
-    return not _is_editline(readline) and os.environ.get("TERM") != "dumb"
+    return _is_gnu(readline) and os.environ.get("TERM") != "dumb"
 
 
 def _text_in(line: str) -> str:

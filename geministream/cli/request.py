@@ -45,9 +45,10 @@ def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
     if args.base_url or args.auth:
         raise ConfigurationError("--offline has its own endpoint; leave out --base-url and --auth")
     from ..testing import LocalServer
+    from .story import reply
 
     note("offline: the answers come from an embedded test server, which is not a model")
-    server = LocalServer(piece_delay=OFFLINE_PIECE_DELAY, keep_requests=0)
+    server = LocalServer(piece_delay=OFFLINE_PIECE_DELAY, reply=reply, keep_requests=0)
     with server, new_session(256) as session:  # a batch shares it
         session.trust_env = False  # a proxy of the environment would be another machine
         yield replace(server.endpoint, session=session)

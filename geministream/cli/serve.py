@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import socket
 from functools import partial
 from typing import Any, List, NoReturn, Optional
 
@@ -15,6 +16,7 @@ from ..testing.profiles import PROFILES
 from ..testing.recorder import Recorder
 from ..testing.replay import Replay
 from .status import reason_of
+from .story import reply
 from .terminal import note, one_line, print_out
 
 
@@ -31,6 +33,8 @@ def run(args: argparse.Namespace) -> NoReturn:
         raise ConfigurationError(f"--host must be a host name or an address, got {args.host!r}")
     with _local_server(args) as server:
         print_out(how_to_ask(server) + "\n")
+        if args.host in ("0.0.0.0", "::"):
+            print_out(f"other machines reach it at http://{_own_address()}:{server.port}\n")
         waiting: List[Any] = []  # requests that are not yet answered
         seen = 0
         while True:
@@ -54,6 +58,17 @@ def run(args: argparse.Namespace) -> NoReturn:
                 print_out(one_line(line) + "\n")
 
 
+def _own_address() -> str:
+    """The address of this machine in its network, or its name."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("192.0.2.1", 9))  # an address for documentation, RFC 5737; nothing is sent
+            address: str = sock.getsockname()[0]
+            return address
+    except OSError:
+        return socket.gethostname()
+
+
 def _local_server(args: argparse.Namespace) -> LocalServer:
     try:
         return LocalServer(
@@ -68,6 +83,7 @@ def _local_server(args: argparse.Namespace) -> LocalServer:
             control=args.control,
             record=_recorder(args),
             replay=_replay(args),
+            reply=reply,
             keep_requests=1000,
         )
     except ScriptError as error:

@@ -68,7 +68,7 @@ def problem_of(
 
 def retry_words(event: RetryEvent) -> str:
     """``429 rate limit (the server's message); retrying in 7 s (2 of 4)``"""
-    delay = f"{event.delay:.1f}" if event.delay < 1 else f"{event.delay:.0f}"
+    delay = f"{event.delay:.1f}" if event.delay < 0.95 else f"{event.delay:.0f}"
     return f"{cause_words(event)}; retrying in {delay} s ({event.attempt + 1} of {event.attempts})"
 
 
@@ -108,7 +108,7 @@ def nearest(typed: str, known: Iterable[str]) -> str:
 _WORDS = (
     (r"set Endpoint\(timeout=\)", "set --timeout"),
     (r"\(auth=\)", "(--auth)"),
-    (r"call wait_for_file\(\) again, or give it longer", "try again later"),
+    (r"call wait_for_file\(\) again, or raise timeout=", "try again later"),
     (r"read it and use part_from_bytes\(\)", "copy it into one first"),
     (r"use part_from_uri\('gs://…'\)", "name it with -f gs://..."),
     (r"^model (?=is not|must)", "--model "),

@@ -5,7 +5,7 @@
 ``resumable``  Google's protocol: the file in pieces, and what follows each failure
 ``form``       the whole file in one multipart form, for gateways
 ``metadata``   `get_file`, `list_files`, `delete_file`, `wait_for_file`
-``job``        what is said about a source, and how to send it
+``job``        the checked arguments of an upload
 ``source``     the bytes of a path, a file object, a pipe, or bytes themselves
 ``api``        what all requests have in common: endpoint, names, retries, answers
 =============  ====================================================================

@@ -20,10 +20,10 @@ def files_endpoint(
     """
     resolved = resolve(endpoint, api_key)
     if cancel is not None and not isinstance(cancel, Cancel):
-        raise ConfigurationError(f"cancel= is a Cancel, not {cancel!r}")
+        raise ConfigurationError(f"cancel= must be a Cancel, got {cancel!r}")
     if resolved.is_vertex:
         raise ConfigurationError(
-            "Vertex AI has no Files API: put the file into Cloud Storage and use part_from_uri('gs://…')"
+            "Vertex AI has no Files API; put the file into Cloud Storage and use part_from_uri('gs://…')"
         )
     return resolved
 
@@ -42,7 +42,7 @@ def file_id(name: Union[str, File]) -> str:
     elif found.startswith("files/"):
         found = found[len("files/") :]
     if not re.fullmatch(r"[^\s/?#\\\x00-\x1f\ud800-\udfff]+", found) or found in (".", ".."):
-        raise ConfigurationError(f"{shorten(name)} names no file; a name looks like 'files/abc-123'")
+        raise ConfigurationError(f"{shorten(name)} is not a valid file name, such as 'files/abc-123'")
     return found
 
 
@@ -58,7 +58,7 @@ def file_of(answer: Dict[str, Any]) -> File:
     """Return the file of an answer, which some servers wrap as ``{"file": …}``."""
     fields = answer.get("file", answer)
     if not isinstance(fields, dict) or not fields:
-        raise StreamDecodeError("the answer holds no file; check that the endpoint has a Files API")
+        raise StreamDecodeError("the answer contains no file; check that the endpoint has a Files API")
     return File.from_dict(fields)
 
 

@@ -1,4 +1,4 @@
-"""What is said about a source, and how to send it."""
+"""The checked arguments of an upload."""
 
 import json
 import os
@@ -32,13 +32,13 @@ class Job:
         progress: Optional[Progress],
     ) -> None:
         if isinstance(chunk_bytes, bool) or not isinstance(chunk_bytes, int) or chunk_bytes < 1:
-            raise ConfigurationError(f"chunk_bytes= is a number of bytes from 1, not {chunk_bytes!r}")
+            raise ConfigurationError(f"chunk_bytes= must be an integer >= 1, got {chunk_bytes!r}")
         if progress is not None and not callable(progress):
-            raise ConfigurationError(f"progress= is called as progress(sent, total); {progress!r} cannot be")
+            raise ConfigurationError(f"progress= must be a callable progress(sent, total), got {progress!r}")
         if display_name is not None and not isinstance(display_name, str):
-            raise ConfigurationError(f"display_name= is a text, not {display_name!r}")
+            raise ConfigurationError(f"display_name= must be a str, got {display_name!r}")
         if name is not None and not isinstance(name, str):
-            raise ConfigurationError(f"name= is a text such as 'files/my-video', not {name!r}")
+            raise ConfigurationError(f"name= must be a str such as 'files/my-video', got {name!r}")
         own_name = _name_of(source)
         self.mime_type = _mime_type(mime_type, own_name)
         shown = display_name or own_name
@@ -69,12 +69,12 @@ def _mime_type(given: Optional[str], name: str) -> str:
     mime_type = given or guess_mime_type(name)
     if not mime_type:
         raise ConfigurationError(
-            f"the name {name!r} does not tell the MIME type; give mime_type="
+            f"cannot guess the MIME type from the name {name!r}; pass mime_type="
             if name
-            else "the source has no name that tells its MIME type; give mime_type="
+            else "cannot guess the MIME type of a source without a name; pass mime_type="
         )
     if not isinstance(mime_type, str) or not re.fullmatch(r"[!-~]+/[!-~][ -~]*", mime_type):
-        raise ConfigurationError(f"a MIME type is a text such as 'video/mp4', not {mime_type!r}")
+        raise ConfigurationError(f"mime_type= must be a str such as 'video/mp4', got {mime_type!r}")
     return mime_type
 
 

@@ -20,13 +20,18 @@ def get_file(
     api_key: Optional[str] = None,
     cancel: Optional[Cancel] = None,
 ) -> File:
-    """Ask the server for a file's metadata.
+    """Return a file's metadata.
 
     :param name: ``"files/abc"``, ``"abc"``, the file's URI, or a `File`.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param cancel: a `Cancel`.
-    :raises NotFoundError, PermissionDeniedError: if there is no such file; Google says 403.
+    :raises NotFoundError, PermissionDeniedError: if the file does not exist; Google returns 403.
+    :raises ConfigurationError: if an argument is not valid, or the endpoint has no Files API.
+    :raises GeministreamError: if the request fails, also after its retries.
+
+    >>> get_file("files/abc").state    # doctest: +SKIP
+    'ACTIVE'
     """
     endpoint = files_endpoint(endpoint, api_key, cancel)
     url = file_url(endpoint, name)
@@ -41,19 +46,25 @@ def list_files(
     api_key: Optional[str] = None,
     cancel: Optional[Cancel] = None,
 ) -> Iterator[File]:
-    """List all files of the key; each page is requested when the loop gets there.
+    """Yield all files of the key; a page is requested when the loop reaches it.
 
-    The arguments are checked now; the first request is sent at the first ``next()``.
+    The arguments are checked at the call; the first request is sent at the first ``next()``.
 
     :param page_size: files in one request; Google allows 1 to 100.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param cancel: a `Cancel`.
     :returns: a generator of `File`.
+    :raises ConfigurationError: at the call, if an argument is not valid, or the endpoint has
+        no Files API.
+    :raises GeministreamError: from the generator, if a request fails, also after its retries.
+
+    >>> for file in list_files():    # doctest: +SKIP
+    ...     print(file.name, file.state)
     """
     endpoint = files_endpoint(endpoint, api_key, cancel)
     if isinstance(page_size, bool) or not isinstance(page_size, int) or page_size < 1:
-        raise ConfigurationError(f"page_size= is a whole number from 1, not {page_size!r}")
+        raise ConfigurationError(f"page_size= must be an integer >= 1, got {page_size!r}")
     return _pages(endpoint, page_size, cancel)
 
 
@@ -72,13 +83,17 @@ def delete_file(
     api_key: Optional[str] = None,
     cancel: Optional[Cancel] = None,
 ) -> None:
-    """Delete a file on the server before its 48 hours are over.
+    """Delete a file on the server, which otherwise expires after 48 hours.
 
     :param name: ``"files/abc"``, ``"abc"``, the file's URI, or a `File`.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param cancel: a `Cancel`.
-    :raises NotFoundError, PermissionDeniedError: if there is no such file; Google says 403.
+    :raises NotFoundError, PermissionDeniedError: if the file does not exist; Google returns 403.
+    :raises ConfigurationError: if an argument is not valid, or the endpoint has no Files API.
+    :raises GeministreamError: if the request fails, also after its retries.
+
+    >>> delete_file("files/abc")    # doctest: +SKIP
     """
     endpoint = files_endpoint(endpoint, api_key, cancel)
     url = file_url(endpoint, name)
@@ -108,17 +123,21 @@ def wait_for_file(
 ) -> File:
     """Wait until the server has processed a file, and return its metadata.
 
-    A `File` whose state is not ``PROCESSING`` is returned at once, without a request.
+    A `File` whose state is not ``PROCESSING`` is returned immediately, without a request.
 
     :param file: a `File` as `upload_file` returns it, or its name or URI.
-    :param timeout: seconds in total; None waits for ever.
+    :param timeout: seconds in total; None waits forever.
     :param interval: seconds between two requests.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param cancel: a `Cancel`.
     :raises FileProcessingError: if the processing failed, with the server's reason;
         its ``file`` is the `File`.
     :raises StreamTimeoutError: if the file is not ready after ``timeout`` seconds.
+    :raises ConfigurationError: if an argument is not valid, or the endpoint has no Files API.
+    :raises GeministreamError: if a request fails, also after its retries.
+
+    >>> video = wait_for_file(upload_file("clip.mp4"))    # doctest: +SKIP
     """
     endpoint = files_endpoint(endpoint, api_key, cancel)
     if timeout is not None:
@@ -132,11 +151,11 @@ def wait_for_file(
             except StreamTimeoutError as error:
                 raise StreamTimeoutError(
                     f"files/{file_id(file)} is not ready yet ({error}); "
-                    "call wait_for_file() again, or give it longer"
+                    "call wait_for_file() again, or raise timeout="
                 ) from error
     if file.state == "FAILED":
         reason = getattr(file.error, "message", None) or "the server gave no reason"
-        raise FileProcessingError(f"{file.name} could not be processed: {reason}", file=file)
+        raise FileProcessingError(f"the server could not process {file.name}: {reason}", file=file)
     return file
 
 
@@ -144,7 +163,7 @@ def _check_seconds(name: str, seconds: Any) -> None:
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= MOST_SECONDS:
         raise ConfigurationError(
-            f"{name}= must be seconds above 0 and at most {MOST_SECONDS}, got {shorten(seconds)}"
+            f"{name}= must be a number of seconds > 0 and <= {MOST_SECONDS}, got {shorten(seconds)}"
         )
 
 

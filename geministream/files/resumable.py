@@ -102,8 +102,8 @@ class _Upload:
         url = reply.header("X-Goog-Upload-URL")
         if not url:
             raise StreamDecodeError(
-                "the server began no resumable upload (it named no X-Goog-Upload-URL); a gateway that takes "
-                "a form wants Endpoint(upload_protocol='multipart')"
+                "the server did not start a resumable upload (it sent no X-Goog-Upload-URL); if it is a "
+                "gateway that accepts multipart forms, set Endpoint(upload_protocol='multipart')"
             )
         granularity = reply.header("X-Goog-Upload-Chunk-Granularity")
         self._piece_bytes = _piece_bytes(self._job.chunk_bytes, granularity)
@@ -125,8 +125,8 @@ class _Upload:
         if answer is None:
             answer = end
         if isinstance(answer, int) and (last or answer <= offset):
-            unfinished = "did not finish the upload" if last else "took nothing of a piece"
-            error = TransportError(f"the server {unfinished}, and gave no reason")
+            unfinished = "did not finish the upload" if last else "did not accept any byte of a piece"
+            error = TransportError(f"the server {unfinished} and sent no reason")
             error.retryable = True
             raise error
         return answer
@@ -143,7 +143,7 @@ class _Upload:
             return file_of(answer)
         if status not in ("active", ""):
             raise StreamDecodeError(
-                f"the server says that the upload is {shorten(status)}; upload the file again"
+                f"the server reports the upload as {shorten(status)}; upload the file again"
             )
         received = reply.header("X-Goog-Upload-Size-Received").strip()
         if received and not re.fullmatch(r"[0-9]{1,18}", received):
@@ -194,7 +194,7 @@ class _Upload:
         total = self._source.total
         if not self._finalized or total is None:
             raise FileProcessingError(
-                "the server took the first piece for the whole file; give a larger chunk_bytes=, or use "
+                "the server took the first piece for the complete file; pass a larger chunk_bytes=, or set "
                 "Endpoint(upload_protocol='multipart')",
                 file=file,
             )
@@ -203,8 +203,8 @@ class _Upload:
 
     def _lost(self) -> TransportError:
         return TransportError(
-            f"the server lost what it had of the upload, and the first {self._source.earliest} bytes of the "
-            "source cannot be read again; upload it from a path or a file object that can seek"
+            f"the server lost the upload, and the first {self._source.earliest} bytes of the source "
+            "cannot be read again; upload from a path or a seekable file object"
         )
 
 
@@ -213,8 +213,8 @@ def _piece_bytes(wanted: int, announced: str) -> int:
     granularity = int(announced) if re.fullmatch(r"[1-9][0-9]{0,18}", announced) else _GRANULARITY
     if granularity > max(wanted, _LARGEST_GRANULARITY):
         raise StreamDecodeError(
-            f"the server demands pieces of {granularity} bytes, and a piece is in memory; "
-            "if that is right, give chunk_bytes= at least as large"
+            f"the server requires pieces of {granularity} bytes, and each piece is kept in memory; "
+            "to accept that, pass chunk_bytes= at least as large"
         )
     return max(wanted // granularity, 1) * granularity
 
@@ -231,7 +231,7 @@ def _on_own_origin(endpoint: Endpoint, url: str) -> str:
     try:
         there = urlsplit(urljoin(start, url))
     except ValueError as error:
-        raise StreamDecodeError(f"the server's upload URL cannot be read: {error}") from error
+        raise StreamDecodeError(f"the server's upload URL is not a valid URL: {error}") from error
     # Other schemes have neither host nor path, such as "x:@evil.example/y".
     if there.scheme not in ("http", "https"):
         raise StreamDecodeError("the server's upload URL is not an http or https URL; check the base URL")
@@ -247,6 +247,6 @@ def _on_own_origin(endpoint: Endpoint, url: str) -> str:
 
 def _impossible(received: Any) -> StreamDecodeError:
     return StreamDecodeError(
-        f"the server says that it has {shorten(received)} bytes of the upload, "
-        "which cannot be; upload it again"
+        f"the server reports {shorten(received)} bytes of the upload, "
+        "which is impossible; upload the file again"
     )

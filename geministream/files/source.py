@@ -32,12 +32,14 @@ def open_source(source: Source, check: Callable[[], None], stack: ExitStack) -> 
     if extent is None:
         stream = Stream(file, check)
         if not stream.piece(0, 1):
-            raise ConfigurationError("the source is empty")
+            raise ConfigurationError("the source is empty; upload at least one byte")
         return stream
     start, end = extent
     if end <= start:
         raise ConfigurationError(
-            "the file object stands at its end; call its seek(0) first" if end > 0 else "the source is empty"
+            "the file object is at its end; call seek(0) on it first"
+            if end > 0
+            else "the source is empty; upload at least one byte"
         )
     return Seekable(file, start, end - start)
 
@@ -55,7 +57,7 @@ def _open(source: Source, stack: ExitStack) -> Any:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     if not callable(getattr(source, "read", None)):
         raise ConfigurationError(
-            f"upload_file() takes a path, a binary file object or bytes, not {shorten(source)}"
+            f"source must be a path, a binary file object or bytes, got {shorten(source)}"
         )
     return source
 
@@ -80,7 +82,7 @@ def _read(file: Any, size: int) -> Any:
     except (OSError, ValueError) as error:  # ValueError: it is closed
         raise ConfigurationError(f"the source cannot be read: {error}") from error
     if data is None:
-        raise ConfigurationError("the source has nothing to read now; give a file object that blocks")
+        raise ConfigurationError("the source has no data yet; pass a file object in blocking mode")
     return data
 
 
@@ -112,8 +114,8 @@ class Seekable:
             missing -= len(data)
         if missing > 0 or (offset + size == self.total and _read(self._file, 1)):
             raise ConfigurationError(
-                f"the source changed while it was uploaded: it had {self.total} bytes at first and "
-                f"has {'fewer' if missing > 0 else 'more'} now; upload it when nobody writes to it"
+                f"the source changed during the upload: it had {self.total} bytes and has "
+                f"{'fewer' if missing > 0 else 'more'} now; upload it again when nothing writes to it"
             )
         return b"".join(parts)  # of a single part no copy is made
 
@@ -157,6 +159,6 @@ class Stream:
                 copy.write(data)
             except OSError as error:
                 raise ConfigurationError(
-                    f"the source cannot be kept in {tempfile.gettempdir()} for the upload: {error.strerror}"
+                    f"cannot buffer the source in {tempfile.gettempdir()}: {error.strerror}"
                 ) from error
             total += len(data)

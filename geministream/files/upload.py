@@ -37,8 +37,8 @@ def upload_file(
     :param display_name: any text of up to 512 characters; None takes the file's name.
     :param name: the resource name to assign, such as ``"files/my-video"``; None lets
         the server choose.
-    :param endpoint: an `Endpoint` or a base URL; None takes it from the environment.
-    :param api_key: replaces the endpoint's.
+    :param endpoint: an `Endpoint` or a base URL; default: from the environment.
+    :param api_key: overrides the endpoint's key.
     :param chunk_bytes: the size of a piece in bytes, rounded to what the server
         demands; up to two pieces are in memory.
     :param progress: called as ``progress(sent, total)``, both in bytes, after each

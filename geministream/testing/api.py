@@ -1,4 +1,4 @@
-"""What the server answers of its own accord at each route, and what it refuses."""
+"""The API: what the server answers at each route, and which requests it refuses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Api:
         return "sse" if alt == "sse" or self.profile.always_sse else "json"
 
     def check(self, head: Head, route: Route, body: bytes) -> Tuple[Dict[str, Any], Optional[Answer]]:
-        """The request in its normal form, together with what its cache holds; and the error in it."""
+        """The request in its normal form, with the content of its cache; and the error in it."""
         if route.kind in TO_A_MODEL - {"model"}:
             if head.method != "POST":
                 return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})
@@ -73,7 +73,7 @@ class Api:
         return request, refusal
 
     def _check_use(self, route: Route, request: Dict[str, Any]) -> Optional[Answer]:
-        """The error for a request that uses what the server does not have."""
+        """The error for a request whose cache, files, signatures or token are not valid."""
         refusal = None
         if not self.lenient:
             refusal = self.caches.check(route.name, request)
@@ -86,7 +86,7 @@ class Api:
         return refusal or self.decode.check(self.caches.whole(request))
 
     def issue(self, chunk: Dict[str, Any], request: Dict[str, Any]) -> None:
-        """Remember what a chunk that goes out gives the client: tokens and signatures."""
+        """Remember the continuation tokens and signatures of a chunk that is sent."""
         self.decode.issue(chunk, request)
         if self.signatures:
             self.signatures.issue(chunk)

@@ -20,7 +20,7 @@ from .wire import Head
 
 #: "If not set, the TTL defaults to 1 hour" (Gemini API reference, caching).
 TTL = 3600.0
-#: What a cache holds for the requests that use it.
+#: The fields that a cache adds to a request.
 KEPT = ("contents", "systemInstruction", "tools", "toolConfig")
 
 
@@ -37,7 +37,7 @@ class StoredCache:
     tokens: int
 
     def to_dict(self) -> Dict[str, Any]:
-        """The cache as the API describes it: without what it holds."""
+        """The cache as the API describes it: without its content."""
         described = {
             "name": self.name,
             "model": self.request["model"],
@@ -51,7 +51,7 @@ class StoredCache:
 
 
 class Caches:
-    """The cached contents of one server, which speaks as Vertex AI does or as the Gemini API does."""
+    """The cached contents of one server; `vertex` selects Vertex AI's names and errors."""
 
     def __init__(self, vertex: bool = False):
         self.vertex = vertex
@@ -132,7 +132,7 @@ class Caches:
     # -- its use -----------------------------------------------------------------
 
     def check(self, model: str, request: Dict[str, Any]) -> Optional[Answer]:
-        """The error for a request that uses a cache that it cannot use."""
+        """The error for a request with a cache that does not exist or does not fit."""
         name = request.get("cachedContent")
         if not name:
             return None
@@ -156,7 +156,7 @@ class Caches:
         return None
 
     def whole(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """The request together with what its cache holds."""
+        """The request with the content of its cache."""
         cache = self.find(request.get("cachedContent") or "")
         if cache is None:
             return request

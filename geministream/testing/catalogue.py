@@ -21,7 +21,7 @@ def models(head: Head, route: Route, profile: Profile) -> Answer:
     if head.method not in ("GET", "HEAD"):
         return Answer.failure(405, "Only GET is served here.", headers={"Allow": "GET"})
     if route.kind == "tuned":
-        return page("tunedModels", [], head.query, default=10, most=1000)  # nobody can tune one here
+        return page("tunedModels", [], head.query, default=10, most=1000)  # none can be tuned here
     describe = _publisher_model if profile.long_paths else _model
     if route.kind == "models":
         field = "publisherModels" if profile.long_paths else "models"
@@ -30,7 +30,7 @@ def models(head: Head, route: Route, profile: Profile) -> Answer:
 
 
 def unknown_model(route: Route) -> Optional[Answer]:
-    """The error for a name that stands for a model that does not exist."""
+    """The error for a name of a model that does not exist."""
     if not re.search("no-such-model|missing", route.name):
         return None
     return Answer.failure(

@@ -1,9 +1,8 @@
-"""Is this a request that Gemini takes?  If not: the error that Google answers.
+"""Is a request valid?  If not: the error that Google answers.
 
-`shapes` says what a request looks like; this room walks a request beside its
-shape.  First comes what is not of its shape (unknown fields, wrong types and
-enum values, numbers out of bounds), then what is missing, then whether
-function responses answer the calls before them.
+`shapes` describes a valid request; this room compares a request with its shape.
+Three checks follow each other: unknown fields and invalid values, missing
+fields, and function responses that do not answer the calls before them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .shapes import ANY, BYTES, SCHEMA, STRUCT, Enum, Map, Number, request_shape
 
 #: How many objects and arrays may be nested.
 DEEPEST = 100
-#: What a part says: exactly one of these (a thought or a signature alone is not a part).
+#: A part has exactly one of these; a thought or a signature alone is not a part.
 PART_DATA = (
     "text",
     "inlineData",
@@ -115,11 +114,11 @@ def snake(name: str) -> str:
     return re.sub(r"([A-Z])", lambda match: "_" + match.group(1).lower(), name)
 
 
-# -- what is not of its shape ------------------------------------------------
+# -- unknown fields and invalid values --------------------------------------
 
 
 def _unknown(written: Any, shape: Any, path: str) -> Iterator[Violation]:
-    """The fields that Google does not know, under the names that the client wrote."""
+    """The unknown fields, by the names that the client wrote."""
     if isinstance(shape, list):
         for k, item in enumerate(written if isinstance(written, list) else [written]):
             yield from _unknown(item, shape[0], f"{path}[{k}]")
@@ -136,8 +135,8 @@ def _unknown(written: Any, shape: Any, path: str) -> Iterator[Violation]:
 
 
 def _violations(value: Any, shape: Any, path: str, enums: bool) -> Iterator[Violation]:
-    """Where a value is not of its shape; `enums`: names that an enum does not have count."""
-    if value is None or shape is ANY:  # an explicit null is a field not set
+    """The values that do not have their shape; `enums`: unknown names of enums count too."""
+    if value is None or shape is ANY:  # a field with an explicit null is not set
         return
     if isinstance(shape, Number):
         yield from _number_violations(value, shape, path)
@@ -176,7 +175,7 @@ def _violations(value: Any, shape: Any, path: str, enums: bool) -> Iterator[Viol
 
 
 def _is_enum(value: Any, shape: Enum, known: bool) -> bool:
-    """Whether a value is a name of the enum, or any name if that need not be `known`, or a number."""
+    """Whether a value is a name of the enum (any name unless it must be `known`), or a number."""
     if isinstance(value, str):
         return not known or value.upper() in shape.values
     return isinstance(value, int) and not isinstance(value, bool)
@@ -201,11 +200,11 @@ def _number_violations(value: Any, shape: Number, path: str) -> Iterator[Violati
         yield path, f"{path.rpartition('.')[2]} must be in the range {bounds}, got {value}."
 
 
-# -- what is missing -----------------------------------------------------------
+# -- missing fields -----------------------------------------------------------
 
 
 def _demands(kind: str, request: Dict[str, Any], lenient: bool) -> Iterator[Violation]:
-    """What is missing, if all that is there is well-formed."""
+    """The missing fields of a request whose fields are all valid."""
     if kind == "count":
         request = request.get("generateContentRequest") or request
     if kind == "embed":
@@ -272,7 +271,7 @@ def _tool_demands(tools: List[Dict[str, Any]]) -> Iterator[Violation]:
 
 
 def _check_function_turns(contents: List[Dict[str, Any]]) -> Optional[Answer]:
-    """A turn that follows function calls answers each of them, by name."""
+    """The error for a turn that does not answer the function calls before it, by name."""
     for before, content in zip([{}] + contents, contents):
         if any("willContinue" in (part.get("functionResponse") or {}) for part in content["parts"]):
             continue  # a function that responds several times

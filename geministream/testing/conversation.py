@@ -1,4 +1,4 @@
-"""All that happens on one connection: requests are read, answered and recorded, one after the other."""
+"""A connection's life: requests are read, recorded and answered, one after the other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .wire import BadRequest, Connection, Gone, Head, drain
 
 
 class Settings(Protocol):
-    """What is read anew for each request, because a test may change it; see `LocalServer`."""
+    """Settings that a test may change at any time; see `LocalServer`."""
 
     profile: Profile
     api_key: str
@@ -36,7 +36,7 @@ class Settings(Protocol):
 
 
 class Conversation:
-    """How one server talks with its clients."""
+    """Talks with the clients of one server."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Conversation:
         self._stand_in = stand_in
 
     def talk(self, connection: Connection) -> None:
-        """All that happens on one connection."""
+        """Serve one connection until it ends."""
         try:
             connection.open()
             while self._exchange(connection):
@@ -66,7 +66,7 @@ class Conversation:
             pass
         except BadRequest as error:
             refuse(connection, error)
-        except Exception as error:  # a bug here, or in a test's callable: it must not go unseen
+        except Exception as error:  # a bug here or in a test's callable must be noticed
             self._settings.errors.append(error)
             refuse(connection, BadRequest(f"LocalServer failed: {error!r}", 500))
 
@@ -101,7 +101,7 @@ class Conversation:
     def _receive(
         self, connection: Connection, head: Head, route: Optional[Route], recorded: RecordedRequest
     ) -> Optional[Answer]:
-        """Read the body; an answer if that alone decides on it."""
+        """Read the body; return an answer for an upload, or if the body is too large."""
         if route and route.kind == "upload" and not self._stand_in.answers:
             # An upload's own URL is credential enough; its id cannot be guessed.
             own_url = "upload_id" in head.query
@@ -122,7 +122,7 @@ class Conversation:
     def _answer(
         self, head: Head, route: Optional[Route], recorded: RecordedRequest, given: Optional[Answer]
     ) -> Tuple[Answer, Dict[str, Any]]:
-        """The answer, and the request in its normal form; `given` is what the body alone led to."""
+        """The answer, and the request in its normal form; `given` is the answer from `_receive`."""
         request: Dict[str, Any] = {}
         if self._stand_in.answers:
             given = given or preflight(head)

@@ -1,4 +1,4 @@
-"""Cross-origin requests: what a browser wants to hear before its page may talk to the server.
+"""Cross-origin requests: the headers that let pages in a browser use the server.
 
 The rules are those of the Fetch standard, https://fetch.spec.whatwg.org/#http-cors-protocol.
 """
@@ -18,7 +18,7 @@ EXPOSED = (
 
 
 def preflight(head: Head) -> Optional[Answer]:
-    """The answer to a browser's question whether it may send a request; None for any other request."""
+    """The answer to a preflight request; None for any other request."""
     if head.method != "OPTIONS" or "access-control-request-method" not in head.headers:
         return None
     headers = {
@@ -30,7 +30,7 @@ def preflight(head: Head) -> Optional[Answer]:
 
 
 def cors_headers(head: Head) -> Dict[str, str]:
-    """The headers that let a page of any origin read an answer; none if no page asks."""
+    """The headers that let a page of any origin read an answer; none without an Origin."""
     origin = head.headers.get("origin")
     if origin is None:
         return {}

@@ -94,7 +94,6 @@ class Files:
     def __init__(
         self,
         base: Callable[[], str],
-        *,
         processing_seconds: float = 0.0,
         processing_polls: int = 0,
         max_file_bytes: int = MAX_FILE_BYTES,

@@ -15,9 +15,9 @@ from .wire import Connection
 class Listener:
     """Accepts connections and hands each to `talk`, in the connection's own thread.
 
-    :param port: 0 takes a free one; afterwards the one that was taken.
-    :param changed: is held and notified when a connection opens or closes.
-    :param talk: all that happens on one connection; the connection closes afterwards.
+    :param port: 0 for a free one; the attribute is the actual port after the start.
+    :param changed: notified when a connection opens or closes.
+    :param talk: handles one connection, which closes when it returns.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Listener:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        # All addresses of the machine have no address of their own, but this one is among them.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     def start(self) -> None:
@@ -93,7 +95,7 @@ class Listener:
             except OSError:
                 if self.closing.is_set():
                     return
-                time.sleep(0.01)  # out of descriptors: some will be given back
+                time.sleep(0.01)  # out of file descriptors, until some are closed
                 continue
             if self.closing.is_set():
                 sock.close()

@@ -41,7 +41,7 @@ FileFacts = Callable[[str], Optional[Tuple[str, int, str]]]
 MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
 MODALITIES = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO")
 #: Returns the text for a request; replaces the rules.
-Reply = Callable[[Dict[str, Any]], str]
+Reply = Callable[[Dict[str, Any]], Optional[str]]
 
 
 def no_files(uri: str) -> None:
@@ -108,10 +108,11 @@ def answer_tokens(
     schemas = ("responseJsonSchema", "_responseJsonSchema", "responseSchema")
     schema = next((config[name] for name in schemas if config.get(name)), None)
     mime_type = config.get("responseMimeType")
+    said = reply(request) if reply is not None else None
     if function_calls(request) or modalities(config) == {"IMAGE"}:
         text = ""
-    elif reply is not None:
-        text = reply(request)
+    elif said is not None:
+        text = said
     elif mime_type == "application/json":
         made = instance_of(schema) if schema else {"text": _text_about(request, files)}
         text = json.dumps(made, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The record of the requests that came, and waiting for what happens to them."""
+"""The record of the requests received, and waiting for changes in it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .wire import Head
 
 
 class RecordedRequest:
-    """A request that came, and what became of it.
+    """A request, and what happened to it.
 
-    :ivar number: its place among all requests, from 0.
-    :ivar connection: the number of the connection that it came over, from 0.
+    :ivar number: the number of the request, from 0.
+    :ivar connection: the number of its connection, from 0.
     :ivar method, target, path, query, headers: as sent; ``query`` is a dict
         (the last value wins), ``headers`` a case-insensitive mapping.
     :ivar body, size, sha256: the body; of an upload past 1 MiB only the size
@@ -23,7 +23,7 @@ class RecordedRequest:
     :ivar complete: whether the whole body arrived.
     :ivar model, verb: of ``…/models/{model}:{verb}``.
     :ivar answer: the `Answer` that was given.
-    :ivar fault: in words, what was made to go wrong; None if nothing was.
+    :ivar fault: the fault that was injected, in words; None if there was none.
     :ivar bytes_sent, pieces_sent: of the answer's body, so far.
     :ivar client_gone: an Event, set when the client left before the answer's end.
     :ivar finished: an Event, set when the server is done with the request.
@@ -52,7 +52,7 @@ class RecordedRequest:
         return json.loads(self.body)
 
     def measure(self, pieces: Iterator[bytes], kept_bytes: int) -> Iterator[bytes]:
-        """The pieces of the body; writes down its size and hash, and its bytes up to `kept_bytes`."""
+        """Pass on the pieces of the body; record its size and hash, and up to `kept_bytes` its bytes."""
         digest = hashlib.sha256()
         kept: List[bytes] = []
         try:
@@ -110,7 +110,7 @@ class Record:
             self.changed.notify_all()
 
     def finish(self, recorded: RecordedRequest) -> None:
-        """The server is done with the request."""
+        """Record that the server is done with the request."""
         recorded.finished.set()
         with self.changed:
             self.changed.notify_all()

@@ -1,10 +1,9 @@
 """Recording: requests are forwarded to a real endpoint, and each exchange becomes a file.
 
-The bytes go on to the client as they arrive, and the file is written before the
-client can see the end of the body.  The client's credentials are
-replaced by the recorder's key, in the same places; neither is written, and what
-echoes them is written without them (see `redact`).  The client itself gets the
-response unchanged.
+Bytes reach the client as they arrive, and the file is written before the client
+can see the end of the body.  The client's credentials are replaced by the
+recorder's key, in the same places.  Neither is written; where the upstream echoes
+one, the file has ``***`` (see `redact`).  The client gets the response unchanged.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ READ_SECONDS = 600.0
 
 
 class Recorder(StandIn):
-    """Forwards to an endpoint and records: ``LocalServer(record=Recorder("tapes", "https://…", key))``.
+    """Forward to an endpoint and record: ``LocalServer(record=Recorder("tapes", "https://…", key))``.
 
-    :param directory: where the recordings are written; made if it is missing.
+    :param directory: where to write the recordings; created if missing.
     :param upstream: the endpoint's base URL.
-    :param key: its API key or token, lent to clients that have the server's own ``api_key``;
-        default: the clients' own credentials are forwarded.
+    :param key: its API key or token, used for clients that send the server's own ``api_key``;
+        default: the client's own credentials are forwarded.
     :raises ValueError: the upstream is not a valid URL.
-    :raises OSError: the directory cannot be made.
+    :raises OSError: the directory cannot be created.
     """
 
     answers = True
@@ -68,24 +67,26 @@ class Recorder(StandIn):
         )
         try:
             connection.connect()
-            assert connection.sock is not None
-            connection.sock.settimeout(READ_SECONDS)
-            exchange.socket = connection.sock
             with self._lock:
                 self._count += 1
-                exchange.recording.name = _file_name(self._count, recorded)
+                exchange.recording.name = _file_name(
+                    self._count, recorded.method, redactor.text(recorded.path)
+                )
+                exchange.socket = connection.sock
                 self._under_way[recorded.number] = exchange
+            connection.sock.settimeout(READ_SECONDS)
             connection.putrequest(recorded.method, target, skip_accept_encoding=True)
             for name, value in headers:
                 connection.putheader(name, value)
             connection.endheaders(recorded.body)
-            exchange.receive_head(connection.getresponse())
-        except (OSError, http.client.HTTPException) as error:
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:  # the last: an impossible header
             with self._lock:
                 self._under_way.pop(recorded.number, None)
             exchange.close()
             reason = redactor.text(str(error) or type(error).__name__)
             return Answer.failure(502, f"The upstream {self._origin} does not answer: {reason}")
+        exchange.receive_head(response)
         said = answer_of(exchange.recording, url)
         if said.transfer == "length":  # is known before the body is
             said.transfer = "close"
@@ -226,6 +227,6 @@ def _with_key(key: str, query: str, headers: Pairs) -> Tuple[str, Pairs]:
     return "&".join(keyed), replaced
 
 
-def _file_name(number: int, recorded: RecordedRequest) -> str:
-    slug = re.sub("[^A-Za-z0-9.]+", "-", f"{recorded.method}-{recorded.path.rsplit('/', 2)[-1]}")
+def _file_name(number: int, method: str, path: str) -> str:
+    slug = re.sub("[^A-Za-z0-9.]+", "-", f"{method}-{path.rsplit('/', 1)[-1]}")
     return f"{number:06d}-{slug[:80].strip('-')}.json"

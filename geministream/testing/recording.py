@@ -91,19 +91,23 @@ def redacted(recording: Recording, redactor: Redactor) -> Recording:
 
 
 def inflated(recording: Recording) -> Optional[List[bytes]]:
-    """The pieces of the body decompressed; None if they are not compressed."""
+    """The body decompressed, piece by piece; None if it is not compressed."""
     if (recording.header("content-encoding") or "").lower() != "gzip":
         return None
-    squeezed = zlib.decompressobj(wbits=31)
+    squeezed: Any = zlib.decompressobj(wbits=31)
     pieces = []
-    try:
-        for _, piece in recording.pieces:
-            pieces.append(squeezed.decompress(piece))
-            while squeezed.eof and squeezed.unused_data:  # RFC 1952: several members are one file
-                rest, squeezed = squeezed.unused_data, zlib.decompressobj(wbits=31)
-                pieces[-1] += squeezed.decompress(rest)
-    except zlib.error:  # the header is wrong
-        return None
+    for _, piece in recording.pieces:
+        whole = b""
+        while piece:
+            try:
+                whole += squeezed.decompress(piece) if squeezed else piece
+            except zlib.error:  # it is not compressed, or no longer
+                squeezed = None
+                continue
+            piece = squeezed.unused_data if squeezed else b""
+            if piece:  # RFC 1952: several members are one file
+                squeezed = zlib.decompressobj(wbits=31)
+        pieces.append(whole)
     return pieces
 
 
@@ -113,7 +117,8 @@ def inflated(recording: Recording) -> Optional[List[bytes]]:
 def save(recording: Recording, directory: str) -> None:
     """Write the recording's file, whole or not at all."""
     path = os.path.join(directory, recording.name)
-    with open(f"{path}.part", "w", encoding="utf-8") as file:
+    # A lone surrogate becomes its escape in JSON.
+    with open(f"{path}.part", "w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(_to_json(recording), file, indent=2, ensure_ascii=False)
         file.write("\n")
     os.replace(f"{path}.part", path)
@@ -227,7 +232,7 @@ _FILE = record(
         ),
         "response": record(
             {
-                "status": json_checks.integer(200, 599),
+                "status": json_checks.integer(200, 999),
                 "headers": _pairs,
                 "seconds": json_checks.seconds,
                 "pieces": list_of(record({"at": json_checks.seconds, **_BYTES}, ["at"])),

@@ -18,7 +18,8 @@ PREFIX = 8
 SHORTEST = 5
 
 _ENTITIES = {ord("&"): b"amp", ord("<"): b"lt", ord(">"): b"gt", ord('"'): b"quot", ord("'"): b"apos"}
-_NAMES = re.compile("auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE)
+#: Tokens in the plural are counted, as in x-ratelimit-remaining-tokens; WWW-Authenticate is a question.
+_NAMES = re.compile("auth(?!enticate)|key|token(?!s)|secret|cookie|passw|credential|signature", re.IGNORECASE)
 
 
 def is_credential(name: str) -> bool:

@@ -11,7 +11,7 @@ from .prompt import normal, prompt_text
 from .record import RecordedRequest
 from .script_file import Rule, ScriptFile
 
-#: What decides on an answer or a fault: called with the request, returns an Answer or None.
+#: Decides on an answer or a fault: takes the request, returns an Answer or None.
 Decide = Callable[[RecordedRequest], Optional[Answer]]
 
 

@@ -67,8 +67,8 @@ class LocalServer:
     :param piece_delay: seconds between two pieces of a stream.
     :param words_per_chunk: words in each chunk of the model's text.
     :param gzip: compress if the client accepts it, as Google does.
-    :param reply: returns the text of an answer, given the request as a dict;
-        replaces the model's rules.
+    :param reply: returns the text of an answer, given the request as a dict, or None for
+        the answer by the model's rules.
     :param faults: what goes wrong with each request to a model: a callable that
         decides, or a list that is used up.  An `Answer` without content applies
         its fault to the answer that is due; one with content replaces it.
@@ -154,12 +154,7 @@ class LocalServer:
         self._record = Record(keep_requests)
         self._script = Script(faults, ScriptFile() if script is None else read_script(script))
         self._stand_in = stand_in_of(record, replay)
-        self._files = Files(
-            lambda: f"{self.url}{self.profile.prefix}/v1beta",
-            processing_seconds=processing_seconds,
-            processing_polls=processing_polls,
-            max_file_bytes=max_file_bytes,
-        )
+        self._files = Files(self._base, processing_seconds, processing_polls, max_file_bytes)
         self._uploads = Uploads(self._files, upload_host)
         decode = LongDecode(tokens_per_request, checkpoint_every, thinking_hops, reword)
         signatures = Signatures() if require_signatures else None
@@ -212,6 +207,9 @@ class LocalServer:
     def url(self) -> str:
         """The base URL, without the profile's prefix."""
         return self._listener.url
+
+    def _base(self) -> str:
+        return f"{self.url}{self.profile.prefix}/v1beta"
 
     @property
     def endpoint(self) -> Any:

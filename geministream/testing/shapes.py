@@ -1,10 +1,10 @@
 """The shape of every message that a client may send, derived from the dataclasses of `geministream.types`.
 
-A shape is data that `checks` walks: a Python type, a `Number`, an `Enum`, one
-of the words below, ``[shape]`` for a list, a `Map`, or a dict of the fields of
-a message by their wire names.  Fields that are plain dicts in the dataclasses
-are open here too.  What the dataclasses do not say (bounds, enums, fields that
-only older clients send) stands in the tables.
+A shape is one of: a Python type, a `Number`, an `Enum`, a `Map`, one of the
+words below, ``[shape]`` for a list, or a dict from the wire names of a message's
+fields to their shapes.  A field that is a plain dict in its dataclass may have
+any content.  Tables add what the dataclasses do not say: bounds, enums, and
+fields that only older clients send.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ANY = "any"
 BYTES = "bytes"
 STRUCT = "struct"
 
-#: As much of JSON Schema as `samples.instance_of` looks at; the rest is open.
+#: The parts of JSON Schema that `samples.instance_of` reads; the rest may be anything.
 SCHEMA: Dict[str, Any] = {
     "$ref": str,
     "enum": list,
@@ -56,7 +56,7 @@ SCHEMA: Dict[str, Any] = {
 SCHEMA.update(dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), [SCHEMA]), items=SCHEMA)
 SCHEMA.update(dict.fromkeys(("properties", "$defs"), Map(SCHEMA)))
 
-#: Which enum a field's values are of.
+#: The enums of fields.
 ENUMS = {
     "CodeExecutionResult.outcome": "Outcome",
     "DocumentMetadata.content_layers": "DocumentMetadataContentLayer",
@@ -78,7 +78,7 @@ ENUMS = {
     "ToolResponse.tool_type": "ToolType",
     "VideoMetadata.content_layers": "VideoMetadataContentLayer",
 }
-#: Fields of which more is known than their type.
+#: Fields with bounds, or with more structure than the dataclass says.
 SPECIAL: Dict[str, Any] = {
     "FunctionDeclaration.parameters": SCHEMA,
     "FunctionDeclaration.parameters_json_schema": SCHEMA,
@@ -96,7 +96,7 @@ SPECIAL: Dict[str, Any] = {
     "LatLng.longitude": Number(float, -180, 180),
     "ThinkingConfig.thinking_budget": Number(int, -1),
 }
-#: Fields that the dataclasses do not have and clients send.
+#: Fields that clients send and the dataclasses do not have.
 MORE: Dict[str, Dict[str, Any]] = {
     "GenerateContentRequest": {"model": str},
     "GenerationConfig": {"_responseJsonSchema": SCHEMA},
@@ -132,7 +132,7 @@ TASK_TYPES = Enum(
 @functools.lru_cache(maxsize=None)
 def shape_of(message: str) -> Dict[str, Any]:
     """The fields of a message of `geministream.types`, by their wire names."""
-    from .. import types  # only a server that checks a request pays for it
+    from .. import types  # loaded by the first request, not by the import
     from ..types.codec import wire_name
 
     fields = {}

@@ -11,6 +11,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, Optional, Tuple
+from urllib.parse import urlsplit
 
 from .answers import Answer
 from .files import KEPT_BYTES, Files, StoredFile, Wish
@@ -136,6 +137,10 @@ class Uploads:
         with self._lock:
             self._uploads[upload.id] = upload
         base, _, version = self.files.base().rpartition("/")
+        # The client knows under which name it reaches this server, perhaps from another machine.
+        host = head.headers.get("host", "")
+        if re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", host):
+            base = urlsplit(base)._replace(netloc=host).geturl()
         url = (
             f"{self.upload_host or base}/upload/{version}/files"
             f"?upload_id={upload.id}&upload_protocol=resumable"

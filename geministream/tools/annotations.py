@@ -126,7 +126,7 @@ class Annotations:
         for name, parameter in inspect.signature(cls).parameters.items():
             if name not in record.properties and parameter.default is parameter.empty:
                 raise ConfigurationError(
-                    f"{cls.__name__} cannot be made of its fields: it wants {name!r} too"
+                    f"{cls.__name__} cannot be created from its fields alone: it also requires {name!r}"
                 )
         return record
 
@@ -190,10 +190,10 @@ def names_at(thing: Any) -> Mapping[str, Any]:
 
 
 def _refusal(where: str, what: str) -> ConfigurationError:
-    hint = "; take a str with base64 or a path in its place" if what == "bytes" else ""
+    hint = "; use a str with base64 or a path instead" if what == "bytes" else ""
     return ConfigurationError(
-        f"{where}: {what} cannot be described in JSON Schema{hint}; what can is str, int, float, bool, "
-        "Literal, Enum, Optional, Union, List, Tuple, Dict[str, ...], dataclasses and TypedDict"
+        f"{where}: {what} has no JSON Schema{hint}; use str, int, float, bool, Literal, Enum, "
+        "Optional, Union, List, Tuple, Dict[str, ...], a dataclass or a TypedDict"
     )
 
 
@@ -223,7 +223,7 @@ def evaluated(annotation: Any, names: Mapping[str, Any], where: str) -> Any:
     except NameError as error:
         raise ConfigurationError(
             f"{where}: the annotation {annotation!r} cannot be read: {error}; "
-            "define what it names at the top level of its module"
+            "define its names at the top level of the module"
         ) from None
     except (SyntaxError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{where}: the annotation {annotation!r} cannot be read: {error}") from None

@@ -73,14 +73,14 @@ class Function:
         if not callable(function) or not _name.fullmatch(name):
             what = shorten(name) if name else f"a {type(function).__name__}"
             raise ConfigurationError(
-                f"{what} cannot be declared to a model: a function with a name of "
-                "ASCII letters, digits and underscores can, up to 64 of them"
+                f"{what} cannot be declared to a model; pass a function whose name has at most 64 "
+                "ASCII letters, digits and underscores"
             )
         # Look at the callable and not at what it wraps: a wrapper may run an asynchronous function.
         call = getattr(type(called), "__call__", None)  # noqa: B004  # looked at, not called
         if any(map(_is_asynchronous, (called, call))):
             raise ConfigurationError(
-                f"{name}() is asynchronous; functions for a model are called, not awaited"
+                f"{name}() is asynchronous and would not be awaited; pass a synchronous function"
             )
         text, descriptions = read_docstring(bare.__doc__)
         self._function = function
@@ -127,9 +127,9 @@ class Function:
             response: Any = to_json(result)
             return response if isinstance(result, AnyMapping) else {"result": response}
         except Exception as error:  # also from the result's own code, such as a property
-            log.debug("the function %s returned a value that is no JSON", self.declaration.name)
+            log.debug("the function %s returned a value that is not valid JSON", self.declaration.name)
             reason = str(error) if isinstance(error, Mismatch) else in_words(error)
-            return failure(f"the function's result is no JSON: {reason}")
+            return failure(f"the function's result is not valid JSON: {reason}")
 
 
 def _is_asynchronous(function: Any) -> bool:
@@ -175,7 +175,7 @@ class Toolbox:
     def _declare(self, declaration: Any, function: Any = None) -> None:
         name = str(getattr(declaration, "name", ""))
         if name in self.functions or name in self.others:
-            raise ConfigurationError(f"tools= has two functions with the name {name!r}")
+            raise ConfigurationError(f"tools= has two functions with the name {name!r}; rename one of them")
         if function is None:
             self.others.add(name)
         else:
@@ -198,10 +198,10 @@ def _parameters(
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConfigurationError(
                 f"{where} cannot be declared to a model: it is {parameter.kind.description}, "
-                "and a model gives each argument by its name"
+                "and a model passes each argument by name"
             )
         if parameter.annotation is parameter.empty:
-            raise ConfigurationError(f"{where} has no type annotation")
+            raise ConfigurationError(f"{where} has no type annotation; add one")
         required = parameter.default is parameter.empty
         record.properties[parameter.name] = Property(
             annotations.kind(parameter.annotation, names, where),

@@ -65,7 +65,7 @@ class Model(Kind):
         try:
             return self._class.model_validate_json(json.dumps(value))
         except Exception as error:  # a ValidationError, or what a validator raises
-            raise Mismatch(path, f"{self._class.__name__} refuses it: {in_words(error)}") from error
+            raise Mismatch(path, f"not a valid {self._class.__name__}: {in_words(error)}") from error
 
 
 def _accepted(schema: Any, names: Dict[str, str]) -> Any:

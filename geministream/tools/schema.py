@@ -53,7 +53,7 @@ def schema_of(kind: "Kind") -> Schema:
 class Kind:
     """One type; this class itself is ``Any``.
 
-    :ivar what: what an error calls the type, such as "a whole number".
+    :ivar what: what an error calls the type, such as "an integer".
     """
 
     what = "anything"
@@ -135,8 +135,8 @@ class Scalar(Kind):
 
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 SCALARS = {
-    str: Scalar("string", "a text"),
-    int: Scalar("integer", "a whole number"),
+    str: Scalar("string", "a string"),
+    int: Scalar("integer", "an integer"),
     float: Scalar("number", "a finite number"),
     bool: Scalar("boolean", "true or false"),
     type(None): Scalar("null", "null"),
@@ -214,7 +214,7 @@ class OneOf(Kind):
                 if all(type(other) is type(first) and other == first for _, other in found):
                     return first
                 fits = " and as ".join(member.what for member, _ in found)
-                raise Mismatch(path, f"it can be read as {fits}, got {shown(value)}")
+                raise Mismatch(path, f"ambiguous, valid as {fits}, got {shown(value)}")
         # The member that got furthest is probably the one that was meant.
         furthest = max(problems, key=lambda problem: len(problem.path))
         raise furthest if furthest.path != path else self.mismatch(value, path)
@@ -320,10 +320,10 @@ class Record(Kind):
             raise self.mismatch(value, path)
         for name in value:
             if name not in self.properties:
-                raise Mismatch(below(path, name), f"there is no such name in {self.name}")
+                raise Mismatch(below(path, name), f"unknown field of {self.name}")
         for name, each in self.properties.items():
             if each.required and name not in value:
-                raise Mismatch(below(path, name), "it is missing")
+                raise Mismatch(below(path, name), "missing")
         read = {
             name: self.properties[name].kind.read(item, below(path, name), how)
             for name, item in value.items()
@@ -331,7 +331,7 @@ class Record(Kind):
         try:
             return self._make(**read)
         except Exception as error:  # such as that of a __post_init__
-            raise Mismatch(path, f"{self.name} refuses it: {in_words(error)}") from error
+            raise Mismatch(path, f"not a valid {self.name}: {in_words(error)}") from error
 
 
 def described(schema: Schema, description: str) -> Schema:
@@ -366,8 +366,8 @@ class Writer:
             # (Nullable properties are not sufficient.)", at the same place.
             if all(required for _, required in self.way[depth:]):
                 raise ConfigurationError(
-                    f"{record.name} contains itself in a field that is required, which Gemini does "
-                    "not take; give the field a default"
+                    f"{record.name} contains itself in a required field, which Gemini does "
+                    "not accept; give the field a default"
                 )
             if record not in self._names:
                 self._names[record] = self.free_name(record.name)

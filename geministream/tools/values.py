@@ -33,7 +33,7 @@ def to_json(value: Any, path: str = "$", depth: int = 0) -> Any:
     :raises Exception: what the value's own code raises, such as a property.
     """
     if depth > _DEEPEST:
-        raise Mismatch(path, f"it is nested in more than {_DEEPEST} levels")
+        raise Mismatch(path, f"nested more than {_DEEPEST} levels deep")
     depth += 1
     if isinstance(value, Enum):
         return to_json(value.value, path, depth)
@@ -60,19 +60,19 @@ def to_json(value: Any, path: str = "$", depth: int = 0) -> Any:
         for name, item in value.items():
             name = _name(name, path)
             if name in made:
-                raise Mismatch(path, f"two names in an object are {shown(name)}")
+                raise Mismatch(path, f"the object has the name {shown(name)} twice")
             made[name] = to_json(item, below(path, name), depth)
         return made
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_json(item, f"{path}[{number}]", depth) for number, item in enumerate(value)]
-    raise Mismatch(path, f"a {type(value).__name__} has no JSON form")
+    raise Mismatch(path, f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
 def _text(value: str, path: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise Mismatch(path, f"the text holds half a character: {shown(value)}") from None
+        raise Mismatch(path, f"the text contains a lone surrogate: {shown(value)}") from None
     return value
 
 
@@ -82,7 +82,7 @@ def _name(name: Any, path: str) -> str:
     if isinstance(name, int) and not isinstance(name, bool):
         return int.__repr__(name)
     if not isinstance(name, str):
-        raise Mismatch(path, f"a name in an object is a text, not {shown(name)}")
+        raise Mismatch(path, f"a name in an object must be a string, got {shown(name)}")
     return _text(name, path)
 
 

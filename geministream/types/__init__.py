@@ -1,19 +1,17 @@
-"""The messages of the wire as plain dataclasses, each field under its wire name in snake_case.
+"""The API's messages as plain dataclasses, with the API's field names in snake_case.
 
-Every field is None until it is set, lists too: that is the one rule.  What the
-wire calls ``finishReason`` is ``finish_reason`` here; a field that this version of
-the library does not know is kept in ``extra``, under its wire name, and sent back
-from there.  ``codec.py`` reads the definitions and does the rest; there is no
-second table to keep in step.
+Every field is None until it is set, also a list.  The JSON name ``finishReason`` becomes
+``finish_reason``.  Unknown fields are preserved in ``extra``, under their JSON names.
+``codec.py`` reads the dataclass definitions, so there is no second table of fields.
 
-The rooms are loaded when one of their names is first used: all seventy-five
-dataclasses take longer to make than ``requests`` takes to import.
+A module is imported when one of its names is first used: creating all seventy-five
+dataclasses takes longer than importing ``requests``.
 """
 
 import importlib as _importlib
 import typing as _typing
 
-# The names of each room; the codec, too, finds here the messages that annotations name.
+# The names of each module; the codec also finds the classes of annotations here.
 _ROOMS = {
     "content": """
         Blob Content FileData FunctionCall FunctionResponse FunctionResponseScheduling Part
@@ -143,10 +141,10 @@ if _typing.TYPE_CHECKING:
     )
     # isort: on
     # fmt: on
-else:  # not for a type checker, which would take every misspelt name for one of these
+else:  # hidden from type checkers, so that they report misspelt names
 
     def __getattr__(name):
-        """Load the room of a name when it is first used (PEP 562)."""
+        """Import the module of a name when it is first used (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(_importlib.import_module(f".{_HOME[name]}", __name__), name)

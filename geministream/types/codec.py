@@ -1,32 +1,28 @@
-"""Dataclasses to and from the wire's JSON, driven by the dataclasses themselves.
+"""Conversion between dataclasses and the API's JSON, driven by the dataclass definitions.
 
-A message of the wire is stated once, as a dataclass (see the other rooms of ``types/``).  Its
-field names and annotations say everything that this room needs:
+Each API message is defined once, as a dataclass in another module of ``types/``.  The
+conversion follows from its field names and annotations:
 
 ======================  =====================================================
-``start_index``         ``startIndex`` on the wire
-``Optional[str]``       taken as it is; likewise int, float, bool, Any, Dict
-``Optional[Int64]``     an int here, a JSON string on the wire
-``Optional[bytes]``     bytes here, base64 on the wire
+``start_index``         ``startIndex`` in JSON
+``Optional[str]``       unchanged; likewise int, float, bool, Any, Dict
+``Optional[Int64]``     an int here, a string in JSON
+``Optional[bytes]``     bytes here, base64 in JSON
 ``Optional[Part]``      another message
 ``Optional[List[X]]``   a list of any of these
 ======================  =====================================================
 
-Three rules keep everything that came:
+Three rules make the conversion lossless:
 
-- A field that the dataclass does not have goes to ``extra`` under its wire
-  name, and back from there.
-- A value that is not of its field's type stays as it came (a string where a
-  list was due is that string), and goes back as it came.
-- A value that the wire spelled unusually (URL-safe or unpadded base64, an
-  int64 as a bare number) knows how it was spelled: see `SpelledBytes` and
-  `SpelledInt`.  They are bytes and int in every other respect.
+- An unknown field is preserved in ``extra`` under its JSON name.
+- A value of an unexpected type is preserved unchanged (a string instead of a list, say).
+- A value with an unusual spelling (URL-safe or unpadded base64, an int64 as a number)
+  remembers it: see `SpelledBytes` and `SpelledInt`, which are otherwise bytes and int.
 
-Decoding sits on the hot path, so each class gets one decoder, made when the
-class is first met, and a decoder learns each field when it is first seen.  That
-is also what lets rarely seen messages be imported on first use.  Dataclass
-defaults are class attributes, so an object holds only the fields that came, in
-the order in which they came, and that is how they go back.
+Decoding must be fast, so each class gets one decoder on first use, which looks up each field
+when it first sees it.  This also allows rare messages to be imported on first use.  Dataclass
+defaults are class attributes, so an object contains only the fields that arrived, in the order
+of their arrival, and they are sent back in the same order.
 """
 
 from __future__ import annotations
@@ -49,10 +45,10 @@ M = TypeVar("M", bound="Message")
 
 
 class _NothingExtra:
-    """Makes ``message.extra`` an empty dict when it is first asked for.
+    """Creates an empty ``message.extra`` when it is first read.
 
-    A decoded message has no ``extra`` of its own unless something unknown came;
-    making an empty dict for each would be a tenth of the decoding time.
+    A decoded message has no ``extra`` unless unknown fields arrived: creating an empty dict for
+    each message would take a tenth of the decoding time.
     """
 
     def __get__(self, message: Any, owner: Any) -> Any:
@@ -60,12 +56,11 @@ class _NothingExtra:
 
 
 class Message:
-    """The base of every message of the wire: a mutable dataclass that loses nothing.
+    """The base class of all API messages: a mutable dataclass that preserves unknown fields.
 
-    Fields that were not given are None.  ``extra`` holds the fields that this
-    version of the library does not know, under their wire names.  Two messages
-    are equal when they are of one class and have equal fields; like other
-    mutable values they cannot be hashed.
+    Fields that are not set are None.  ``extra`` contains the unknown fields under their JSON
+    names.  Two messages are equal if they have the same class and equal fields; they cannot be
+    hashed because they are mutable.
     """
 
     extra: Dict[str, Any]
@@ -73,25 +68,30 @@ class Message:
 
     @classmethod
     def from_dict(cls: Type[M], mapping: Mapping[str, Any]) -> M:
-        """Make the message from its JSON object, as ``json.loads`` gives it.
+        """Return the message for a JSON object, as ``json.loads`` returns it.
 
-        Fields of unexpected types are kept as they came.  What the library does
-        not look into (``extra``, function arguments) is shared with ``mapping``.
+        :param mapping: field names in camelCase, and their values.  Values of unexpected types
+            are preserved.  ``extra`` and the arguments of functions are not copied.
+        :raises StreamDecodeError: if ``mapping`` is not a mapping.
 
-        :raises StreamDecodeError: where ``mapping`` is no mapping.
+        >>> Part.from_dict({"text": "Hello", "thought": True})
+        Part(text='Hello', thought=True)
         """
         if not isinstance(mapping, AnyMapping):
             raise StreamDecodeError(
-                f"{cls.__name__} is a JSON object, not {shorten(mapping)}; "
+                f"{cls.__name__} must be a JSON object, got {shorten(mapping)}; "
                 "check that the URL is that of a Gemini endpoint"
             )
         message: M = decoder(cls)(dict(mapping))
         return message
 
     def to_dict(self) -> Dict[str, Any]:
-        """The JSON object of this message, fit for ``json.dumps``; nothing unset is in it.
+        """Return the JSON object of this message, without unset fields, for ``json.dumps``.
 
-        Where ``extra`` names a field that is also set, ``extra`` wins.
+        If ``extra`` contains a field that is also set, the value in ``extra`` is used.
+
+        >>> Part(text="Hello", thought=True).to_dict()
+        {'text': 'Hello', 'thought': True}
         """
         encoders = _encoders(type(self))
         wire = {}
@@ -112,33 +112,33 @@ class Message:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-# A decoded message has no `extra` in its __dict__ until it is needed; the
-# dataclass decorator removes the attribute from the classes, so this is found.
+# A decoded message has no `extra` in its __dict__ until it is needed.  The dataclass decorator
+# removes the attribute from the subclasses, so the lookup finds this one.
 Message.extra = _NothingExtra()  # type: ignore[assignment]
 
 
 def given(message: Any) -> Dict[str, Any]:
-    """The fields of the wire that are set, in the order in which they came; not ``extra``."""
+    """Return the JSON fields that are set, in the order of their arrival, without ``extra``."""
     known = _encoders(type(message))
     return {name: value for name, value in message.__dict__.items() if value is not None and name in known}
 
 
 def _set_fields(message: Any) -> Dict[str, Any]:
-    """The fields that are set, in the order of the dataclass; an empty extra is not."""
+    """Return the fields that are set, in the order of the dataclass, without an empty ``extra``."""
     values = message.__dict__
     names = (field.name for field in fields(message))
     return {n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])}
 
 
-_LONGEST_COLLECTION = 2000  # characters, after which no further item is shown
+_LONGEST_COLLECTION = 2000  # characters; items beyond this are omitted
 
 
 def shorten(value: Any, limit: int = 80, depth: int = 8) -> str:
-    """``repr(value)``, with the greater part of long text, bytes and collections left out.
+    """Return ``repr(value)``, with long strings, bytes and collections shortened.
 
-    :param limit: characters of a text, and items of a collection, that are shown at most;
-        of long items fewer, so that the whole is some thousand characters and not ``limit ** depth``.
-    :param depth: collections within collections; deeper ones are shown as ``...``.
+    :param limit: the maximum number of characters of a string and of items of a collection;
+        fewer long items are shown, so that the result has a few thousand characters at most.
+    :param depth: the maximum depth of nested collections; deeper ones are shown as ``...``.
     """
     if isinstance(value, (bytes, bytearray)):
         head = repr(bytes(value[:16]))
@@ -168,31 +168,30 @@ def shorten(value: Any, limit: int = 80, depth: int = 8) -> str:
 
 
 class SpelledBytes(bytes):
-    """Bytes whose base64 was not the usual one; ``spelling`` is the text that came."""
+    """Bytes from base64 in an unusual spelling; ``spelling`` is the original string."""
 
     spelling: str
 
 
 class SpelledInt(int):
-    """An int64 that came as a JSON number, and goes back as one."""
+    """An int64 that arrived as a JSON number and is sent back as one."""
 
 
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def decode_base64(text: Any) -> Any:
-    """The bytes of base64 text; anything that is not base64 comes back as it is.
+    """Return the bytes of a base64 string; return anything that is not base64 unchanged.
 
-    Takes both alphabets, with or without padding and line breaks (RFC 4648,
-    sections 3.1, 4 and 5); where the text is not what the bytes would be
-    written as, they are `SpelledBytes`.
+    Both alphabets are accepted, with or without padding and line breaks (RFC 4648, sections
+    3.1, 4 and 5).  If encoding the bytes would not restore the string, they are `SpelledBytes`.
     """
     if type(text) is not str:
         return text
     data = _strict_base64(text)
     if data is not None and base64.b64encode(data[-(len(data) % 3 or 3) :]).decode() == text[-4:]:
         return data
-    # The long way round: through bytes, where one pass translates both alphabets.
+    # Slower, for the other spellings: translate the alphabet and add the padding.
     plain = text.encode("utf-8", "replace").translate(_URL_SAFE_TO_STANDARD, b"\r\n").decode()
     data = _strict_base64(plain + "=" * (-len(plain) % 4))
     if data is None:
@@ -203,14 +202,13 @@ def decode_base64(text: Any) -> Any:
 
 
 def _strict_base64(text: str) -> Optional[bytes]:
-    """The bytes of padded base64 of the standard alphabet, None for any other text."""
+    """Return the bytes of padded base64 in the standard alphabet, or None for any other string."""
     try:
         data = binascii.a2b_base64(text)
     except ValueError:  # not ASCII, or not padded
         return None
-    # a2b_base64 skips what it does not know: four characters at least where those
-    # that are left come out even, so that three bytes are missing or more.  The
-    # padding accounts for two at most.
+    # a2b_base64 skips unknown characters.  If it skipped any, at least four are missing (or
+    # it would have raised), so the data is at least three bytes short.  Padding explains at most two.
     whole = len(text) % 4 == 0 and len(data) == len(text) // 4 * 3 - text.count("=", -2)
     return data if whole else None
 
@@ -245,31 +243,31 @@ def _encode_message(value: Any) -> Any:
 
 
 def wire_name(name: str) -> str:
-    """``start_index`` to ``startIndex``."""
+    """Convert ``start_index`` to ``startIndex``."""
     head, *tail = name.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in tail)
 
 
 def _wire_fields(cls: type) -> Dict[str, Field[Any]]:
-    """Wire name to field, for all that is of the wire."""
+    """Return JSON names and fields, without ``extra``."""
     return {wire_name(f.name): f for f in fields(cls) if f.name != "extra"}
 
 
 def _kind(field: Field[Any]) -> Tuple[str, bool]:
-    """``Optional[List[Part]]`` to ``("Part", True)``: of what, and whether a list of it."""
+    """Convert ``Optional[List[Part]]`` to ``("Part", True)``: the type, and whether it is a list of it."""
     kind = _inside("Optional", str(field.type)) or str(field.type)
     item = _inside("List", kind)
     return (item, True) if item else (kind, False)
 
 
 def _inside(outer: str, text: str) -> Optional[str]:
-    """``X`` of ``outer[X]``, None where the text is anything else."""
+    """Return ``X`` of ``outer[X]``, or None for any other text."""
     return text[len(outer) + 1 : -1] if text.startswith(outer + "[") else None
 
 
 def _message_class(owner: type, kind: str) -> Optional[type]:
-    """The message class that an annotation names, or None where it names anything else."""
-    # A user's subclass lives in another module; the package loads a room of its own on first use.
+    """Return the message class that an annotation names, or None for any other type."""
+    # A user's subclass is defined in another module; the package imports its own on first use.
     homes = [*(cls.__module__ for cls in owner.__mro__), __package__]
     for home in homes:
         found = getattr(sys.modules.get(home), kind, None)
@@ -287,18 +285,18 @@ _ENCODE: Dict[str, Convert] = {
 
 
 def decoder(cls: type) -> Callable[[Any], Any]:
-    """The function that makes a ``cls`` from a dict, and leaves all else as it is."""
+    """Return the function that converts a dict to ``cls`` and returns other values unchanged."""
     made = cls.__dict__.get("_decode")
     if made is not None:
         return made.__func__  # type: ignore[no-any-return]
 
     new = object.__new__
     wire_fields = _wire_fields(cls)
-    # Wire name to field name and converter, for the fields that were seen.  Unknown
-    # names are not kept: what a server sends must not make this grow.
+    # JSON name to field name and converter, for the known fields seen so far.  Unknown names are
+    # not added, so that a server cannot make this grow.
     seen: Dict[str, Tuple[str, Convert]] = {}
 
-    # Each turn of phrase here was measured: these are the quickest.
+    # This is the hot path: measure the time before you change anything here.
     def decode(value: Any) -> Any:
         if value.__class__ is not dict:
             return value
@@ -332,7 +330,7 @@ def _converter(cls: type, field: Field[Any]) -> Convert:
     def decode_list(value: Any) -> Any:
         if value.__class__ is not list:
             return value
-        if len(value) == 1:  # as nearly all lists of a chunk; a comprehension costs a call in old Pythons
+        if len(value) == 1:  # most lists of a chunk; before Python 3.12 a comprehension costs a call
             return [decode(value[0])]
         return [decode(item) for item in value]
 
@@ -340,41 +338,38 @@ def _converter(cls: type, field: Field[Any]) -> Convert:
 
 
 def _encoders(cls: type) -> Dict[str, Tuple[str, Convert]]:
-    """Field name to wire name and converter."""
+    """Return field names with their JSON names and converters."""
     made = cls.__dict__.get("_encode")
     if made is None:
         made = {}
         for wire, field in _wire_fields(cls).items():
-            # What may be a message is not looked up: that could import its module.
+            # Do not look up message classes here: that could import a module.
             made[field.name] = wire, _ENCODE.get(_kind(field)[0], _encode_message)
         cls._encode = made  # type: ignore[attr-defined]
     return made
 
 
-# What a caller wrote by hand -------------------------------------------------
+# Mappings in requests --------------------------------------------------------
 
 
 def from_request(cls: Type[M], value: Union[M, Mapping[str, Any]], what: str) -> M:
-    """Make a request message of a mapping, or of a message with mappings in it.
+    """Return the message for a mapping, or for a message that contains mappings.
 
-    A mapping may spell the fields that we know in camelCase or snake_case.  What
-    we do not know, and everything inside user data (function arguments, JSON
-    schemas), is left exactly as it is.  ``value`` is not changed; a message that
-    has no mapping in the place of a message comes back itself.
+    A mapping may name fields in camelCase or snake_case.  An unknown field causes an
+    `UnknownFieldWarning` and is sent unchanged, and so is user data (function arguments, JSON
+    schemas).  ``value`` is not changed; a message without mappings is returned itself.
 
     :param what: the argument's name, for the error.
-    An unknown name in a mapping gives an `UnknownFieldWarning`, and is sent.
-
-    :raises ConfigurationError: for any other value, or a field given in both spellings.
+    :raises ConfigurationError: if ``value`` is anything else, or has a field in both spellings.
     """
     if not isinstance(value, (cls, AnyMapping)):
-        raise ConfigurationError(f"{what} takes a {cls.__name__} or a mapping, not {shorten(value)}")
+        raise ConfigurationError(f"{what} must be a {cls.__name__} or a mapping, got {shorten(value)}")
     message: M = _understand(cls, value, warns=True)
     return message
 
 
 def _understand(cls: type, value: Any, warns: bool) -> Any:
-    """Make a mapping a ``cls``; in a message look into its fields; all else stays as it is."""
+    """Convert a mapping to ``cls``, and the mappings inside a message; return other values unchanged."""
     if isinstance(value, AnyMapping):
         return _from_mapping(cls, value, warns)
     if not isinstance(value, Message):
@@ -390,10 +385,10 @@ def _understand(cls: type, value: Any, warns: bool) -> Any:
 
 
 def _understand_field(cls: type, field: Field[Any], value: Any, warns: bool = False) -> Any:
-    """The same for a field's value, or each item of it, where the field is for messages.
+    """Convert the value of a field for messages, or each item of its list.
 
-    As in decoding, only a list will do where a list is due.  So nothing changes
-    in a message that was received, however odd.
+    As in decoding, a field for a list is converted only if its value is a list, so that odd
+    values in a received message do not change.
     """
     kind, is_list = _kind(field)
     if not isinstance(value, (list, tuple, AnyMapping, Message)):
@@ -408,7 +403,7 @@ def _understand_field(cls: type, field: Field[Any], value: Any, warns: bool = Fa
 
 
 def _from_mapping(cls: type, mapping: Mapping[Any, Any], warns: bool) -> Any:
-    # What a model said goes back as it came, known to this version or not.
+    # A model's turn may contain unknown fields, which are sent back without a warning.
     warns = warns and mapping.get("role") != "model"
     by_wire = _wire_fields(cls)
     by_name = {field.name: field for field in by_wire.values()}
@@ -422,7 +417,7 @@ def _from_mapping(cls: type, mapping: Mapping[Any, Any], warns: bool) -> Any:
             key = wire_name(field.name)
             if key in wire:
                 raise ConfigurationError(
-                    f"{cls.__name__} has both {field.name!r} and {key!r}; give one of them"
+                    f"{cls.__name__} has both {field.name!r} and {key!r}; pass only one of them"
                 )
             value = _understand_field(cls, field, value, warns)
         wire[key] = value
@@ -435,4 +430,4 @@ def _warn_of_unknown_field(cls: type, key: Any, known: Mapping[str, Any]) -> Non
     spellings = {spelling: name for name in known for spelling in (name, wire_name(name))}
     nearest = get_close_matches(str(key), spellings, 1)
     hint = f"did you mean {spellings[nearest[0]]!r}?" if nearest else f"its fields are {', '.join(known)}"
-    warn(f"{cls.__name__} has no field {key!r}, which is sent as it is; {hint}", UnknownFieldWarning)
+    warn(f"{cls.__name__} has no field {key!r}, which is sent unchanged; {hint}", UnknownFieldWarning)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 from ..errors import ConfigurationError
 from .codec import Message, shorten
 
-if TYPE_CHECKING:  # loaded when the first of them is needed
+if TYPE_CHECKING:  # imported on first use
     from .execution import CodeExecutionResult, ExecutableCode, ToolCall, ToolResponse
     from .media import (
         AudioMetadata,
@@ -39,11 +39,11 @@ class Content(Message):
 
 @dataclass(repr=False, eq=False)
 class Part(Message):
-    """One piece of a turn: a text, data, a file, a function call or its response, …
+    """One part of a turn: a text, data, a file, a function call, its response and others.
 
-    :ivar thought: true where the text is the model's thinking, not its answer.
-    :ivar thought_signature: opaque; goes back byte for byte, on this very part.
-    :ivar part_metadata: anything that the application wants to keep with the part.
+    :ivar thought: true if the text is a thought of the model, not its answer.
+    :ivar thought_signature: opaque; must be sent back unchanged, on the same part.
+    :ivar part_metadata: any data that the application stores with the part.
     """
 
     text: Optional[str] = None
@@ -71,9 +71,9 @@ class Part(Message):
 
 @dataclass(repr=False, eq=False)
 class Blob(Message):
-    """Data inside a message: an image, a sound, a document.
+    """Data inside a message: an image, audio, a document.
 
-    :ivar data: the bytes themselves; base64 is the wire's business alone.
+    :ivar data: the decoded bytes; base64 is used only in JSON.
     """
 
     data: Optional[bytes] = None
@@ -83,22 +83,25 @@ class Blob(Message):
 
     @property
     def is_raw_sound(self) -> bool:
-        """Whether the data are samples of sound without a header: ``audio/L16`` or ``audio/pcm``."""
+        """Whether the data is raw audio without a header: ``audio/L16`` or ``audio/pcm``."""
         essence = str(self.mime_type).partition(";")[0].strip().lower()
         return essence in ("audio/l16", "audio/pcm")
 
     def save(self, path: Union[str, os.PathLike[str]]) -> Path:
-        """Write the data to a file, replacing one that is there, and return its path.
+        """Write the data to a file, replacing an existing one, and return its path.
 
-        Raw samples (see `is_raw_sound`) become a real WAV file if the path ends with
-        ``.wav``: 16 bits, with the ``rate`` and ``channels`` of the MIME type (24000 and
-        1 if it has none, which is what Gemini's speech has).
+        Raw audio (see `is_raw_sound`) is saved as a WAV file if the path ends with ``.wav``:
+        16 bits, with the ``rate`` and ``channels`` of the MIME type (default: 24000 Hz and 1
+        channel, as Gemini's speech).
 
-        :raises ConfigurationError: where there is no data, or what came was not base64.
-        :raises OSError: where the file cannot be written.
+        :param path: the file to write.
+        :raises ConfigurationError: if there is no data, or the data was not base64.
+        :raises OSError: if the file cannot be written.
+
+        >>> answer.media[0].save("picture.png")    # doctest: +SKIP
         """
         if not isinstance(self.data, (bytes, bytearray)):
-            raise ConfigurationError(f"this Blob has no bytes to save, its data is {shorten(self.data)}")
+            raise ConfigurationError(f"the Blob has no bytes to save, its data is {shorten(self.data)}")
         target = Path(path)
         if target.suffix.lower() == ".wav" and self.is_raw_sound:
             self._save_wav(target)
@@ -114,7 +117,7 @@ class Blob(Message):
             file.setnchannels(int(named.get("channels", 1)) or 1)
             file.setsampwidth(2)
             file.setframerate(int(named.get("rate", 24000)) or 24000)
-            # RFC 2586 has L16 in network order; Gemini sends it in that of WAV files.
+            # RFC 2586 defines L16 as big-endian; Gemini sends it little-endian, as in WAV files.
             file.writeframes(self.data or b"")
 
     def _repr_png_(self) -> Optional[bytes]:
@@ -126,7 +129,7 @@ class Blob(Message):
 
 @dataclass(repr=False, eq=False)
 class FileData(Message):
-    """A file that the server fetches itself: of the Files API, or at a URL."""
+    """A file that the server reads itself: from the Files API or from a URL."""
 
     file_uri: Optional[str] = None
     mime_type: Optional[str] = None
@@ -136,11 +139,11 @@ class FileData(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionCall(Message):
-    """The model asks for a function to be called.
+    """A function call that the model requests.
 
-    :ivar id: goes back in the response to this call, where one was given.
-    :ivar partial_args: pieces of the arguments, where these are streamed.
-    :ivar will_continue: true where more pieces of this call follow.
+    :ivar id: if set, the response to this call must have the same id.
+    :ivar partial_args: pieces of the arguments, if these are streamed.
+    :ivar will_continue: true if more pieces of this call follow.
     """
 
     name: Optional[str] = None
@@ -155,9 +158,9 @@ class FunctionCall(Message):
 class PartialArg(Message):
     """One piece of a streamed argument; one of the four values is set.
 
-    :ivar json_path: where in the arguments the value belongs, such as ``$.city`` (RFC 9535).
-    :ivar null_value: "NULL_VALUE" where the argument is null.
-    :ivar will_continue: true where the string goes on in the next piece.
+    :ivar json_path: the place of the value in the arguments, such as ``$.city`` (RFC 9535).
+    :ivar null_value: "NULL_VALUE" if the argument is null.
+    :ivar will_continue: true if the next piece continues the string.
     """
 
     json_path: Optional[str] = None
@@ -171,13 +174,13 @@ class PartialArg(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionResponse(Message):
-    """What a function gave back.
+    """The result of a function call.
 
-    :ivar name: that of the call.
-    :ivar response: by custom ``{"output": …}`` or ``{"error": …}``.
-    :ivar id: that of the call, where it had one.
-    :ivar parts: media that belong to the response.
-    :ivar will_continue: true where more responses to this call follow.
+    :ivar name: the name in the call.
+    :ivar response: by convention ``{"output": …}`` or ``{"error": …}``.
+    :ivar id: the id of the call, if it had one.
+    :ivar parts: media that belongs to the response.
+    :ivar will_continue: true if more responses to this call follow.
     :ivar scheduling: one of `FunctionResponseScheduling`.
     """
 
@@ -191,7 +194,7 @@ class FunctionResponse(Message):
 
 
 class FunctionResponseScheduling:
-    """When the model takes notice of the response of a non-blocking function."""
+    """When the model handles the response of a non-blocking function."""
 
     SCHEDULING_UNSPECIFIED = "SCHEDULING_UNSPECIFIED"
     SILENT = "SILENT"

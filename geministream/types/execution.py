@@ -1,4 +1,4 @@
-"""Parts of an answer that report code and tools that the server ran itself."""
+"""Parts of an answer about code and tools that the server ran."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Language:
 
 
 class Outcome:
-    """How the execution of code ended."""
+    """The outcome of running code."""
 
     OUTCOME_UNSPECIFIED = "OUTCOME_UNSPECIFIED"
     OUTCOME_OK = "OUTCOME_OK"
@@ -51,11 +51,11 @@ class ExecutableCode(Message):
 
 @dataclass(repr=False, eq=False)
 class CodeExecutionResult(Message):
-    """What running an `ExecutableCode` gave.
+    """The result of running an `ExecutableCode`.
 
-    :ivar output: standard output where it went well, else standard error or another text.
+    :ivar output: standard output if the code succeeded, else standard error or another text.
     :ivar outcome: one of `Outcome`.
-    :ivar id: that of the code.
+    :ivar id: the id of the code.
     """
 
     output: Optional[str] = None
@@ -66,7 +66,7 @@ class CodeExecutionResult(Message):
 
 @dataclass(repr=False, eq=False)
 class ToolCall(Message):
-    """A call of one of the server's own tools; it goes back with the turn as it came.
+    """A call of one of the server's own tools; it must be sent back unchanged with its turn.
 
     :ivar tool_type: one of `ToolType`.
     """
@@ -79,10 +79,10 @@ class ToolCall(Message):
 
 @dataclass(repr=False, eq=False)
 class ToolResponse(Message):
-    """What one of the server's own tools gave; it goes back with the turn as it came.
+    """The result of one of the server's own tools; it must be sent back unchanged with its turn.
 
     :ivar tool_type: one of `ToolType`.
-    :ivar id: that of the call.
+    :ivar id: the id of the call.
     """
 
     tool_type: Optional[str] = None

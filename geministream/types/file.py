@@ -9,7 +9,7 @@ from .codec import Int64, Message
 
 
 class FileState:
-    """Whether an uploaded file can be used yet."""
+    """The state of an uploaded file; only an ``ACTIVE`` file can be used."""
 
     STATE_UNSPECIFIED = "STATE_UNSPECIFIED"
     PROCESSING = "PROCESSING"
@@ -18,7 +18,7 @@ class FileState:
 
 
 class FileSource:
-    """Where a file of the Files API came from."""
+    """The origin of a file of the Files API."""
 
     SOURCE_UNSPECIFIED = "SOURCE_UNSPECIFIED"
     UPLOADED = "UPLOADED"
@@ -30,15 +30,15 @@ class FileSource:
 class File(Message):
     """A file of the Files API.
 
-    :ivar name: "files/…", its identity.
-    :ivar uri: what a `FileData` names.
+    :ivar name: the resource name, "files/…".
+    :ivar uri: the URI for `FileData`.
     :ivar state: one of `FileState`.
-    :ivar size_bytes: bytes.
-    :ivar sha256_hash: base64 of the digest, as the server writes it.
+    :ivar size_bytes: the size in bytes.
+    :ivar sha256_hash: the digest in base64, as the server sends it.
     :ivar create_time: RFC 3339, as are ``update_time`` and ``expiration_time``.
     :ivar source: one of `FileSource`.
-    :ivar video_metadata: of a video, such as ``{"videoDuration": "12s"}``.
-    :ivar error: why the processing failed.
+    :ivar video_metadata: only for a video, such as ``{"videoDuration": "12s"}``.
+    :ivar error: the reason if the processing failed.
     """
 
     name: Optional[str] = None
@@ -60,9 +60,9 @@ class File(Message):
 
 @dataclass(repr=False, eq=False)
 class FileStatus(Message):
-    """Why a file could not be processed, as a ``google.rpc.Status``.
+    """The reason why a file could not be processed, a ``google.rpc.Status``.
 
-    :ivar code: of ``google.rpc.Code``, not of HTTP.
+    :ivar code: a number of ``google.rpc.Code``, not an HTTP status.
     """
 
     message: Optional[str] = None

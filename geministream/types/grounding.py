@@ -1,4 +1,4 @@
-"""What an answer rests on: citations, grounding, pages that were read, log probabilities."""
+"""The sources of an answer (citations, grounding, pages that were read) and log probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .content import Content
 
 
 class UrlRetrievalStatus:
-    """Whether a page could be read."""
+    """The result of reading a page."""
 
     URL_RETRIEVAL_STATUS_UNSPECIFIED = "URL_RETRIEVAL_STATUS_UNSPECIFIED"
     URL_RETRIEVAL_STATUS_SUCCESS = "URL_RETRIEVAL_STATUS_SUCCESS"
@@ -24,9 +24,9 @@ class UrlRetrievalStatus:
 
 @dataclass(repr=False, eq=False)
 class CitationMetadata(Message):
-    """What the answer quotes.
+    """The citations of an answer.
 
-    :ivar citation_sources: the name that the Gemini API gives to ``citations``.
+    :ivar citation_sources: the Gemini API's name of ``citations``.
     """
 
     citations: Optional[List[Citation]] = None
@@ -36,10 +36,10 @@ class CitationMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class Citation(Message):
-    """A piece of the answer that is quoted, and from where.
+    """A section of the answer that is quoted, and its source.
 
-    :ivar start_index: of the first byte in the answer's UTF-8, from 0.
-    :ivar end_index: of the byte after the last.
+    :ivar start_index: the index of the first byte in the answer's UTF-8, counted from 0.
+    :ivar end_index: the index after the last byte.
     """
 
     uri: Optional[str] = None
@@ -53,7 +53,7 @@ class Citation(Message):
 
 @dataclass(repr=False, eq=False)
 class GoogleTypeDate(Message):
-    """A date, or the year or month that is known of it; 0 stands for what is not."""
+    """A date; an unknown year, month or day is 0."""
 
     year: Optional[int] = None
     month: Optional[int] = None
@@ -66,10 +66,10 @@ class GoogleTypeDate(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingMetadata(Message):
-    """What the answer rests on: searches, the pages they found, and what supports what.
+    """The searches of an answer, the sources they found, and the text that these support.
 
-    :ivar grounding_supports: its indices point into ``grounding_chunks``.
-    :ivar search_entry_point: must be shown where search results are.
+    :ivar grounding_supports: the supported text; its indices refer to ``grounding_chunks``.
+    :ivar search_entry_point: must be displayed with search results.
     """
 
     grounding_chunks: Optional[List[GroundingChunk]] = None
@@ -86,7 +86,7 @@ class GroundingMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingAttribution(Message):
-    """A source that an answer of the "attributed question answering" kind rests on."""
+    """A source of an "attributed question answering" answer."""
 
     content: Optional[Content] = None
     source_id: Optional[Dict[str, Any]] = None
@@ -95,7 +95,7 @@ class GroundingAttribution(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingChunk(Message):
-    """One thing that the answer rests on; one of the four is set."""
+    """One source of the answer; one of the four fields is set."""
 
     web: Optional[GroundingChunkWeb] = None
     retrieved_context: Optional[GroundingChunkRetrievedContext] = None
@@ -106,7 +106,7 @@ class GroundingChunk(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingChunkWeb(Message):
-    """A page of the web."""
+    """A web page."""
 
     uri: Optional[str] = None
     title: Optional[str] = None
@@ -116,9 +116,9 @@ class GroundingChunkWeb(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingChunkImage(Message):
-    """An image of the web.
+    """An image on the web.
 
-    :ivar source_uri: of the page that shows it.
+    :ivar source_uri: the URI of the page that contains it.
     """
 
     image_uri: Optional[str] = None
@@ -130,7 +130,7 @@ class GroundingChunkImage(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingChunkRetrievedContext(Message):
-    """A piece of a document of the user's own."""
+    """A section of one of the user's documents."""
 
     uri: Optional[str] = None
     title: Optional[str] = None
@@ -146,7 +146,7 @@ class GroundingChunkRetrievedContext(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingChunkCustomMetadata(Message):
-    """A name and value that the user gave to a document; one of the three values is set."""
+    """A name and value that the user set on a document; one of the three values is set."""
 
     key: Optional[str] = None
     string_value: Optional[str] = None
@@ -176,7 +176,7 @@ class RagChunk(Message):
 
 @dataclass(repr=False, eq=False)
 class RagChunkPageSpan(Message):
-    """From which page to which, both included."""
+    """A range of pages, including both ends."""
 
     first_page: Optional[int] = None
     last_page: Optional[int] = None
@@ -198,9 +198,9 @@ class GroundingChunkMaps(Message):
 
 @dataclass(repr=False, eq=False)
 class MapsPlaceAnswerSources(Message):
-    """What an answer about a place rests on.
+    """The sources of an answer about a place.
 
-    :ivar review_snippet: the name that one of Google's APIs gives to ``review_snippets``.
+    :ivar review_snippet: the name of ``review_snippets`` in one of Google's APIs.
     """
 
     review_snippets: Optional[List[MapsReviewSnippet]] = None
@@ -211,7 +211,7 @@ class MapsPlaceAnswerSources(Message):
 
 @dataclass(repr=False, eq=False)
 class MapsReviewSnippet(Message):
-    """A piece of a review of a place.
+    """A section of a review of a place.
 
     :ivar relative_publish_time_description: such as "a month ago".
     """
@@ -228,7 +228,7 @@ class MapsReviewSnippet(Message):
 
 @dataclass(repr=False, eq=False)
 class MapsAuthorAttribution(Message):
-    """Who wrote a review."""
+    """The author of a review."""
 
     display_name: Optional[str] = None
     uri: Optional[str] = None
@@ -240,7 +240,7 @@ class MapsAuthorAttribution(Message):
 class MapsRoute(Message):
     """A route between places.
 
-    :ivar distance_meters: metres.
+    :ivar distance_meters: the distance in metres.
     :ivar duration: such as "165s".
     :ivar encoded_polyline: in Google's polyline format.
     """
@@ -251,7 +251,7 @@ class MapsRoute(Message):
     extra: Dict[str, Any] = field(default_factory=dict)
 
 
-# The wire's own names of these.
+# The API's names of these classes.
 GroundingChunkMapsPlaceAnswerSources = MapsPlaceAnswerSources
 GroundingChunkMapsPlaceAnswerSourcesReviewSnippet = MapsReviewSnippet
 GroundingChunkMapsPlaceAnswerSourcesAuthorAttribution = MapsAuthorAttribution
@@ -260,11 +260,11 @@ GroundingChunkMapsRoute = MapsRoute
 
 @dataclass(repr=False, eq=False)
 class GroundingSupport(Message):
-    """Which grounding chunks support which segment of the answer.
+    """A segment of the answer and the grounding chunks that support it.
 
-    :ivar grounding_chunk_indices: into ``GroundingMetadata.grounding_chunks``, from 0.
-    :ivar confidence_scores: one for each index, from 0 to 1.
-    :ivar rendered_parts: indices of parts of the answer, from 0.
+    :ivar grounding_chunk_indices: indices in ``GroundingMetadata.grounding_chunks``, counted from 0.
+    :ivar confidence_scores: one for each index, 0 to 1.
+    :ivar rendered_parts: indices of parts of the answer, counted from 0.
     """
 
     segment: Optional[Segment] = None
@@ -276,11 +276,11 @@ class GroundingSupport(Message):
 
 @dataclass(repr=False, eq=False)
 class Segment(Message):
-    """A piece of the answer.
+    """A section of the answer.
 
-    :ivar start_index: of the first byte in the part's UTF-8, from 0.
-    :ivar end_index: of the byte after the last.
-    :ivar part_index: of the part, from 0.
+    :ivar start_index: the index of the first byte in the part's UTF-8, counted from 0.
+    :ivar end_index: the index after the last byte.
+    :ivar part_index: the index of the part, counted from 0.
     """
 
     text: Optional[str] = None
@@ -292,9 +292,9 @@ class Segment(Message):
 
 @dataclass(repr=False, eq=False)
 class RetrievalMetadata(Message):
-    """How likely it was that a search would help.
+    """The likelihood that a search would help.
 
-    :ivar google_search_dynamic_retrieval_score: from 0 to 1.
+    :ivar google_search_dynamic_retrieval_score: 0 to 1.
     """
 
     google_search_dynamic_retrieval_score: Optional[float] = None
@@ -303,9 +303,9 @@ class RetrievalMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class SearchEntryPoint(Message):
-    """What to show beside an answer that rests on a search.
+    """HTML to display with an answer that used a search.
 
-    :ivar rendered_content: HTML to embed as it is.
+    :ivar rendered_content: HTML to embed unchanged.
     :ivar sdk_blob: JSON of search terms and URLs.
     """
 
@@ -316,7 +316,7 @@ class SearchEntryPoint(Message):
 
 @dataclass(repr=False, eq=False)
 class GroundingMetadataSourceFlaggingUri(Message):
-    """Where a user can report a source."""
+    """The URI at which a user can report a source."""
 
     source_id: Optional[str] = None
     flag_content_uri: Optional[str] = None
@@ -328,11 +328,11 @@ class GroundingMetadataSourceFlaggingUri(Message):
 
 @dataclass(repr=False, eq=False)
 class LogprobsResult(Message):
-    """How probable each token of an answer was, and what else was.
+    """The log probabilities of the tokens of an answer and of their alternatives.
 
     :ivar chosen_candidates: the tokens of the answer.
-    :ivar top_candidates: for each of them, the likeliest tokens.
-    :ivar log_probability_sum: over the tokens of the answer.
+    :ivar top_candidates: the most likely tokens, for each token of the answer.
+    :ivar log_probability_sum: the sum over the tokens of the answer.
     """
 
     chosen_candidates: Optional[List[LogprobsResultCandidate]] = None
@@ -353,7 +353,7 @@ class LogprobsResultCandidate(Message):
 
 @dataclass(repr=False, eq=False)
 class LogprobsResultTopCandidates(Message):
-    """The likeliest tokens at one place of the answer, the likeliest first."""
+    """The most likely tokens at one position of the answer, the most likely first."""
 
     candidates: Optional[List[LogprobsResultCandidate]] = None
     extra: Dict[str, Any] = field(default_factory=dict)
@@ -369,7 +369,7 @@ class UrlContextMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class UrlMetadata(Message):
-    """A page that the model read, or could not read.
+    """A page that the model read or failed to read.
 
     :ivar url_retrieval_status: one of `UrlRetrievalStatus`.
     """

@@ -1,4 +1,4 @@
-"""What a part says about its media: clips, resolution, transcripts; and media in a function's response."""
+"""Metadata of a part's media (clips, resolution, transcripts), and media in function responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .codec import Message
 
 
 class MediaProcessing:
-    """Whether media are read once, or looked at again as the model finds it needful."""
+    """Whether media is read once (STATIC) or again whenever the model needs it (AGENTIC)."""
 
     MEDIA_PROCESSING_UNSPECIFIED = "MEDIA_PROCESSING_UNSPECIFIED"
     STATIC = "STATIC"
@@ -17,7 +17,7 @@ class MediaProcessing:
 
 
 class PartMediaResolutionLevel:
-    """How finely the media of one part are read."""
+    """The resolution at which the media of one part is read."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -27,7 +27,7 @@ class PartMediaResolutionLevel:
 
 
 class VideoMetadataContentLayer:
-    """What of a video is read."""
+    """A layer of a video that is read."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     FRAMES = "FRAMES"
@@ -36,7 +36,7 @@ class VideoMetadataContentLayer:
 
 
 class DocumentMetadataContentLayer:
-    """What of a document is read."""
+    """A layer of a document that is read."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     PAGE_IMAGE = "PAGE_IMAGE"
@@ -44,7 +44,7 @@ class DocumentMetadataContentLayer:
 
 
 class SpreadsheetMetadataContentLayer:
-    """What of a spreadsheet is read."""
+    """A layer of a spreadsheet that is read."""
 
     CONTENT_LAYER_UNSPECIFIED = "CONTENT_LAYER_UNSPECIFIED"
     DATA = "DATA"
@@ -54,10 +54,10 @@ class SpreadsheetMetadataContentLayer:
 
 @dataclass(repr=False, eq=False)
 class PartMediaResolution(Message):
-    """How finely the medium of one part is read.
+    """The resolution at which the media of one part is read.
 
     :ivar level: one of `PartMediaResolutionLevel`.
-    :ivar num_tokens: tokens, where a number is wanted instead of a level.
+    :ivar num_tokens: a number of tokens, instead of a level.
     """
 
     level: Optional[str] = None
@@ -67,11 +67,11 @@ class PartMediaResolution(Message):
 
 @dataclass(repr=False, eq=False)
 class VideoMetadata(Message):
-    """Which piece of a video is meant, and how densely it is read.
+    """The section of a video that is read, and its frame rate.
 
     :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
-    :ivar fps: frames a second.
-    :ivar content_layers: of `VideoMetadataContentLayer`.
+    :ivar fps: frames per second.
+    :ivar content_layers: a list of `VideoMetadataContentLayer`.
     """
 
     start_offset: Optional[str] = None
@@ -83,7 +83,7 @@ class VideoMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class AudioMetadata(Message):
-    """Which piece of a recording is meant.
+    """The section of an audio recording that is read.
 
     :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
     """
@@ -95,9 +95,9 @@ class AudioMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class DocumentMetadata(Message):
-    """Which pages of a document are meant.
+    """The pages of a document that are read.
 
-    :ivar content_layers: of `DocumentMetadataContentLayer`.
+    :ivar content_layers: a list of `DocumentMetadataContentLayer`.
     """
 
     start_page: Optional[int] = None
@@ -108,9 +108,9 @@ class DocumentMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class SpreadsheetMetadata(Message):
-    """Which cells of a spreadsheet are meant.
+    """The cells of a spreadsheet that are read.
 
-    :ivar content_layers: of `SpreadsheetMetadataContentLayer`.
+    :ivar content_layers: a list of `SpreadsheetMetadataContentLayer`.
     """
 
     sheet_index: Optional[int] = None
@@ -121,7 +121,7 @@ class SpreadsheetMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class SpeechMetadata(Message):
-    """Who speaks a text, and how."""
+    """The speaker of a text and the style of speech."""
 
     speaker: Optional[str] = None
     style: Optional[str] = None
@@ -130,9 +130,9 @@ class SpeechMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class Transcription(Message):
-    """What was said in a recording, or in a piece of it.
+    """The transcription of a recording or of a section of it.
 
-    :ivar finished: true where no more of this transcription follows.
+    :ivar finished: true if this transcription is complete.
     :ivar language_code: BCP 47, such as "en-US".
     :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
     """
@@ -149,7 +149,7 @@ class Transcription(Message):
 
 @dataclass(repr=False, eq=False)
 class WordInfo(Message):
-    """When a word was said.
+    """The time of a word in a recording.
 
     :ivar start_offset: a duration, such as "3.5s"; likewise ``end_offset``.
     """
@@ -162,7 +162,7 @@ class WordInfo(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionResponsePart(Message):
-    """A medium that belongs to the response of a function.
+    """Media in the response of a function.
 
     :ivar media_processing: one of `MediaProcessing`.
     """
@@ -182,7 +182,7 @@ class FunctionResponsePart(Message):
 class FunctionResponseBlob(Message):
     """Data inside the response of a function.
 
-    :ivar data: the bytes themselves; base64 is the wire's business alone.
+    :ivar data: the decoded bytes; base64 is used only in JSON.
     """
 
     data: Optional[bytes] = None
@@ -193,7 +193,7 @@ class FunctionResponseBlob(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionResponseFileData(Message):
-    """A file, named in the response of a function."""
+    """A file to which the response of a function refers."""
 
     file_uri: Optional[str] = None
     mime_type: Optional[str] = None

@@ -1,4 +1,4 @@
-"""Models, and how many tokens a request has."""
+"""Models, and the token count of a request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:  # only the annotation needs it
 class Model(Message):
     """A model that the server offers (https://ai.google.dev/api/models).
 
-    :ivar name: "models/…", its resource name.
-    :ivar base_model_id: what a request names, such as "gemini-2.5-flash".
-    :ivar input_token_limit: the most tokens of a prompt.
-    :ivar output_token_limit: the most tokens of an answer.
-    :ivar supported_generation_methods: such as "generateContent"; streaming comes with it.
-    :ivar thinking: whether the model thinks.
-    :ivar temperature: the default; as are ``top_p`` and ``top_k``.
+    :ivar name: the resource name, "models/…".
+    :ivar base_model_id: the name for a request, such as "gemini-2.5-flash".
+    :ivar input_token_limit: the maximum number of tokens of a prompt.
+    :ivar output_token_limit: the maximum number of tokens of an answer.
+    :ivar supported_generation_methods: such as "generateContent", which includes streaming.
+    :ivar thinking: whether the model can think.
+    :ivar temperature: the default, as are ``top_p`` and ``top_k``.
     """
 
     name: Optional[str] = None
@@ -42,11 +42,11 @@ class Model(Message):
 
 @dataclass(repr=False, eq=False)
 class CountTokensResponse(Message):
-    """How many tokens a request has (https://ai.google.dev/api/tokens).
+    """The token count of a request (https://ai.google.dev/api/tokens).
 
-    :ivar total_tokens: of the whole prompt, cached content included.
-    :ivar cached_content_token_count: those of the cached content.
-    :ivar total_billable_characters: told by Vertex AI alone.
+    :ivar total_tokens: the tokens of the entire prompt, including cached content.
+    :ivar cached_content_token_count: the tokens of the cached content.
+    :ivar total_billable_characters: sent only by Vertex AI.
     """
 
     total_tokens: Optional[int] = None

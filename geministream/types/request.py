@@ -1,7 +1,7 @@
-"""What a request consists of, apart from its contents.
+"""The fields of a request, except its contents.
 
-Where the wire has an object that the library does not use itself (a JSON schema,
-the settings of a built-in tool), the field takes a plain dict and leaves it as it is.
+If the library does not use an object itself (a JSON schema, the settings of a built-in tool),
+its field takes a plain dict, which is sent unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .content import Content
 
 
 class Behavior:
-    """Whether the model waits for a function."""
+    """Whether the model waits for the function's response."""
 
     UNSPECIFIED = "UNSPECIFIED"
     BLOCKING = "BLOCKING"
@@ -32,7 +32,7 @@ class FunctionCallingConfigMode:
 
 
 class HarmBlockMethod:
-    """What a threshold is compared with."""
+    """The measure that is compared with a threshold."""
 
     HARM_BLOCK_METHOD_UNSPECIFIED = "HARM_BLOCK_METHOD_UNSPECIFIED"
     SEVERITY = "SEVERITY"
@@ -40,7 +40,7 @@ class HarmBlockMethod:
 
 
 class HarmBlockThreshold:
-    """From which rating on something is blocked."""
+    """The lowest rating that is blocked."""
 
     HARM_BLOCK_THRESHOLD_UNSPECIFIED = "HARM_BLOCK_THRESHOLD_UNSPECIFIED"
     BLOCK_LOW_AND_ABOVE = "BLOCK_LOW_AND_ABOVE"
@@ -51,7 +51,7 @@ class HarmBlockThreshold:
 
 
 class MediaResolution:
-    """How finely the media of a whole request are read."""
+    """The resolution at which all media of a request is read."""
 
     MEDIA_RESOLUTION_UNSPECIFIED = "MEDIA_RESOLUTION_UNSPECIFIED"
     MEDIA_RESOLUTION_LOW = "MEDIA_RESOLUTION_LOW"
@@ -60,7 +60,7 @@ class MediaResolution:
 
 
 class Modality:
-    """A kind of answer that may be asked for."""
+    """The kind of an answer."""
 
     MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
     TEXT = "TEXT"
@@ -70,7 +70,7 @@ class Modality:
 
 
 class ThinkingLevel:
-    """How much the model thinks."""
+    """The amount of thinking."""
 
     THINKING_LEVEL_UNSPECIFIED = "THINKING_LEVEL_UNSPECIFIED"
     MINIMAL = "MINIMAL"
@@ -84,9 +84,9 @@ class ThinkingLevel:
 class GenerateContentRequest(Message):
     """The body of a request.
 
-    :ivar cached_content: the name of a cached content, "cachedContents/…".
-    :ivar continuation_token: of the answer that is to go on; opaque.
-    :ivar labels: the user's own names and values, for the bill.
+    :ivar cached_content: the resource name of cached content, "cachedContents/…".
+    :ivar continuation_token: opaque; the token of the answer to continue.
+    :ivar labels: your own names and values, which appear in the bill.
     """
 
     contents: Optional[List[Content]] = None
@@ -105,15 +105,15 @@ class GenerateContentRequest(Message):
 
 @dataclass(repr=False, eq=False)
 class GenerationConfig(Message):
-    """How the model is to answer.
+    """The settings of an answer.
 
-    :ivar max_output_tokens: tokens, thoughts included.
+    :ivar max_output_tokens: the maximum number of tokens, including thoughts.
     :ivar response_mime_type: "text/plain", "application/json" or "text/x.enum".
-    :ivar response_json_schema: a JSON schema that the answer must follow.
-    :ivar response_schema: the same in the wire's own ``Schema`` (a subset of OpenAPI's).
-    :ivar response_modalities: of `Modality`.
+    :ivar response_json_schema: a JSON Schema that the answer must follow.
+    :ivar response_schema: the same as an API ``Schema`` (a subset of OpenAPI's).
+    :ivar response_modalities: a list of `Modality`.
     :ivar media_resolution: one of `MediaResolution`.
-    :ivar logprobs: how many of the likeliest tokens to tell, for each token.
+    :ivar logprobs: the number of most likely tokens to return for each token.
     """
 
     temperature: Optional[float] = None
@@ -149,10 +149,10 @@ class GenerationConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class ThinkingConfig(Message):
-    """How much the model thinks, and whether it tells.
+    """The amount of thinking, and whether the answer includes the thoughts.
 
-    :ivar thinking_budget: tokens; 0 for none, -1 for what the model finds right.
-    :ivar thinking_level: one of `ThinkingLevel`; models take a level or a budget, not both.
+    :ivar thinking_budget: tokens; 0 disables thinking, -1 lets the model decide.
+    :ivar thinking_level: one of `ThinkingLevel`; a model accepts a level or a budget, not both.
     """
 
     include_thoughts: Optional[bool] = None
@@ -163,7 +163,7 @@ class ThinkingConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class ImageConfig(Message):
-    """What generated images look like.
+    """The format of generated images.
 
     :ivar aspect_ratio: such as "16:9".
     :ivar image_size: such as "1K", "2K" or "4K".
@@ -176,7 +176,7 @@ class ImageConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class SpeechConfig(Message):
-    """How generated speech sounds.
+    """The voice and language of generated speech.
 
     :ivar language_code: BCP 47, such as "en-US".
     """
@@ -199,7 +199,7 @@ class VoiceConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class PrebuiltVoiceConfig(Message):
-    """A voice that the server has.
+    """One of the server's voices.
 
     :ivar voice_name: such as "Kore".
     """
@@ -220,7 +220,7 @@ class MultiSpeakerVoiceConfig(Message):
 class SpeakerVoiceConfig(Message):
     """The voice of one speaker of a dialogue.
 
-    :ivar speaker: the name that the prompt gives the speaker.
+    :ivar speaker: the speaker's name in the prompt.
     """
 
     speaker: Optional[str] = None
@@ -230,7 +230,7 @@ class SpeakerVoiceConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class SafetySetting(Message):
-    """From which rating on one category of harm is blocked.
+    """The threshold at which one category of harm is blocked.
 
     :ivar category: one of `HarmCategory`.
     :ivar threshold: one of `HarmBlockThreshold`.
@@ -245,9 +245,9 @@ class SafetySetting(Message):
 
 @dataclass(repr=False, eq=False)
 class Tool(Message):
-    """What the model may use: functions of the caller's, or one of the server's own tools.
+    """Functions or one of the server's own tools that the model may use.
 
-    The server's tools take a dict of their settings; an empty one will do, as in
+    The server's tools take a dict of their settings, which may be empty, as in
     ``Tool(google_search={})``.
     """
 
@@ -269,12 +269,12 @@ class Tool(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionDeclaration(Message):
-    """A function that the model may ask to have called.
+    """A function that the model may call.
 
-    :ivar parameters_json_schema: the arguments, as a JSON schema of an object.
-    :ivar parameters: the same in the wire's own ``Schema`` (a subset of OpenAPI's).
-    :ivar response_json_schema: what the function returns, as a JSON schema.
-    :ivar response: the same in the wire's own ``Schema``.
+    :ivar parameters_json_schema: the JSON Schema of the arguments, an object.
+    :ivar parameters: the same as an API ``Schema`` (a subset of OpenAPI's).
+    :ivar response_json_schema: the JSON Schema of the return value.
+    :ivar response: the same as an API ``Schema``.
     :ivar behavior: one of `Behavior`.
     """
 
@@ -290,7 +290,7 @@ class FunctionDeclaration(Message):
 
 @dataclass(repr=False, eq=False)
 class ToolConfig(Message):
-    """How the tools of a request are to be used."""
+    """The settings of a request's tools."""
 
     function_calling_config: Optional[FunctionCallingConfig] = None
     retrieval_config: Optional[RetrievalConfig] = None
@@ -300,11 +300,11 @@ class ToolConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class FunctionCallingConfig(Message):
-    """Whether and which functions the model may call.
+    """Whether the model may call functions, and which ones.
 
     :ivar mode: one of `FunctionCallingConfigMode`.
-    :ivar allowed_function_names: the only ones to be called, where the mode is ANY or VALIDATED.
-    :ivar stream_function_call_arguments: true to have arguments arrive piece by piece.
+    :ivar allowed_function_names: the functions that may be called if the mode is ANY or VALIDATED.
+    :ivar stream_function_call_arguments: true to stream the arguments in pieces.
     """
 
     mode: Optional[str] = None
@@ -315,7 +315,7 @@ class FunctionCallingConfig(Message):
 
 @dataclass(repr=False, eq=False)
 class RetrievalConfig(Message):
-    """Where the user is and which language is spoken there, for search and maps.
+    """The location and language of the user, for search and maps.
 
     :ivar language_code: BCP 47, such as "en-US".
     """
@@ -329,8 +329,8 @@ class RetrievalConfig(Message):
 class LatLng(Message):
     """A place on earth.
 
-    :ivar latitude: degrees, from -90 to 90.
-    :ivar longitude: degrees, from -180 to 180.
+    :ivar latitude: -90 to 90 degrees.
+    :ivar longitude: -180 to 180 degrees.
     """
 
     latitude: Optional[float] = None

@@ -1,7 +1,7 @@
-"""The response: one chunk of a stream, or a whole answer.
+"""The response: one chunk of a stream, or a complete answer.
 
-Enums are classes of plain strings, and the fields that hold their values are
-plain ``str``, because servers send values that are on no published list.
+Enums are classes of plain strings, and their fields are plain ``str``, because servers also
+send unpublished values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import BlockedError
 from .codec import Message, shorten
 from .content import Blob, Content, FunctionCall, Part
 
-if TYPE_CHECKING:  # loaded when the first of them is needed
+if TYPE_CHECKING:  # imported on first use
     from .grounding import (
         CitationMetadata,
         GroundingAttribution,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # loaded when the first of them is needed
 
 
 class FinishReason:
-    """Why a candidate ended."""
+    """The reason why a candidate ended."""
 
     FINISH_REASON_UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
     STOP = "STOP"
@@ -53,7 +53,7 @@ class FinishReason:
 
 
 class BlockedReason:
-    """Why a prompt was blocked."""
+    """The reason why a prompt was blocked."""
 
     BLOCKED_REASON_UNSPECIFIED = "BLOCKED_REASON_UNSPECIFIED"
     SAFETY = "SAFETY"
@@ -66,7 +66,7 @@ class BlockedReason:
 
 
 class HarmCategory:
-    """What kind of harm a rating or a setting is about."""
+    """The kind of harm of a rating or a setting."""
 
     HARM_CATEGORY_UNSPECIFIED = "HARM_CATEGORY_UNSPECIFIED"
     HARM_CATEGORY_HARASSMENT = "HARM_CATEGORY_HARASSMENT"
@@ -82,7 +82,7 @@ class HarmCategory:
 
 
 class HarmProbability:
-    """How probable it is that a text is harmful."""
+    """The probability that a text is harmful."""
 
     HARM_PROBABILITY_UNSPECIFIED = "HARM_PROBABILITY_UNSPECIFIED"
     NEGLIGIBLE = "NEGLIGIBLE"
@@ -92,7 +92,7 @@ class HarmProbability:
 
 
 class HarmSeverity:
-    """How severe the harm would be."""
+    """The severity of a harm."""
 
     HARM_SEVERITY_UNSPECIFIED = "HARM_SEVERITY_UNSPECIFIED"
     HARM_SEVERITY_NEGLIGIBLE = "HARM_SEVERITY_NEGLIGIBLE"
@@ -102,7 +102,7 @@ class HarmSeverity:
 
 
 class MediaModality:
-    """The kind of media that tokens were counted for."""
+    """The kind of media of a token count."""
 
     MODALITY_UNSPECIFIED = "MODALITY_UNSPECIFIED"
     TEXT = "TEXT"
@@ -113,7 +113,7 @@ class MediaModality:
 
 
 class TrafficType:
-    """How a request was paid for."""
+    """The billing of a request."""
 
     TRAFFIC_TYPE_UNSPECIFIED = "TRAFFIC_TYPE_UNSPECIFIED"
     ON_DEMAND = "ON_DEMAND"
@@ -124,7 +124,7 @@ class TrafficType:
 
 
 class ModelStage:
-    """How far in its life a model is."""
+    """The stage of a model's life."""
 
     MODEL_STAGE_UNSPECIFIED = "MODEL_STAGE_UNSPECIFIED"
     UNSTABLE_EXPERIMENTAL = "UNSTABLE_EXPERIMENTAL"
@@ -136,8 +136,8 @@ class ModelStage:
     RETIRED = "RETIRED"
 
 
-# The finish reasons by which a policy withheld the answer.  The others that are
-# no success (LANGUAGE, OTHER, NO_IMAGE, MALFORMED_…) are failures, not blocks.
+# The finish reasons of an answer that a policy blocked.  Other reasons for an unsuccessful answer
+# (LANGUAGE, OTHER, NO_IMAGE, MALFORMED_…) are failures, not blocks.
 _BLOCKING_FINISH_REASONS = frozenset(
     [
         FinishReason.SAFETY,
@@ -153,16 +153,16 @@ _BLOCKING_FINISH_REASONS = frozenset(
         FinishReason.PUP_LIMITED_DISABLED,
     ]
 )
-# Google's two APIs differ in the name of the value that says nothing.
+# The names of the unspecified value in Google's two APIs.
 _NO_BLOCK_REASONS = frozenset(["", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"])
 
 
 class _Delivered:
-    """What a response carries beside the fields of the wire; no dataclass, so that these are none.
+    """Attributes of a response that are not in its JSON; a plain class, so that they are not fields.
 
-    :ivar request_number: which request of the answer it came with, from 1.  Only an
-        answer too long for one request has several, and only a chat's turn with
-        function calls; `collect` sums their usage.
+    :ivar request_number: the number of the request that returned the chunk, counted from 1.
+        There are several requests only if an answer is too long for one, or a turn of a chat
+        has function calls; `collect` sums their usage.
     """
 
     request_number: int = 1
@@ -171,16 +171,17 @@ class _Delivered:
 
 @dataclass(repr=False, eq=False)
 class GenerateContentResponse(_Delivered, Message):
-    """One chunk of a stream, or a whole answer.
+    """One chunk of a stream, or a complete answer.
 
-    The properties below look at the first candidate alone, which is all there is
-    unless ``candidate_count`` was above 1, and never raise: what is not there, or
-    not of the type that it should be, is as if absent.
+    The properties use only the first candidate; there are more only if ``candidate_count``
+    was above 1.  They never raise: a value of an unexpected type counts as missing.
 
-    :ivar candidates: the answers, or the next pieces of them.
-    :ivar usage_metadata: tokens so far; in a stream the last one counts.
-    :ivar prompt_feedback: what the filters made of the prompt.
+    :ivar candidates: the answers, or in a stream their next pieces.
+    :ivar usage_metadata: the token count so far; in a stream the last one is the total.
+    :ivar prompt_feedback: the safety ratings of the prompt.
     :ivar create_time: RFC 3339.
+
+    >>> print(generate("gemini-flash-latest", "Hello").text)    # doctest: +SKIP
     """
 
     candidates: Optional[List[Candidate]] = None
@@ -194,9 +195,9 @@ class GenerateContentResponse(_Delivered, Message):
 
     @property
     def text(self) -> str:
-        """The text of the answer, without the thoughts; "" where there is none."""
+        """The text of the answer, without the thoughts; default: ""."""
         candidates: Any = self.candidates
-        try:  # not through `parts`: this is asked of every chunk
+        try:  # without `parts`, because this is called for every chunk
             parts = candidates[0].content.parts
             return "".join([p.text for p in parts if isinstance(p, Part) and p.text and not p.thought])
         except (AttributeError, LookupError, TypeError):
@@ -204,12 +205,12 @@ class GenerateContentResponse(_Delivered, Message):
 
     @property
     def thoughts(self) -> str:
-        """The text of the model's thoughts; "" where there is none."""
+        """The text of the model's thoughts; default: ""."""
         return "".join([p.text for p in self.parts if isinstance(p.text, str) and p.thought])
 
     @property
     def parts(self) -> List[Part]:
-        """The parts, as a new list; [] where there are none."""
+        """The parts, as a new list; default: []."""
         candidates: Any = self.candidates
         try:
             return [part for part in candidates[0].content.parts if isinstance(part, Part)]
@@ -218,18 +219,18 @@ class GenerateContentResponse(_Delivered, Message):
 
     @property
     def function_calls(self) -> List[FunctionCall]:
-        """The function calls among the parts, in their order; [] where there are none."""
+        """The function calls among the parts, in order; default: []."""
         calls = [part.function_call for part in self.parts]
         return [call for call in calls if isinstance(call, FunctionCall)]
 
     @property
     def media(self) -> List[Blob]:
-        """The images, sounds and other data among the parts, in their order; [] if there are none."""
+        """The images, audio and other data among the parts, in order; default: []."""
         blobs = [part.inline_data for part in self.parts]
         return [blob for blob in blobs if isinstance(blob, Blob)]
 
     def _repr_markdown_(self) -> str:
-        """What notebooks show: the text, and the images."""
+        """Return the text and the images, for notebooks."""
         images = [blob for blob in self.media if str(blob.mime_type).startswith("image/")]
         shown = [blob.to_dict() for blob in images if isinstance(blob.data, bytes)]
         lines = [f"![image](data:{blob['mimeType']};base64,{blob['data']})" for blob in shown]
@@ -237,10 +238,10 @@ class GenerateContentResponse(_Delivered, Message):
 
     @property
     def usage_by_request(self) -> List[UsageMetadata]:
-        """The usage of each request that a collected answer took, in their order.
+        """The usage of each request of a collected answer, in order.
 
-        ``usage_metadata`` of such an answer is their sum, in which each further
-        request counts the prompt, and the answer so far, once more.
+        ``usage_metadata`` of such an answer is their sum.  Each additional request counts the
+        prompt and the answer so far again.
         """
         if self._usages is not None:
             return list(self._usages)
@@ -252,20 +253,21 @@ class GenerateContentResponse(_Delivered, Message):
 
     @property
     def finish_reason(self) -> Optional[str]:
-        """Why the answer ended, one of `FinishReason` or newer; None while it goes on."""
+        """The reason why the answer ended, one of `FinishReason` or newer; None if it has not ended."""
         candidate = self._first_candidate()
         reason = candidate.finish_reason if candidate is not None else None
         return reason if isinstance(reason, str) else None
 
     def raise_for_block(self) -> GenerateContentResponse:
-        """Return the response itself, or raise where the prompt or the answer was blocked.
+        """Raise if the prompt or the answer was blocked; otherwise return the response itself.
 
-        Blocked means: ``prompt_feedback`` has a ``block_reason``, or the finish
-        reason is SAFETY, RECITATION, BLOCKLIST, PROHIBITED_CONTENT, SPII,
-        MODEL_ARMOR, ESCALATION, PUP_LIMITED_DISABLED, or IMAGE_ with SAFETY,
-        PROHIBITED_CONTENT or RECITATION.
+        Blocked means that ``prompt_feedback`` has a ``block_reason``, or that the finish reason
+        is SAFETY, RECITATION, BLOCKLIST, PROHIBITED_CONTENT, SPII, MODEL_ARMOR, ESCALATION,
+        PUP_LIMITED_DISABLED, IMAGE_SAFETY, IMAGE_PROHIBITED_CONTENT or IMAGE_RECITATION.
 
-        :raises BlockedError: with the reason as ``reason`` and this as ``response``.
+        :raises BlockedError: with the reason as ``reason`` and the response as ``response``.
+
+        >>> generate("gemini-flash-latest", "Hello").raise_for_block().text    # doctest: +SKIP
         """
         feedback = self.prompt_feedback
         if isinstance(feedback, PromptFeedback):
@@ -281,7 +283,7 @@ class GenerateContentResponse(_Delivered, Message):
         words = f" ({shorten(said, 500)})" if said else ""
         return BlockedError(
             f"the {what} was blocked: {reason}{words}; "
-            "change the prompt, or the safety settings where they allow it",
+            "change the prompt or, if that is allowed, the safety settings",
             reason=reason,
             response=self,
         )
@@ -294,12 +296,12 @@ class GenerateContentResponse(_Delivered, Message):
 
 @dataclass(repr=False, eq=False)
 class Candidate(Message):
-    """One answer, or in a stream the next piece of it.
+    """One answer, or in a stream its next piece.
 
-    :ivar finish_reason: one of `FinishReason`; None while the answer goes on.
-    :ivar finish_message: the server's words on the finish reason.
-    :ivar index: which of the answers this is, from 0.
-    :ivar continuation_token: opaque; from it a later request can go on.
+    :ivar finish_reason: one of `FinishReason`; None if the answer has not ended.
+    :ivar finish_message: the server's message about the finish reason.
+    :ivar index: the number of the answer, counted from 0.
+    :ivar continuation_token: opaque; another request can continue the answer from it.
     :ivar avg_logprobs: the average log probability of the tokens.
     """
 
@@ -321,12 +323,12 @@ class Candidate(Message):
 
 @dataclass(repr=False, eq=False)
 class UsageMetadata(Message):
-    """How many tokens a request took, in all and by modality.
+    """The token count of a request, in total and by modality.
 
-    :ivar prompt_token_count: the whole prompt, cached content included.
+    :ivar prompt_token_count: the entire prompt, including cached content.
     :ivar candidates_token_count: all candidates, without the thoughts.
     :ivar total_token_count: prompt, tool use, thoughts and candidates.
-    :ivar cached_content_token_count: the part of the prompt that came from a cache.
+    :ivar cached_content_token_count: the tokens of the prompt that were cached.
     :ivar traffic_type: one of `TrafficType`.
     """
 
@@ -346,7 +348,7 @@ class UsageMetadata(Message):
 
 @dataclass(repr=False, eq=False)
 class ModalityTokenCount(Message):
-    """The tokens of one modality.
+    """The token count of one modality.
 
     :ivar modality: one of `MediaModality`.
     """
@@ -358,9 +360,9 @@ class ModalityTokenCount(Message):
 
 @dataclass(repr=False, eq=False)
 class PromptFeedback(Message):
-    """What the filters made of the prompt.
+    """The safety ratings of the prompt.
 
-    :ivar block_reason: one of `BlockedReason`; set where the prompt was blocked.
+    :ivar block_reason: one of `BlockedReason`; set if the prompt was blocked.
     """
 
     block_reason: Optional[str] = None
@@ -371,11 +373,11 @@ class PromptFeedback(Message):
 
 @dataclass(repr=False, eq=False)
 class SafetyRating(Message):
-    """What a filter made of a prompt or an answer.
+    """The safety rating of a prompt or an answer in one category.
 
     :ivar category: one of `HarmCategory`.
     :ivar probability: one of `HarmProbability`.
-    :ivar blocked: true where this rating is why the text was blocked.
+    :ivar blocked: true if the text was blocked because of this rating.
     :ivar severity: one of `HarmSeverity`.
     :ivar overwritten_threshold: one of `HarmBlockThreshold`.
     """
@@ -392,7 +394,7 @@ class SafetyRating(Message):
 
 @dataclass(repr=False, eq=False)
 class ModelStatus(Message):
-    """How far in its life the model is that answered.
+    """The stage of the life of the model that answered.
 
     :ivar model_stage: one of `ModelStage`.
     :ivar retirement_time: RFC 3339.

@@ -10,6 +10,16 @@ from support.program import TIMEOUT, needs_posix, needs_pty, on_terminal
 
 from geministream.cli.lines import TypedLines
 
+try:
+    import readline
+except ImportError:  # Windows
+    readline = None
+
+needs_gnu_readline = pytest.mark.skipif(
+    not hasattr(readline, "set_auto_history") or "libedit" in readline.__doc__,
+    reason="libedit and PyPy's readline can do less",
+)
+
 
 def said(request):
     """The texts of a request's contents."""
@@ -29,6 +39,7 @@ def paste(process, text):
 
 
 @needs_pty
+@needs_gnu_readline
 def test_a_paste_of_several_lines_is_one_message(server):
     server.queue("1", "2")
     with on_terminal("chat", server=server) as (process, read):
@@ -61,6 +72,7 @@ def test_a_paste_into_a_terminal_that_does_not_mark_it(server):
 
 
 @needs_pty
+@needs_gnu_readline
 def test_lines_are_kept_across_sessions_in_a_private_file(server, tmp_path):
     kept = tmp_path / "geministream" / "chat-history"
     env = {"XDG_STATE_HOME": str(tmp_path)}
@@ -120,6 +132,7 @@ def test_a_file_of_lines_that_cannot_be_written_is_told_once(server, tmp_path):
 
 
 @needs_pty
+@needs_gnu_readline
 def test_tab_completes_commands_and_paths(server, tmp_path):
     (tmp_path / "a photo.png").write_bytes(b"PNG")
     server.queue("1")

@@ -76,7 +76,7 @@ def test_a_chat_counts_too(server):
         os.write(process.terminal, b"Hello\n")
         read("waiting\u2026 ")
         gate.set()
-        assert read("> ").endswith("\rHi\n> ")
+        assert "\rHi\n" in read("> ")
 
 
 @needs_pty

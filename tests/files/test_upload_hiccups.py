@@ -171,7 +171,7 @@ def test_starting_over_with_what_can_be_read_only_once(server):
     assert stored(server).sha256 == sha256(CONTENT)  # the first piece was still here
 
     server.fail_upload("gone", piece=1)
-    with pytest.raises(TransportError, match="path or a file object that can seek") as caught:
+    with pytest.raises(TransportError, match="path or a seekable file object") as caught:
         upload_file(Once(CONTENT), mime_type="audio/mpeg", endpoint=server.endpoint, chunk_bytes=STEP)
     assert isinstance(caught.value.__cause__, NotFoundError)
 

@@ -53,19 +53,19 @@ class _NonBlocking:
         (lambda t: t / "nowhere.mp3", "nowhere.mp3 cannot be read"),
         (lambda t: str(t / "nowhere.mp3"), "nowhere.mp3 cannot be read"),
         (lambda t: t, "is a directory"),
-        (lambda t: "a\0b.mp3", "is no path"),
+        (lambda t: "a\0b.mp3", "is not a valid path"),
         (_empty_file, "is empty"),
         (lambda t: b"", "the source is empty"),
         (lambda t: io.BytesIO(), "the source is empty"),
         (lambda t: Once(b""), "the source is empty"),
-        (_at_its_end, "call its seek"),
+        (_at_its_end, "call seek"),
         (_closed, "closed file"),
         (_write_only, "cannot be read"),
-        (lambda t: _NonBlocking(), "nothing to read now"),
+        (lambda t: _NonBlocking(), "no data yet"),
         (lambda t: io.StringIO("text"), "mode 'rb'"),
-        (lambda t: 42, "not 42"),
-        (lambda t: None, "not None"),
-        (lambda t: ["a.mp3"], "not \\["),
+        (lambda t: 42, "got 42"),
+        (lambda t: None, "got None"),
+        (lambda t: ["a.mp3"], "got \\["),
     ],
 )
 def test_what_is_no_source(either, tmp_path, make, says):
@@ -80,14 +80,14 @@ def test_what_is_no_source(either, tmp_path, make, says):
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (dict(mime_type=None), "no name that tells its MIME type"),
-        (dict(mime_type="mp3"), "not 'mp3'"),
-        (dict(mime_type="a/b\r\nX-Evil: 1"), "a MIME type is"),
-        (dict(mime_type="אודיו/mp3"), "a MIME type is"),
-        (dict(mime_type=7), "a MIME type is"),
+        (dict(mime_type=None), "cannot guess the MIME type of a source without a name"),
+        (dict(mime_type="mp3"), "got 'mp3'"),
+        (dict(mime_type="a/b\r\nX-Evil: 1"), "mime_type= must be"),
+        (dict(mime_type="אודיו/mp3"), "mime_type= must be"),
+        (dict(mime_type=7), "mime_type= must be"),
         (dict(display_name=b"x"), "display_name="),
-        (dict(name="a/b"), "names no file"),
-        (dict(name=""), "names no file"),
+        (dict(name="a/b"), "is not a valid file name"),
+        (dict(name=""), "is not a valid file name"),
         (dict(name=5), "name="),
         (dict(chunk_bytes=0), "chunk_bytes="),
         (dict(chunk_bytes=1.5), "chunk_bytes="),
@@ -104,7 +104,7 @@ def test_impossible_arguments(server, arguments, says):
 
 def test_a_name_that_tells_no_mime_type(server, tmp_path):
     (tmp_path / "thing.unheard-of").write_bytes(b"x")
-    with pytest.raises(ConfigurationError, match="'thing.unheard-of' does not tell.*mime_type="):
+    with pytest.raises(ConfigurationError, match="from the name 'thing.unheard-of'; pass mime_type="):
         upload_file(tmp_path / "thing.unheard-of", endpoint=server.endpoint)
 
 
@@ -157,7 +157,7 @@ def test_a_file_that_changes_its_size_under_way(either, tmp_path, change, says):
             with path.open("r+b") as file:
                 change(file)
 
-    with pytest.raises(ConfigurationError, match=f"had {len(CONTENT)} bytes at first and has {says} now"):
+    with pytest.raises(ConfigurationError, match=f"had {len(CONTENT)} bytes and has {says} now"):
         upload_file(path, endpoint=either.endpoint, chunk_bytes=STEP, progress=progress)
     assert not either.files
 

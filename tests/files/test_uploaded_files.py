@@ -83,7 +83,7 @@ def test_get_at_a_gateway():
 )
 def test_what_names_no_file(server, name):
     for call in (get_file, delete_file, wait_for_file):
-        with pytest.raises(ConfigurationError, match="names no file"):
+        with pytest.raises(ConfigurationError, match="is not a valid file name"):
             call(name, endpoint=server.endpoint)
     assert server.request_count == 0
 

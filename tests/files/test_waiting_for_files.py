@@ -39,7 +39,7 @@ def test_wait_for_what_failed():
     with LocalServer(processing_polls=1) as server:
         server.fail_processing("The video has no frames.")
         file = upload_file(b"moov", mime_type="video/mp4", endpoint=server.endpoint)
-        says = f"{file.name} could not be processed: The video has no frames"
+        says = f"the server could not process {file.name}: The video has no frames"
         with pytest.raises(FileProcessingError, match=says) as caught:
             wait_for_file(file, interval=0.01, endpoint=server.endpoint)
         failed = caught.value.file
@@ -133,5 +133,5 @@ def test_cancel_a_wait():
     ],
 )
 def test_impossible_waits(server, arguments):
-    with pytest.raises(ConfigurationError, match=f"{list(arguments)[0]}= must be seconds"):
+    with pytest.raises(ConfigurationError, match=f"{list(arguments)[0]}= must be a number of seconds"):
         wait_for_file("x", endpoint=server.endpoint, **arguments)

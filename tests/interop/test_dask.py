@@ -143,9 +143,7 @@ def test_the_key_is_in_no_tasks_repr(server, client):
         looker.start()
         assert [result.error for result in results] == [None] * 8
         looker.join()
-    assert (
-        sum(bool(re.search(r"_attempt.*<prompt \d>", text)) for text in seen) >= 4
-    )  # they were caught at it
+    assert sum(bool(re.search(r"attempt.*<prompt \d>", text)) for text in seen) >= 4  # they were caught at it
     assert KEY not in "".join(seen) and "private words" not in "".join(seen)
 
 

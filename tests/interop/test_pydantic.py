@@ -48,7 +48,7 @@ def test_a_whole_answer_and_a_streamed_list():
 
 
 def test_what_pydantic_refuses():
-    with pytest.raises(StreamDecodeError, match=r"Recipe refuses it: ValidationError: 1 validation error"):
+    with pytest.raises(StreamDecodeError, match=r"not a valid Recipe: ValidationError: 1 validation error"):
         parse(TEXT.replace("10.5", "-1"), Recipe)
 
 

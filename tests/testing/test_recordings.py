@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 import requests
-from support.plain_client import HELLO, PLAIN, STREAM, post_bytes, prompt, sse, text_of
+from support.plain_client import HELLO, PLAIN, STREAM, post_bytes, prompt, raw, sse, text_of
 from support.raw_server import RawServer, chunk, head
 
 from geministream import Endpoint, IncompleteStreamError, collect, stream_generate, upload_file
@@ -73,10 +73,12 @@ def test_the_head_is_the_same(upstream, recorder, tapes):
             yield {name: value for name, value in response.headers.items() if name not in changing}
 
     upstream.queue(
-        Answer.failure(429, retry_after=2, headers={"X-Mine": "a"}), Answer("x", transfer="length")
+        Answer.failure(429, retry_after=2, headers={"X-Mine": "a", "X-RateLimit-Remaining-Tokens": "7"}),
+        Answer("x", transfer="length"),
     )
     recorded = list(heads(recorder))
     assert recorded[0]["Retry-After"] == "2" and recorded[0]["X-Mine"] == "a"
+    assert recorded[0]["X-RateLimit-Remaining-Tokens"] == "7"
     assert "Content-Length" in recorded[1]
     with LocalServer(replay=tapes) as replay:
         assert list(heads(replay)) == recorded
@@ -145,6 +147,14 @@ def test_equal_requests_in_their_order_and_each_once(upstream, recorder, tapes):
         body = json.dumps(prompt("another"), indent=3)
         response = requests.post(replay.url + STREAM + "?key=some-other-key&alt=sse", body)
         assert text_of(sse(response.content)) == "other"
+
+
+def test_text_that_is_not_quite_unicode(upstream, recorder, tapes):
+    body = json.dumps(prompt("half a pair: \ud83d")).encode()
+    upstream.queue("x")
+    recorded = requests.post(recorder.url + STREAM, body, headers=PLAIN).content
+    with LocalServer(replay=tapes) as replay:
+        assert requests.post(replay.url + STREAM, body, headers=PLAIN).content == recorded
 
 
 def test_what_was_not_recorded(recorder, tapes):
@@ -320,6 +330,15 @@ def test_an_upstream_that_does_not_answer(tapes):
     assert files(tapes) == []
 
 
+def test_a_request_that_cannot_be_forwarded(recorder, tapes):
+    """http.client names what it refuses; nothing of the client's credentials may be in it."""
+    request = b"GET /v1beta/models?key=local-key HTTP/1.1\r\nHost: x\r\nX-Key: a-secret\rX: y\r\nConnection: close\r\n\r\n"
+    received = raw(recorder, request)
+    assert received.startswith(b"HTTP/1.1 502") and b"does not answer" in received
+    assert b"a-secret" not in received and b"local-key" not in received
+    assert recorder.errors == [] and files(tapes) == []
+
+
 def test_a_second_recording_goes_on_in_the_directory(upstream, recorder, tapes):
     body_of(recorder)
     with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as second:
@@ -449,6 +468,23 @@ def test_no_file_has_a_credential(tapes, packed):
             if secret in text
         ]
         assert found == []
+
+
+def test_a_secret_behind_the_end_of_the_first_gzip_member(tapes):
+    def packed(data):
+        squeeze = zlib.compressobj(wbits=31)
+        return squeeze.compress(data) + squeeze.flush()
+
+    bodies = [packed(b"first") + packed(KEY.encode()), packed(KEY.encode()) + b"not compressed"]
+    with LocalServer(api_key=KEY) as upstream:
+        upstream.queue(
+            *(Answer(body=body, gzip=False, headers={"Content-Encoding": "gzip"}) for body in bodies)
+        )
+        with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as recorder:
+            for body in bodies:
+                assert body_of(recorder, headers=GZIP)[1] == body
+    texts = [json.loads((tapes / name).read_text())["response"]["pieces"][0]["text"] for name in files(tapes)]
+    assert texts == ["first***", "***not compressed"]
 
 
 def test_the_search_for_credentials_would_find_them(tapes):

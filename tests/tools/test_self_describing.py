@@ -94,7 +94,7 @@ def test_it_reads_itself():
 
 
 def test_what_it_refuses_is_told_with_the_place():
-    with pytest.raises(StreamDecodeError, match=r"\$\[1\]: City refuses it: ValueError: 1 validation error"):
+    with pytest.raises(StreamDecodeError, match=r"\$\[1\]: not a valid City: ValueError: 1 validation error"):
         parse('[{"name": "A"}, {}]', List[City])
     with pytest.raises(StreamDecodeError, match=r"\$\[1\].*name is missing"):
         list(iter_items(['[{"name": "A"}, {}]'], City))

@@ -38,7 +38,7 @@ class Empty(enum.Enum):
 @pytest.mark.parametrize(
     "annotation, said",
     [
-        (bytes, "bytes cannot be described in JSON Schema; take a str with base64"),
+        (bytes, "bytes has no JSON Schema; use a str with base64"),
         (object, "object"),
         (set, "set"),
         (typing.Set[int], "Set|set"),
@@ -52,7 +52,7 @@ class Empty(enum.Enum):
         (Literal[b"x"], "b'x'"),
         (List[bytes], "bytes"),
         (Optional[bytes], "bytes"),
-        ("nowhere.Thing", "nowhere.Thing.*define what it names at the top level"),
+        ("nowhere.Thing", "nowhere.Thing.*define its names at the top level"),
         ("int |", "cannot be read"),
         ("List[", "cannot be read"),
         (3, "3"),
@@ -68,7 +68,7 @@ def test_what_cannot_be_declared_is_refused_with_the_arguments_name(annotation, 
     "annotation, said",
     [
         (WithBytes, r"WithBytes\.data: bytes"),
-        (WithInitVar, "WithInitVar cannot be made of its fields: it wants 'b' too"),
+        (WithInitVar, "WithInitVar cannot be created from its fields alone: it also requires 'b'"),
     ],
 )
 def test_what_cannot_be_declared_inside_a_class_is_refused_with_the_fields_name(annotation, said):
@@ -135,7 +135,7 @@ def test_the_longest_name():
     function.__name__ = "f" * 64
     assert function_declaration(function).name == "f" * 64
     function.__name__ = "f" * 65
-    with pytest.raises(ConfigurationError, match="up to 64"):
+    with pytest.raises(ConfigurationError, match="at most 64"):
         function_declaration(function)
 
 

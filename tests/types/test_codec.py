@@ -182,7 +182,7 @@ def test_an_int64_that_came_as_a_number_is_an_int_and_goes_back_as_a_number():
 
 def test_only_mappings_can_be_messages():
     for value in ([], "text", None, 5):
-        with pytest.raises(StreamDecodeError, match="GenerateContentResponse is a JSON object"):
+        with pytest.raises(StreamDecodeError, match="GenerateContentResponse must be a JSON object"):
             GenerateContentResponse.from_dict(value)
     assert Part.from_dict(MappingProxyType({"text": "a"})) == Part(text="a")
 
@@ -284,7 +284,7 @@ def test_messages_inside_a_mapping_are_taken_as_they_are():
 
 def test_what_is_neither_message_nor_mapping_is_refused():
     for value in ("text", None, [("role", "user")], Blob()):
-        with pytest.raises(ConfigurationError, match="system_instruction takes a Content or a mapping"):
+        with pytest.raises(ConfigurationError, match="system_instruction must be a Content or a mapping"):
             from_request(Content, value, "system_instruction")
 
 
