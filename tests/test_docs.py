@@ -114,7 +114,7 @@ PRINTED = {
     "script": "Sunny.\na text\n",
     "record": "You said: Hello\nYou said: Hello\n",
     "security": "api_key=***, auth='query')\n",
-    "logging": "",
+    "log": "",
     "moving-stream": "You said: Hello",
     "moving-config": "",
     "moving-loop": "You said: Hello",
@@ -138,7 +138,7 @@ ANSWERS = {
     "structured-answer": [json.dumps(RECIPE)],
     "sources": [Answer([GROUNDED])],
     "long": [Answer([CHECKPOINT, "Two. "], finish=None), "Another two. End."],
-    "logging": [Answer.failure(400, "a bad request")],
+    "log": [Answer.failure(400, "a bad request")],
 }
 
 
@@ -334,7 +334,7 @@ LOOKS = {
     "count-tokens": _look_at_number,
     "usage": _look_at_two_numbers,
     "long": _look_at_token,
-    "logging": _look_at_log,
+    "log": _look_at_log,
 }
 
 
