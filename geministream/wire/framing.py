@@ -196,7 +196,7 @@ class _ServerSentEvents:
                     waits = True
                     break
                 pos = end
-                # While a value of many MiB is with the caller, its text shall not be held.
+                # Do not keep the text of a value of many MiB while the caller has the value.
                 if pos == len(text):
                     text, pos = "", 0
                 yield value
