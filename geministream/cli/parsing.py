@@ -12,7 +12,6 @@ import re
 from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from ..retry import MOST_SECONDS
-from ..types import GenerationConfig, HarmBlockThreshold, HarmCategory, ThinkingLevel
 from .status import USAGE, nearest
 from .terminal import note
 
@@ -125,6 +124,8 @@ def auth(text: str) -> Tuple[str, ...]:
 
 def thinking(text: str) -> Dict[str, Any]:
     """The type of ``--thinking``: a thinkingConfig with a level or a budget."""
+    from ..types import ThinkingLevel  # here, as below: --help needs no types
+
     levels = _names(ThinkingLevel, "")
     if text.upper() in levels:
         return {"thinkingLevel": text.upper()}
@@ -142,6 +143,8 @@ def thinking(text: str) -> Dict[str, Any]:
 
 def safety(text: str) -> Tuple[str, str]:
     """The type of ``--safety``: a category and its threshold."""
+    from ..types import HarmBlockThreshold, HarmCategory
+
     category, _, threshold = text.partition("=")
     return (
         _member("CATEGORY", category, _names(HarmCategory, "HARM_CATEGORY_"), "HARM_CATEGORY_"),
@@ -171,6 +174,8 @@ class GenerationOption(argparse.Action):
     """``-o NAME VALUE``: a field of the generation config, and its value as JSON or text."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
+        from ..types import GenerationConfig
+
         name, text = values
         known = {field.name: field for field in dataclasses.fields(GenerationConfig)}
         snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
