@@ -48,12 +48,21 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown options here, where their command and its options are known."""
         found, rest = super().parse_known_args(args, namespace)
+        self._refuse_options(rest)
+        return found, rest
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The same: newer Pythons do not call `parse_known_args` for it."""
+        found, rest = super().parse_known_intermixed_args(args, namespace)
+        self._refuse_options(rest)
+        return found, rest
+
+    def _refuse_options(self, rest: List[str]) -> None:
         for text in rest:
             # What else is left may be the words of a prompt, between its options.
             if re.match(r"--?[A-Za-z][^ ]*$", text):
                 typed = text.partition("=")[0]
                 self.error(f"unknown option {typed}{nearest(typed, self._option_string_actions)}")
-        return found, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
