@@ -114,7 +114,7 @@ PRINTED = {
     "script": "Sunny.\na text\n",
     "record": "You said: Hello\nYou said: Hello\n",
     "security": "api_key=***, auth='query')\n",
-    "logging": "",
+    "log": "",
     "moving-stream": "You said: Hello",
     "moving-config": "",
     "moving-loop": "You said: Hello",
@@ -138,7 +138,7 @@ ANSWERS = {
     "structured-answer": [json.dumps(RECIPE)],
     "sources": [Answer([GROUNDED])],
     "long": [Answer([CHECKPOINT, "Two. "], finish=None), "Another two. End."],
-    "logging": [Answer.failure(400, "a bad request")],
+    "log": [Answer.failure(400, "a bad request")],
 }
 
 
@@ -224,6 +224,25 @@ def test_the_reference_has_each_public_name():
     assert public - {*shown} == set()
     assert {*shown} - public == {"Message"}
     assert len(shown) == len({*shown})
+
+
+def test_the_chart_shows_the_table():
+    done = run_python(
+        "-c",
+        "import chart; rows = chart.rows(chart.TABLE.read_text('utf-8')); assert len(rows) > 5;"
+        " print(chart.draw(rows) == chart.CHART.read_text('utf-8'))",
+        cwd=readme.ROOT / "benchmarks",
+    )
+    assert done.stdout == "True\n", "run python benchmarks/chart.py"
+
+
+def test_the_figures_of_the_readme_are_those_of_the_table():
+    measured = (readme.ROOT / "docs" / "performance.rst").read_text("utf-8")
+    text = readme.README.read_text("utf-8")
+    figures = re.findall(r"^.* (\S+) (?:×|MiB) +(\S+) (?:×|MiB) .*\[2\]_$", text, re.MULTILINE)
+    assert len(figures) == 5
+    for ours, theirs in figures:
+        assert re.search(rf" {re.escape(ours)} .* {re.escape(theirs)} ", measured), (ours, theirs)
 
 
 # The examples ---------------------------------------------------------------------------------
@@ -315,7 +334,7 @@ LOOKS = {
     "count-tokens": _look_at_number,
     "usage": _look_at_two_numbers,
     "long": _look_at_token,
-    "logging": _look_at_log,
+    "log": _look_at_log,
 }
 
 
