@@ -1,6 +1,7 @@
 """Each code block of docs/ runs as it stands, against LocalServer; an index leads to what newcomers ask."""
 
 import base64
+import html
 import json
 import os
 import re
@@ -224,6 +225,22 @@ def test_the_reference_has_each_public_name():
     assert public - {*shown} == set()
     assert {*shown} - public == {"Message"}
     assert len(shown) == len({*shown})
+
+
+def test_no_cell_of_a_table_is_a_bullet():
+    for page in readme.PAGES:
+        found = re.findall(r"^.*  [-*+](?:  .*|)$", page.read_text("utf-8"), re.MULTILINE)
+        assert found == [], page.name
+
+
+def test_the_picture_shows_a_real_run(tmp_path):
+    picture = (readme.ROOT / "docs" / "terminal.svg").read_text("utf-8")
+    prompt = re.search(r'--offline "(.*?)"</text>', picture)[1]
+    shown = "".join(html.unescape(text) for text in re.findall(r"<text[^>]*piece[^>]*>(.*?)</text>", picture))
+    done = run_python("-m", "geministream", "stream", "--offline", prompt, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "".join(shown.split()) in "".join(done.stdout.split()), "run python docs/make_terminal_svg.py"
+    assert len(shown) > 500
 
 
 def test_the_chart_shows_the_table():
