@@ -426,6 +426,16 @@ SHOWN = {
         "clip.mp4",
         "gemini-flash-latest",
     ],
+    "cli-options": [
+        "You said: What is 17 times 23?",
+        "You said: Write a haiku",
+        "You said: What is the 20th prime number?",
+        "You said: Sum up https://example.com/",
+        "You said: Tell me a joke",
+        '"candidates"',
+        "You said: Count to ten",
+    ],
+    "cli-completion": [],
     "cli-batch": ["You said: Write a haiku about the sea"],
 }
 
@@ -451,6 +461,8 @@ def test_the_commands(name, server, tmp_path):
         found = done.stdout.find(piece, at)
         assert found >= 0, (piece, done.stdout)
         at = found + len(piece)
+    if name == "cli-completion":
+        assert "complete" in (tmp_path / "geministream.bash").read_text("utf-8")
     if name == "cli":
         assert [path.suffix for path in (tmp_path / "pictures").iterdir()] == [".png"]
         assert done.stdout.rstrip().splitlines()[-1].split()[0].isdigit()  # the tokens that count prints
