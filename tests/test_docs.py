@@ -87,8 +87,11 @@ PRINTED = {
     "collect": ["Reading the prompt", "You said: Why is the sky blue?\n", " tokens\n"],
     "contents": "[Content(parts=[Part(text='What is this?'), Part(file_data=",
     "extra-body": "'finishReason': 'STOP'",
+    "max-tokens": "cut off at the token limit: You said: Tell me \n",
+    "safety": "You said: A joke\n",
     "blocked": "blocked: SAFETY\n",
     "errors": "too many requests; wait 3600.0 seconds\n",
+    "base-url": "https://gateway.example.com/gemini/v1/models/gemini-flash-latest:streamGenerateContent?region=eu\n",
     "media-in": ["Compare these.", "image/png", "What is this?"],
     "files": ["notes.txt 9 ACTIVE\n", "text/plain\n"],
     "save-image": "image/png lighthouse-1.png\n",
@@ -302,6 +305,11 @@ def _look_at_config(server, out):
     assert request.json["generationConfig"] == {"temperature": 0.2}
 
 
+def _look_at_safety(server, out):
+    (setting,) = server.requests[0].json["safetySettings"]
+    assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"}
+
+
 def _look_at_labels(server, out):
     assert server.requests[0].json["labels"] == {"team": "a"}
 
@@ -346,6 +354,7 @@ LOOKS = {
     "one-turn": _look_at_temperatures,
     "moving-config": _look_at_config,
     "extra-body": _look_at_labels,
+    "safety": _look_at_safety,
     "record": _look_at_recording,
     "functions": _look_at_functions,
     "count-tokens": _look_at_number,
