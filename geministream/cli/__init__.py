@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Optional, Sequence
 
 from .._version import __version__
-from ..errors import GeministreamError
+from ..errors import GeministreamError, UnknownFieldWarning
 from .arguments import make_parser
 from .status import DONE, FAILED, INTERRUPTED, command_line, in_options, status_of, system_error
 from .terminal import naming, note, prepare_streams
@@ -31,6 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     command_line[:] = sys.argv[1:] if argv is None else argv
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("default", UnknownFieldWarning)  # a note, whatever -W says
             warnings.showwarning = lambda message, *_: note(str(message))
             status = _run(command_line)
         if sys.stdout is not None:

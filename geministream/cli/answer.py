@@ -20,7 +20,7 @@ CUT_OFF = "answer cut off at the token limit (MAX_TOKENS); raise --max-tokens"
 def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False) -> int:
     """Print an answer as it arrives, then what there is to say about it, and return the exit status.
 
-    :param usage: also tell the tokens, where the answer counts them.
+    :param usage: also print the token counts, if the server sent them.
     """
     status = DONE
     last_words: List[str] = []
@@ -52,8 +52,8 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
 class Answer:
     """One answer on its way to a person, or with ``as_json`` to a program.
 
-    Text goes to stdout.  Thoughts are shown where that was asked for: dimmed
-    where stdout is a terminal, and else on stderr, so that a file or a pipe
+    Text goes to stdout.  Thoughts are shown if the user asked for them: dimmed
+    if stdout is a terminal, otherwise on stderr, so that a file or a pipe
     holds the answer alone.
 
     :param usage: count tokens, for the property of that name.
@@ -62,7 +62,7 @@ class Answer:
     :param whole: see `problem_of`.
     :ivar began: whether anything of the answer has come.
     :ivar empty: whether there was nothing in it, thoughts apart.
-    :ivar blocked: the block, where there is one.
+    :ivar blocked: the block, or None.
     :ivar finish_reason: the last that came.
     """
 
@@ -104,7 +104,7 @@ class Answer:
     def show(self, chunk: GenerateContentResponse) -> None:
         """Print what is new.
 
-        :raises OSError: where stdout takes no more; BrokenPipeError where nobody reads it.
+        :raises OSError: if stdout cannot be written; BrokenPipeError if nobody reads it.
         """
         self.began = True
         if self._usage is not None:
@@ -174,7 +174,7 @@ class Answer:
             self._waiting.retry(event)
 
     def end(self) -> None:
-        """Let the terminal be at the start of a line, and tell what has been held back."""
+        """End the line, and print the notes that were held back."""
         self._waiting.stop()
         for column in (self._thoughts, self._out):
             if column is not None:
@@ -201,13 +201,13 @@ class Answer:
 
     @property
     def total_tokens(self) -> int:
-        """The tokens of all requests; 0 where the server told none or nobody asked."""
+        """The tokens of all requests; 0 if they are not known."""
         usage = self._usage.response().usage_metadata if self._usage is not None else None
         return usage.total_token_count or 0 if isinstance(usage, UsageMetadata) else 0
 
     @property
     def usage(self) -> str:
-        """The tokens in words, or "" where the server told none or nobody asked."""
+        """The tokens in words, or "" if they are not known."""
         response = self._usage.response() if self._usage is not None else GenerateContentResponse()
         if not isinstance(response.usage_metadata, UsageMetadata):
             return ""

@@ -4,7 +4,7 @@ The output is the only memory.  Each prompt has one line there, written in one
 piece when its answer is whole; so a process that is killed leaves whole lines
 and at most one torn one at the end, which the next run cuts off and redoes.
 A line's ``input`` is a hash of the prompt's line, so that an output is never
-continued with prompts that are not its own.  An output that is no regular file
+continued with prompts that are not its own.  An output that is not a regular file
 (stdout, a pipe, a device) remembers nothing: it is only written to.
 """
 
@@ -94,7 +94,7 @@ def _survey(file: BinaryIO, path: str, done: "_Done") -> Optional[int]:
     """How many prompts the file holds, checked against what is done; None if it can be read only once."""
     if not _is_regular(file):
         return None
-    count, start = 0, file.tell()  # standard input need not be at its beginning
+    count, start = 0, file.tell()  # standard input may not be at its start
     for index, line in enumerate(file):
         if line.strip():
             count += 1
@@ -274,7 +274,7 @@ def _lines(path: str) -> "Iterator[tuple[int, bytes, int]]":
 
 
 def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
-    """What a line says; None where it is none of ours, or not whole."""
+    """The result in a line; None if it is not one of ours, or torn."""
     if not line.startswith(_BEGINNING):
         return None
     try:
@@ -359,7 +359,7 @@ class _Writer:
             self._print(self._early.pop(self._turns.popleft()))
 
     def write_early_ones(self) -> None:
-        """After an interruption: what is paid for is written, whatever its order."""
+        """After an interruption, write the results that wait for their turn: they are paid for."""
         while self._early:
             self._print(self._early.pop(min(self._early)))
 

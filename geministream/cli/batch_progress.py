@@ -15,12 +15,12 @@ from .waiting import Ticker
 
 # Seconds between two lines if stderr is not a terminal.
 _QUIET = 30.0
-# After so many failures that were told, the rest are only in the output.
-_MOST_TOLD = 20
+# How many failures are printed; the rest are only in the output.
+_MOST_PRINTED = 20
 
 
 class Progress:
-    """Counts prompts, and tells a person how it goes, also while nothing comes.
+    """Counts prompts, and shows the progress, also while no result comes.
 
     :param total: how many prompts there are, or None if that is not known.
     :param done: how many of them earlier runs have finished.
@@ -32,7 +32,7 @@ class Progress:
         self.failed = failed
         self._total = total
         self._before = done
-        self._done = self._tokens = self._told = self._cut_off = self._empty = 0
+        self._done = self._tokens = self._printed = self._cut_off = self._empty = 0
         self._resumes_at: Optional[float] = None  # if the server asked for a pause
         self._was_limited = False
         self._rate = Rate()
@@ -41,7 +41,7 @@ class Progress:
         self._ticker = Ticker(self._tick)
 
     def start(self) -> None:
-        """Begin to tell; until ``end()``."""
+        """Show the progress from now on, until ``end()``."""
         self._line.show(self._words())
         self._ticker.start()
 
@@ -71,15 +71,15 @@ class Progress:
         """A prompt has failed; ``text`` says which and why."""
         with self._ticker.lock:
             self.failed += 1
-            self._told += 1
-            if self._told <= _MOST_TOLD:
+            self._printed += 1
+            if self._printed <= _MOST_PRINTED:
                 self._line.note(text)
-            elif self._told == _MOST_TOLD + 1:
+            elif self._printed == _MOST_PRINTED + 1:
                 self._line.note("further failures are in the output only")
             self.one_done()
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Tell a person that the server asked for a pause; a prompt's own retries would be noise."""
+        """Show that the server asked for a pause; the retries of single prompts would be noise."""
         with self._ticker.lock:
             if event.gate == "opened":
                 self._resumes_at = None

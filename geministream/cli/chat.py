@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 def _converse(conversation: Conversation, kept: Optional[str]) -> int:
     """Read lines and do what they say.
 
-    At a terminal a failure is told and the conversation goes on; a script that
-    pipes its lines in ends with the first one.
+    At a terminal the conversation continues after a failure; a script that pipes
+    its lines in ends at the first one.
     """
     check_stdin()
     at_terminal = is_terminal(sys.stdin)

@@ -51,7 +51,7 @@ WITH_PATHS = ("/file", "/save", "/load")
 class Conversation:
     """A `Chat`, and what was said last.
 
-    :ivar chat: the chat; it tells `on_retry` of its retries.
+    :ivar chat: the chat; it calls `on_retry` before each retry.
     """
 
     chat: Chat
@@ -105,7 +105,7 @@ class Conversation:
         return command(rest.strip()) or DONE
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Tell a person that there is a wait."""
+        """Show why there is a wait."""
         if self._answer is not None:
             self._answer.on_retry(event)
 
@@ -137,7 +137,7 @@ class Conversation:
             self._message, self._answered = list(self.chat.history[last].parts or []), True
         if not self._answered:
             return self._say(self._message)
-        # The answer that there is goes only when the new one is there.
+        # The old answer is removed only when the new one is complete.
         history = self.chat.history
         taken = history[_last_message(history) :]
         del history[len(history) - len(taken) :]

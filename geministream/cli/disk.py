@@ -14,7 +14,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     """A file whose content becomes that of ``path`` when the block has ended well, all at once.
 
     ``path`` stays what it is: a link stays a link, and the file keeps its mode,
-    and its owner where that is allowed.
+    and its owner if that is allowed.
     """
     target = os.path.realpath(path)
     beside = f"{target}.{os.urandom(4).hex()}.tmp"
@@ -46,7 +46,7 @@ def _take_owner(path: str, before: os.stat_result, mode: int) -> int:
 
 
 def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
-    """Write data to a file of its own in the directory, and return its path; no file is replaced."""
+    """Write data to a new file in the directory, and return its path; no file is replaced."""
     import mimetypes
 
     essence = mime_type.partition(";")[0].strip().lower()

@@ -16,7 +16,7 @@ from .terminal import is_terminal, note, shows_styles, visible, write_quietly
 
 
 class ProgressLine:
-    """A line on stderr that is written anew as things go on; nothing where that is no terminal."""
+    """A line on stderr that is rewritten in place; nothing if stderr is not a terminal."""
 
     def __init__(self, *, dim: bool = False) -> None:
         self._on = is_terminal(sys.stderr)
@@ -25,7 +25,7 @@ class ProgressLine:
         self._due = 0.0
 
     def show(self, text: str, *, now: bool = False) -> None:
-        """Write it, though not more often than ten times a second, but for ``now``."""
+        """Write it, at most ten times a second unless ``now`` is set."""
         if not self._on or (time.monotonic() < self._due and not now):
             return
         self._due = time.monotonic() + 0.1
@@ -47,7 +47,7 @@ class ProgressLine:
             self._text = ""
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Tell a person at a terminal that there is a wait."""
+        """Show at a terminal why there is a wait."""
         if self._on:
             self.note(retry_words(event))
 

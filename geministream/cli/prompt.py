@@ -63,13 +63,13 @@ def attachment(
 ) -> Union[Part, File]:
     """What ``-f`` names, as something that goes into contents.
 
-    A file of this machine travels inside the request where there is room, and
-    else is uploaded first.
+    A local file is sent inside the request if there is room, and is otherwise
+    uploaded first.
 
     :param mime_type: if it cannot be guessed from the name.
     :param upload: upload it however small it is.
     :param room: the bytes that the request can still take.
-    :raises ConfigurationError: where there is no such file, or its type is not known.
+    :raises ConfigurationError: if there is no such file, or its type is not known.
     """
     try:
         return _attachment(name, endpoint, mime_type, upload, room)
@@ -150,9 +150,9 @@ def inline_bytes(parts: List[Any]) -> int:
 
 
 def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
-    """The type that was given, or that the file's name tells, or plain text where that is what is in it.
+    """The given type, or the one guessed from the name, or plain text if the file contains text.
 
-    :raises ConfigurationError: where there is no such file, or it is none of these.
+    :raises ConfigurationError: if there is no such file, or its type is not known.
     """
     if os.path.isdir(path):
         raise ConfigurationError(f"{path} is a directory; name a file in it")
@@ -168,9 +168,9 @@ def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
 
 
 def piped_text(stdin: Optional[TextIO]) -> str:
-    """What is piped into stdin; "" where it is a terminal, empty or closed.
+    """The text that is piped into stdin; "" if it is a terminal, empty or closed.
 
-    :raises ConfigurationError: where that is no text.
+    :raises ConfigurationError: if that is not text.
     """
     if stdin is None or is_terminal(stdin):
         return ""
@@ -189,7 +189,7 @@ def piped_text(stdin: Optional[TextIO]) -> str:
 
 
 def _warn_of_silence(stdin: TextIO) -> None:
-    """Tell a person why nothing happens, where stdin is a pipe into which nobody writes."""
+    """Say why nothing happens, if stdin is a pipe into which nobody writes."""
     try:
         if not select.select([stdin], [], [], 2.0)[0]:
             note("waiting for standard input to end; give --no-stdin if nothing is piped in")

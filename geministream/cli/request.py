@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
-from ..endpoint import BASE_URL_VARIABLE, GOOGLE, KEY_VARIABLES, Endpoint
+from ..endpoint import BASE_URL_VARIABLE, GET_A_KEY, GOOGLE, KEY_VARIABLES, Endpoint
 from ..errors import ConfigurationError
 from ..retry import Retry
 from ..transport import new_session
@@ -34,8 +34,8 @@ def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
     endpoint = Endpoint(base_url, args.api_version, upload_protocol=args.upload_protocol, **settings)
     if endpoint.ways and not any(os.environ.get(name) for name in KEY_VARIABLES):
         raise ConfigurationError(
-            f"no API key: set {' or '.join(KEY_VARIABLES)} in the environment, "
-            "or give --auth none for a server that needs no key"
+            f"no API key: set {' or '.join(KEY_VARIABLES)}; get a key at {GET_A_KEY}, give --auth none "
+            "for a server without keys, or try --offline"
         )
     yield endpoint
 
@@ -55,7 +55,7 @@ def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
 
 
 def media_directory(args: argparse.Namespace) -> Optional[Path]:
-    """Where the media of an answer go, or None where nobody wants them."""
+    """The directory for the media of an answer, or None if they are not saved."""
     if args.save_media is None:
         return None
     directory = Path(args.save_media)

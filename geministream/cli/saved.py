@@ -68,7 +68,7 @@ def read_conversation(path: str) -> Saved:
 
 
 def _is_content(value: Any) -> bool:
-    """Whether a JSON value is a content, in all that this room looks at; `Content` takes any value."""
+    """Whether a JSON value is a content in the fields that are used here; `Content` takes any value."""
     if not isinstance(value, dict) or not value.keys() & {"role", "parts"}:
         return False
     content = Content.from_dict(value)

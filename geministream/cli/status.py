@@ -1,6 +1,7 @@
 """Exit statuses, and errors in the words of the command line."""
 
 import errno
+import math
 import os
 import re
 from typing import Iterable, List, Optional
@@ -55,7 +56,7 @@ def status_of(error: GeministreamError, *, began: bool = False) -> int:
 def problem_of(
     blocked: Optional[BlockedError], finish_reason: Optional[str], *, whole: bool = False
 ) -> Optional[GeministreamError]:
-    """What is wrong with an answer whose stream ended well; None where nothing is.
+    """What is wrong with an answer whose stream completed; None if nothing is.
 
     :param whole: an answer that was cut off is of no use, as half a JSON text.
     """
@@ -68,7 +69,7 @@ def problem_of(
 
 def retry_words(event: RetryEvent) -> str:
     """``429 rate limit (the server's message); retrying in 7 s (2 of 4)``"""
-    delay = f"{event.delay:.1f}" if event.delay < 0.95 else f"{event.delay:.0f}"
+    delay = f"{event.delay:.1f}" if event.delay < 0.95 else math.ceil(event.delay)
     return f"{cause_words(event)}; retrying in {delay} s ({event.attempt + 1} of {event.attempts})"
 
 

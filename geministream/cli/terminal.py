@@ -1,6 +1,6 @@
 """What a person sees on stdout and stderr.
 
-On a terminal the control characters of all that others wrote are made visible,
+On a terminal, control characters in text from others are made visible,
 since a model, a server or a file's name could otherwise steer the terminal:
 everything goes through `visible` or `one_line`.  A pipe or a file gets an answer
 as it is.
@@ -31,7 +31,7 @@ def prepare_streams(*, utf8: bool = False) -> None:
 
     What their encoding cannot show is written as an escape.
 
-    :param utf8: what goes to stdout is JSON: UTF-8, whatever the locale says, but on a terminal.
+    :param utf8: stdout gets JSON, in UTF-8 regardless of the locale, except on a terminal.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
@@ -64,8 +64,7 @@ def shows_styles(stream: Optional[TextIO]) -> bool:
 def note(text: str) -> None:
     """Write one line on stderr: ``geministream: …``.
 
-    Whatever ``text`` holds, there is no line end in it, no control character
-    and no key of the environment.
+    Line ends, control characters and the environment's keys in ``text`` are replaced.
     """
     for name in KEY_VARIABLES:
         key = os.environ.get(name, "").strip()

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 from ..retry import RetryEvent
 from .progress import ProgressLine
 from .status import retry_words
-from .terminal import is_terminal
+from .terminal import is_terminal, note
 
 # Seconds between two ticks: short enough that no second is left out.
 _TICK = 0.2
@@ -30,6 +30,11 @@ class Ticker:
         self.lock = threading.RLock()
         self._tick = tick
         self._ended: Optional[threading.Event] = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._ended is not None
 
     def start(self) -> None:
         """Begin, unless it has begun."""
@@ -62,8 +67,8 @@ class Waiting:
         self._dots = "\u2026" if encoding.startswith("utf") else "..."
 
     def start(self) -> None:
-        """Begin to count; the line appears after a second."""
-        if is_terminal(sys.stderr):
+        """Begin to count, unless it has begun; the line appears after a second."""
+        if is_terminal(sys.stderr) and not self._ticker.running:
             self._began = time.monotonic()
             self._ticker.start()
 
@@ -76,7 +81,8 @@ class Waiting:
     def retry(self, event: RetryEvent) -> None:
         """Say why a request is sent again, and count down to it."""
         with self._ticker.lock:
-            self._line.note(retry_words(event))
+            self._line.clear()
+            note(retry_words(event))
             if event.delay > 1:  # a shorter one is over before it can be read
                 self._retry_at = time.monotonic() + event.delay
         self.start()

@@ -160,7 +160,8 @@ def test_standard_input_that_cannot_be_attached(here, server, args, data, words)
 @needs_posix
 def test_standard_input_is_left_alone(server):
     with started("stream", "--no-stdin", "Hello", server=server, stdin=subprocess.PIPE) as process:
-        assert rest_of(process).out == "You said: Hello\n"  # though the pipe is open
+        with process.stdin:
+            assert rest_of(process).out == "You said: Hello\n"  # though the pipe is open
 
 
 # -- models and count --------------------------------------------------------------------

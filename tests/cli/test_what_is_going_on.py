@@ -90,6 +90,20 @@ def test_a_retry_has_a_countdown_and_the_reason(server):
         assert read().endswith("\rbetter\n")
 
 
+@needs_pty
+def test_a_retry_does_not_start_the_count_again(server):
+    fail, answer = threading.Event(), threading.Event()
+    server.queue(Answer.failure(503, retry_info="1.5s", wait=fail), Answer(chunks=["better"], wait=answer))
+    with on_terminal("stream", "--retries", "1", "Hello", server=server) as (process, read):
+        read("waiting\u2026 2 s")
+        fail.set()
+        read("retrying in 1 s")
+        read("waiting\u2026 ")
+        assert int(read(" s").split()[0]) >= 3  # 2 s, and the 1.5 s of the delay
+        answer.set()
+        assert read().endswith("\rbetter\n")
+
+
 def test_nothing_is_written_after_the_end(monkeypatch):
     ticks = []
     ticked = threading.Event()

@@ -1,5 +1,6 @@
 """Runs the command line: the real program in a process of its own, or main() in this one."""
 
+import atexit
 import io
 import os
 import select
@@ -33,6 +34,7 @@ def server():
 
 
 _STATE = tempfile.TemporaryDirectory()
+atexit.register(_STATE.cleanup)
 
 
 def environment(**more):

@@ -234,7 +234,7 @@ def test_each_enum_that_the_dataclasses_describe_is_in_the_table():
         for field in message.__dataclass_fields__.values():
             kinds = set(re.findall(r"\w+", str(field.type))) & set(types.__all__)
             waiting += sorted(kinds - seen)
-        for field, enum in re.findall(r":ivar (\w+): (?:one )?of `(\w+)`", message.__doc__):
+        for field, enum in re.findall(r":ivar (\w+): (?:one|a list) of `(\w+)`", message.__doc__):
             described[f"{name}.{field}"] = enum
     assert {"Part", "ThinkingConfig", "VideoMetadata", "LatLng"} <= seen
     missing = {"Part.media_processing": "MediaProcessing"}  # its docstring does not name the enum
