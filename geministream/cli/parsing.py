@@ -12,7 +12,6 @@ import re
 from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from ..retry import MOST_SECONDS
-from ..types import GenerationConfig, HarmBlockThreshold, HarmCategory, ThinkingLevel
 from .status import USAGE, nearest
 from .terminal import note
 
@@ -49,12 +48,21 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown options here, where their command and its options are known."""
         found, rest = super().parse_known_args(args, namespace)
+        self._refuse_options(rest)
+        return found, rest
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The same: newer Pythons do not call `parse_known_args` for it."""
+        found, rest = super().parse_known_intermixed_args(args, namespace)
+        self._refuse_options(rest)
+        return found, rest
+
+    def _refuse_options(self, rest: List[str]) -> None:
         for text in rest:
             # What else is left may be the words of a prompt, between its options.
             if re.match(r"--?[A-Za-z][^ ]*$", text):
                 typed = text.partition("=")[0]
                 self.error(f"unknown option {typed}{nearest(typed, self._option_string_actions)}")
-        return found, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -125,6 +133,8 @@ def auth(text: str) -> Tuple[str, ...]:
 
 def thinking(text: str) -> Dict[str, Any]:
     """The type of ``--thinking``: a thinkingConfig with a level or a budget."""
+    from ..types import ThinkingLevel  # here, as below: --help needs no types
+
     levels = _names(ThinkingLevel, "")
     if text.upper() in levels:
         return {"thinkingLevel": text.upper()}
@@ -142,6 +152,8 @@ def thinking(text: str) -> Dict[str, Any]:
 
 def safety(text: str) -> Tuple[str, str]:
     """The type of ``--safety``: a category and its threshold."""
+    from ..types import HarmBlockThreshold, HarmCategory
+
     category, _, threshold = text.partition("=")
     return (
         _member("CATEGORY", category, _names(HarmCategory, "HARM_CATEGORY_"), "HARM_CATEGORY_"),
@@ -171,6 +183,8 @@ class GenerationOption(argparse.Action):
     """``-o NAME VALUE``: a field of the generation config, and its value as JSON or text."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
+        from ..types import GenerationConfig
+
         name, text = values
         known = {field.name: field for field in dataclasses.fields(GenerationConfig)}
         snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

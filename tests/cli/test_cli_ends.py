@@ -143,7 +143,7 @@ def test_no_key(server):
 def test_a_key_in_clear_text_is_told_in_one_line(here):
     result = here("stream", "--base-url", "http://gateway.invalid", "--retries", "0", "Hello")
     assert result.status == 1
-    assert [("unencrypted" in line) for line in result.notes] == [True, False]
+    assert [("clear text" in line) for line in result.notes] == [True, False]
 
 
 _BAD = [
