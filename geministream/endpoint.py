@@ -315,7 +315,9 @@ def _checked_base_url(given: Any, api_version: str, session: Any) -> str:
     if not (parts.scheme in ("http", "https") or _has_an_adapter(session, url)) or not parts.hostname:
         raise ConfigurationError("the base URL must start with http:// or https:// and a host")
     if re.search(r"[\s\x00-\x1f\\\ud800-\udfff]", url):
-        raise ConfigurationError("the base URL contains white space, a backslash or a lone surrogate")
+        raise ConfigurationError(
+            "the base URL contains white space, a backslash or a lone surrogate; remove it"
+        )
     if parts.query or parts.fragment:
         raise ConfigurationError("the base URL contains a query or fragment; use Endpoint(params=)")
     # Users copy base URLs that include the version; do not repeat it.
@@ -340,9 +342,9 @@ def _checked_secret(given: Any) -> str:
     secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(
-            "the API key or token is empty"
+            f"the API key or token is empty; pass a key, or get one at {GET_A_KEY}"
             if not secret
-            else "the API key or token contains white space or characters that are not ASCII"
+            else "the API key or token contains white space or characters that are not ASCII; copy it again"
         )
     return secret
 

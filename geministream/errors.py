@@ -39,8 +39,8 @@ class GeministreamError(Exception):
     """The base class of every exception that this library raises.
 
     :ivar partial: the chunks that arrived before the error, merged into one
-        :class:`~geministream.types.GenerateContentResponse`, if the error comes from
-        ``generate``, ``collect`` or ``Chat``; otherwise None.
+        :class:`~geministream.types.GenerateContentResponse`, if something collected them
+        (``generate``, ``collect``, ``Chat``, ``generate_many``); otherwise None.
     :ivar retryable: whether the same request may succeed if it is sent again.  For an
         `APIError`, look at its code instead (see ``Retry.statuses``).
     """

@@ -164,7 +164,7 @@ def _check_beginning(text: str, key: Optional[str]) -> None:
 
 # The array in an object ------------------------------------------------------------
 
-# The states, in the words of an error: "bad JSON: '…' stands after a name".
+# The states, in the words of an error: "bad JSON: unexpected '…' after a name".
 _END = "after the end of the answer"
 _FIRST_NAME = "where a name or the end of the object must be"
 _NEXT_NAME = "where a name must be"
@@ -224,7 +224,7 @@ class _Items(JSONValues):
 
     def _look_at_name(self, name: Any) -> None:
         if not isinstance(name, str):
-            raise StreamDecodeError(f"bad JSON: {shorten(name)} stands where a name must be")
+            raise StreamDecodeError(f"bad JSON: unexpected {shorten(name)} where a name must be")
         if name == self._key:
             if self.found:
                 raise StreamDecodeError(f"the answer has the key {name!r} twice")

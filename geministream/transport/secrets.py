@@ -19,7 +19,7 @@ from ..endpoint import names_a_secret
 from ..errors import GeministreamError
 
 _RUN = 8  # characters; shorter pieces of a credential are useless to an attacker
-_SHORTEST = 5  # characters; shorter values are not secrets, and occur in every text
+_SHORTEST = 5  # characters; a shorter value is not a secret, and may occur in any text
 _LONGEST = 2**16  # characters of the text or data of another package's exception
 
 _NO_SECRETS = ("pagetoken",)  # the query parameter of a list of files

@@ -95,7 +95,7 @@ class JSONValues:
                 continue
             state_behind = self._values.get(self.state)
             if state_behind is None or (self.state is OUTSIDE and text[pos] != "{"):
-                raise StreamDecodeError(f"bad JSON: {text[pos : pos + 40]!r} stands {self.state}")
+                raise StreamDecodeError(f"bad JSON: unexpected {text[pos : pos + 40]!r} {self.state}")
             try:
                 value, end = scan_once(text, pos)
             except NO_VALUE:

@@ -18,7 +18,7 @@ def outcome(pieces, limit=256 * 2**20):
             values.extend(framing.feed(piece))
         values.extend(framing.close())
     except GeministreamError as error:
-        return as_text(values), type(error), re.sub("(UTF-8: |JSON: )b?['\"].*", r"\1", str(error))
+        return as_text(values), type(error), re.sub("(UTF-8: |JSON: unexpected )b?['\"].*", r"\1", str(error))
     return as_text(values), None, ""
 
 
