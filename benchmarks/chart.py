@@ -13,7 +13,7 @@ from typing import List, NamedTuple
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TABLE, CHART = DOCS / "performance.rst", DOCS / "performance.svg"
 
-LABELS, SCALE, ROW = 330, 420, 46  # pixels: the width of the labels and of the bars, the height of a row
+LABELS, SCALE, ROW = 360, 420, 46  # pixels: the width of the labels and of the bars, the height of a row
 LEAST, MOST = 1 / 32, 64.0  # the ends of the scale
 COLOURS = {"geministream": "#2f7d4f", "google-genai": "#b0632a"}
 STYLE = "text { font: 13px system-ui, sans-serif; fill: #30343b } .value { font-size: 12px }"

@@ -20,6 +20,23 @@ const QUESTIONS = {
   "what does this exception mean": "guides/errors",
   exceptions: "guides/errors",
   "is it safe to log": "guides/security",
+  temperature: "guides/streaming",
+  "system instruction": "guides/streaming",
+  "safety settings": "guides/streaming",
+  "rate limit": "guides/errors, guides/time",
+  retries: "reference/endpoint, guides/time",
+  "vertex ai": "guides/endpoints",
+  "base url": "guides/endpoints",
+  "client certificate": "guides/endpoints",
+  "upload a video": "guides/media",
+  "wav file": "guides/media",
+  "thinking budget": "guides/thinking",
+  pydantic: "guides/structured",
+  dataclass: "guides/structured, start",
+  dask: "guides/many",
+  "pytest fixture": "guides/testing",
+  "google-genai": "guides/moving",
+  "exit status": "guides/cli",
 };
 
 const built = process.argv[2];

@@ -13,16 +13,16 @@ import textwrap
 import time
 from html import escape
 from pathlib import Path
-from typing import List, Tuple
+from typing import Iterator, List, Tuple
 
-PROMPT = "Tell me a story about a lighthouse. Once, on the last rock before the open sea, a lamp was lit."
+PROMPT = "Tell me a story about a lighthouse"
 COMMAND = [sys.executable, "-m", "geministream", "stream", "--offline", PROMPT]
-COLUMNS = 72
-ROW, WIDTH, LEFT, TOP = 20, 9, 18, 58  # pixels: a line's height, a character's width, the margins
+COLUMNS = 104
+ROW, WIDTH, LEFT, TOP = 19, 7.8, 18, 56  # pixels: a line's height, a character's width, the margins
 
 STYLE = """
     .back { fill: #1b1f27 } .bar { fill: #2b313c }
-    text { font: 15px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace; white-space: pre }
+    text { font: 13px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace; white-space: pre }
     .shell { fill: #8fbf7f } .note { fill: #8b95a5 } .answer { fill: #e6e9ef }
     @media (prefers-reduced-motion: no-preference) {
       .piece { animation: come 0.01s both } @keyframes come { from { opacity: 0 } to { opacity: 1 } }
@@ -48,37 +48,39 @@ def run() -> Tuple[str, List[Tuple[float, str]]]:
     return note.strip(), pieces
 
 
-def wrapped(text: str) -> List[str]:
-    return textwrap.wrap(text, COLUMNS, break_long_words=False, drop_whitespace=False)
+def rows(text: str) -> Iterator[Tuple[int, str]]:
+    """The rows of a terminal, each with the place in the text at which it begins."""
+    at = 0
+    for line in text.split("\n"):
+        for row in textwrap.wrap(line, COLUMNS, drop_whitespace=False) or [""]:
+            yield at, row
+            at += len(row)
+        at += 1  # the line end
 
 
 def draw(note: str, pieces: List[Tuple[float, str]]) -> str:
     """The picture as SVG."""
-    before = [("shell", line) for line in wrapped(f'$ geministream stream --offline "{PROMPT}"')]
-    before += [("note", line) for line in wrapped(note)]
-    drawn = []
-    for row, (kind, line) in enumerate(before):
-        drawn.append(f'  <text class="{kind}" x="{LEFT}" y="{TOP + row * ROW}">{escape(line)}</text>')
-    answer = "".join(text for _, text in pieces).rstrip("\n")
-    starts = []  # where each line of the answer begins in it
-    at = 0
-    for line in wrapped(answer):
-        starts.append((at, line))
-        at += len(line)
+    drawn: List[str] = []
+
+    def put(kind: str, column: int, row: int, text: str, more: str = "") -> None:
+        x, y = LEFT + column * WIDTH, TOP + row * ROW
+        drawn.append(f'  <text class="{kind}" x="{x:g}" y="{y}"{more}>{escape(text, quote=False)}</text>')
+
+    put("shell", 0, 0, f'$ geministream stream --offline "{PROMPT}"')
+    put("note", 0, 1, note)
+    answer = list(rows("".join(text for _, text in pieces).rstrip("\n")))
     begin = 0
     for seconds, text in pieces:
         end = begin + len(text)
-        for row, (start, line) in enumerate(starts, len(before)):
+        for row, (start, line) in enumerate(answer, 2):
             first, last = max(begin, start), min(end, start + len(line))
-            if first < last:
-                x, y = LEFT + (first - start) * WIDTH, TOP + row * ROW
-                drawn.append(
-                    f'  <text class="answer piece" x="{x}" y="{y}"'
-                    f' style="animation-delay: {seconds + 1:.2f}s">'
-                    f"{escape(line[first - start : last - start])}</text>"
+            if line[first - start : last - start].strip() and first < last:
+                shown = line[first - start : last - start]
+                put(
+                    "answer piece", first - start, row, shown, f' style="animation-delay: {seconds + 1:.2f}s"'
                 )
         begin = end
-    width, height = 2 * LEFT + COLUMNS * WIDTH, TOP + (len(before) + len(starts)) * ROW
+    width, height = 2 * LEFT + int(COLUMNS * WIDTH), TOP + (2 + len(answer)) * ROW
     dots = "".join(
         f'<circle cx="{LEFT + 4 + 20 * n}" cy="16" r="6" fill="{colour}"/>'
         for n, colour in enumerate(["#ef6a5e", "#f5be4f", "#61c554"])

@@ -15,8 +15,8 @@ from .types.codec import from_request, shorten
 PartLike = Union[str, "os.PathLike[str]", Part, File, Mapping[str, Any]]
 ContentsLike = Union[PartLike, Content, "List[Any]"]
 
-# The whole request may be 100 MB, base64 (4 bytes for 3) included, and a PDF
-# 50 MB: https://ai.google.dev/gemini-api/docs/file-input-methods
+# A request may have 100 MB, including base64 (4 bytes for 3), and a PDF 50 MB:
+# https://ai.google.dev/gemini-api/docs/file-input-methods
 LARGEST_INLINE = 100 * 10**6 * 3 // 4
 LARGEST_PDF = 50 * 10**6
 

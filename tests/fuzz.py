@@ -267,7 +267,7 @@ ERRORS = [
     (b"500 no", "500 no"),
     (b"null and void", "null and void"),
     (b"7", 7),
-    (b"{}", "an error event that says nothing"),
+    (b"{}", "an error event without a message"),
     (b'{"error": {"code', '{"error": {"code'),
     (b"[{1}]", "[{1}]"),
     (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)),

@@ -1,6 +1,7 @@
 """Each code block of docs/ runs as it stands, against LocalServer; an index leads to what newcomers ask."""
 
 import base64
+import html
 import json
 import os
 import re
@@ -67,7 +68,7 @@ GROUNDED = chunk(
 SPOKEN = chunk({"inlineData": SOUND}, finishReason="STOP")
 CHECKPOINT = chunk({"text": "One. "}, continuationToken="token-1")
 
-HAIKUS = [f"{n} You said: Write a haiku about the number {n}\n" for n in (0, 1, 999)]
+HAIKUS = [f"{n} You said: Write a haiku about the number {n}\n" for n in (0, 1, 99)]
 
 # What the examples print, in pieces; and what the server answers, if not by its own rules.
 PRINTED = {
@@ -86,8 +87,11 @@ PRINTED = {
     "collect": ["Reading the prompt", "You said: Why is the sky blue?\n", " tokens\n"],
     "contents": "[Content(parts=[Part(text='What is this?'), Part(file_data=",
     "extra-body": "'finishReason': 'STOP'",
+    "max-tokens": "cut off at the token limit: You said: Tell me \n",
+    "safety": "You said: A joke\n",
     "blocked": "blocked: SAFETY\n",
     "errors": "too many requests; wait 3600.0 seconds\n",
+    "base-url": "https://gateway.example.com/gemini/v1/models/gemini-flash-latest:streamGenerateContent?region=eu\n",
     "media-in": ["Compare these.", "image/png", "What is this?"],
     "files": ["notes.txt 9 ACTIVE\n", "text/plain\n"],
     "save-image": "image/png lighthouse-1.png\n",
@@ -140,6 +144,16 @@ ANSWERS = {
     "long": [Answer([CHECKPOINT, "Two. "], finish=None), "Another two. End."],
     "log": [Answer.failure(400, "a bad request")],
 }
+
+
+def fewer(code):
+    """A thousand prompts are sent for README.rst and for the start."""
+    assert "range(1000)" in code
+    return code.replace("range(1000)", "range(100)")
+
+
+# What is not run as it stands.
+CHANGES = {"batch": fewer, "batch-threads": fewer}
 
 
 @pytest.fixture
@@ -226,6 +240,22 @@ def test_the_reference_has_each_public_name():
     assert len(shown) == len({*shown})
 
 
+def test_no_cell_of_a_table_is_a_bullet():
+    for page in readme.PAGES:
+        found = re.findall(r"^.*  [-*+](?:  .*|)$", page.read_text("utf-8"), re.MULTILINE)
+        assert found == [], page.name
+
+
+def test_the_picture_shows_a_real_run(tmp_path):
+    picture = (readme.ROOT / "docs" / "terminal.svg").read_text("utf-8")
+    prompt = re.search(r'--offline "(.*?)"</text>', picture)[1]
+    shown = "".join(html.unescape(text) for text in re.findall(r"<text[^>]*piece[^>]*>(.*?)</text>", picture))
+    done = run_python("-m", "geministream", "stream", "--offline", prompt, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "".join(shown.split()) in "".join(done.stdout.split()), "run python docs/make_terminal_svg.py"
+    assert len(shown) > 500
+
+
 def test_the_chart_shows_the_table():
     done = run_python(
         "-c",
@@ -252,7 +282,7 @@ def test_the_figures_of_the_readme_are_those_of_the_table():
 def test_the_example(name, server, capsys, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     server.queue(*ANSWERS.get(name, ()))
-    run(name)
+    run(name, CHANGES.get(name))
     out = capsys.readouterr().out
     pieces = PRINTED[name]
     for piece in [pieces] if isinstance(pieces, str) else pieces:
@@ -283,6 +313,11 @@ def _look_at_config(server, out):
     (request,) = server.requests
     assert request.json["tools"] == [{"googleSearch": {}}]
     assert request.json["generationConfig"] == {"temperature": 0.2}
+
+
+def _look_at_safety(server, out):
+    (setting,) = server.requests[0].json["safetySettings"]
+    assert setting == {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"}
 
 
 def _look_at_labels(server, out):
@@ -329,6 +364,7 @@ LOOKS = {
     "one-turn": _look_at_temperatures,
     "moving-config": _look_at_config,
     "extra-body": _look_at_labels,
+    "safety": _look_at_safety,
     "record": _look_at_recording,
     "functions": _look_at_functions,
     "count-tokens": _look_at_number,
@@ -378,10 +414,10 @@ def test_batch_mpi(server, capsys, monkeypatch):
     module.MPIPoolExecutor = ThreadPoolExecutor
     monkeypatch.setitem(sys.modules, "mpi4py", types.ModuleType("mpi4py"))
     monkeypatch.setitem(sys.modules, "mpi4py.futures", module)
-    code = readme.code("batch-threads").replace("\nhaikus()\n", "\n") + readme.code("batch-mpi")
+    code = fewer(readme.code("batch-threads")).replace("\nhaikus()\n", "\n") + readme.code("batch-mpi")
     exec(code, {"__name__": "__main__"})
     out = capsys.readouterr().out
-    assert all(line in out for line in HAIKUS) and out.count("\n") == 1000
+    assert all(line in out for line in HAIKUS) and out.count("\n") == 100
 
 
 def test_fixture(tmp_path):
@@ -409,6 +445,16 @@ SHOWN = {
         "clip.mp4",
         "gemini-flash-latest",
     ],
+    "cli-options": [
+        "You said: What is 17 times 23?",
+        "You said: Write a haiku",
+        "You said: What is the 20th prime number?",
+        "You said: Sum up https://example.com/",
+        "You said: Tell me a joke",
+        '"candidates"',
+        "You said: Count to ten",
+    ],
+    "cli-completion": [],
     "cli-batch": ["You said: Write a haiku about the sea"],
 }
 
@@ -434,6 +480,8 @@ def test_the_commands(name, server, tmp_path):
         found = done.stdout.find(piece, at)
         assert found >= 0, (piece, done.stdout)
         at = found + len(piece)
+    if name == "cli-completion":
+        assert "complete" in (tmp_path / "geministream.bash").read_text("utf-8")
     if name == "cli":
         assert [path.suffix for path in (tmp_path / "pictures").iterdir()] == [".png"]
         assert done.stdout.rstrip().splitlines()[-1].split()[0].isdigit()  # the tokens that count prints

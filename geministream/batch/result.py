@@ -11,7 +11,7 @@ class BatchResult:
     """The result of one prompt.
 
     :ivar index: the prompt's place among the requests, from 0.
-    :ivar response: the whole answer, or None if there is an error.
+    :ivar response: the complete answer, or None if there is an error.
     :ivar error: the exception that ended it, or None; ``error.partial`` is what had arrived.
     :ivar attempts: how many HTTP requests were sent for it.
     :ivar seconds: from the start of its first attempt to its end, including the waits.

@@ -121,7 +121,7 @@ class Batch:
             return
         # The garbage collector may end a forgotten generator on a worker's own thread.
         in_worker = self._shared.is_worker()
-        with ExitStack() as steps:  # taken from the last to the first, whatever each of them raises
+        with ExitStack() as steps:  # run from the last to the first, even if one raises
             steps.callback(self._shared.close)
             if not in_worker:
                 steps.callback(self._shared.wait)

@@ -3,7 +3,7 @@
 =============  ====================================================================
 ``upload``     `upload_file`: checks the arguments, picks the protocol
 ``resumable``  Google's protocol: the file in pieces, and what follows each failure
-``form``       the whole file in one multipart form, for gateways
+``form``       the complete file in one multipart form, for gateways
 ``metadata``   `get_file`, `list_files`, `delete_file`, `wait_for_file`
 ``job``        the checked arguments of an upload
 ``source``     the bytes of a path, a file object, a pipe, or bytes themselves

@@ -1,7 +1,7 @@
-"""The whole file in one multipart form, for gateways that take no pieces.
+"""The upload of a complete file in one multipart form, for gateways without resumable uploads.
 
-After a temporary failure the whole form is sent again.  If only the answer was
-lost, the gateway then has the file twice.
+After a temporary failure the complete form is sent again.  If only the answer was lost, the
+gateway then has the file twice.
 """
 
 import uuid

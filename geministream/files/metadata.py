@@ -178,6 +178,6 @@ def _wait(call: Call, url: str, interval: float) -> File:
             raise StreamTimeoutError(f"{call.patience.deadline:g} s were not enough")
         left = call.patience.left(interval)
         assert left is not None
-        # If less than a whole interval is left, ask a last time shortly before the deadline.
+        # If less than an interval is left, send the last request shortly before the deadline.
         last = left < interval
         call.patience.sleep(0.8 * left if last else interval)

@@ -67,7 +67,7 @@ class _Upload:
         self._piece_bytes = 0
         self._offset: Optional[int] = 0  # how many bytes the server has; None: ask it
         self._most = 0  # how many it had at most
-        self._finalized = False  # whether it was told that a piece is the last
+        self._finalized = False  # whether the last piece was sent
         self._refusal: Optional[APIError] = None  # its error for the piece at _refused_at
         self._refused_at = 0
 
@@ -182,7 +182,7 @@ class _Upload:
         if received < self._source.earliest:
             raise self._lost()
         if self._offset is None:
-            log.debug("the upload goes on from byte %d", received)
+            log.debug("the upload resumes at byte %d", received)
         self._offset = received
         if received > self._most:
             self._most = received

@@ -148,7 +148,7 @@ class Stream:
         return bytes(memoryview(self._kept)[:size])
 
     def on_disk(self, stack: ExitStack) -> Seekable:
-        """Copy the whole source to a temporary file, which ``stack`` closes."""
+        """Copy the source to a temporary file, which ``stack`` closes."""
         copy = stack.enter_context(tempfile.TemporaryFile())
         total = 0
         while True:

@@ -49,7 +49,7 @@ def upload_file(
         not binary, or an argument is not valid.  Later: if the source can no longer
         be read, or its size changed during the upload.
     :raises FileProcessingError: if the server reports another size than the source has.
-    :raises GeministreamError: see ``errors.py`` for the tree.
+    :raises GeministreamError: if the upload fails, also after its retries.
 
     >>> file = upload_file("talk.mp3")                                    # doctest: +SKIP
     >>> for chunk in stream_generate("gemini-2.5-flash", ["Sum it up", file]):   # doctest: +SKIP

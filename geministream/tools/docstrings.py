@@ -1,4 +1,4 @@
-"""What a docstring says about each argument, in the three styles that people write.
+"""The parser of a docstring's descriptions of arguments, in three styles.
 
 ==========  ==================================================================
 Google      ``Args:`` (``Parameters:``, ``Attributes:`` …), then indented
@@ -8,7 +8,7 @@ NumPy       ``Parameters`` (``Attributes`` …) over dashes, then ``name : type`
             and the text indented
 ==========  ==================================================================
 
-The styles may be mixed.  Whatever is no argument's line stays in the text.
+The styles may be mixed.  All other lines remain in the text.
 """
 
 import inspect
@@ -34,12 +34,12 @@ def read_docstring(doc: Optional[str]) -> Tuple[str, Dict[str, str]]:
     :param doc: the docstring as Python has it; None is an empty one.
     :returns: the text without the arguments' lines, and argument name to description.
 
-    >>> read_docstring('''Tell the weather.
+    >>> read_docstring('''Return the weather.
     ...
     ...     :param city: its name,
     ...         in English
     ...     ''')
-    ('Tell the weather.', {'city': 'its name, in English'})
+    ('Return the weather.', {'city': 'its name, in English'})
     """
     doc = doc or ""
     if _google_title.match(doc.split("\n")[0]):

@@ -42,14 +42,14 @@ def function_declaration(function: Callable[..., Any]) -> FunctionDeclaration:
     :raises ConfigurationError: if a parameter cannot be declared, with its name.
 
     >>> def temperature(city: str, unit: str = "celsius") -> float:
-    ...     '''Tell the temperature of the air.
+    ...     '''Return the temperature of the air.
     ...
     ...     :param city: its name, in English
     ...     '''
     ...     return 20.5
     >>> declaration = function_declaration(temperature)
     >>> declaration.name, declaration.description
-    ('temperature', 'Tell the temperature of the air.')
+    ('temperature', 'Return the temperature of the air.')
     >>> declaration.parameters_json_schema["properties"]["city"]
     {'type': 'string', 'description': 'its name, in English'}
     >>> declaration.parameters_json_schema["required"]
@@ -137,7 +137,7 @@ def _is_asynchronous(function: Any) -> bool:
 
 
 def failure(reason: str) -> Dict[str, Any]:
-    """Return the response that tells a model why there is no result."""
+    """Return the response to a model with the reason why there is no result."""
     # A lone surrogate cannot be sent.
     return {"error": reason.encode("utf-8", "replace").decode("utf-8")}
 

@@ -63,7 +63,7 @@ class Kind:
         return {}
 
     def read(self, value: Any, path: str, how: Optional["Reading"] = None) -> Any:
-        """Make the Python value of a JSON value.
+        """Convert a JSON value to a Python value.
 
         :param path: the place of the value, for the error.
         :param how: the way that a Union around it asks for; None outside of any Union.
@@ -79,8 +79,8 @@ class Kind:
 class Reading:
     """One way to read a value inside a Union.
 
-    Each member of a Union reads the whole value.  A Union inside it keeps what it has
-    read, or the time would double with each Union around it.
+    Each member of a Union reads the entire value.  A nested Union caches its results, or the
+    time would double with each level of nesting.
 
     :ivar exact: whether 3.0 is refused for an int, and 3 for a float.
     :ivar exactly: the same reading, but exact.

@@ -25,7 +25,7 @@ class Mismatch(ValueError):
 
 
 def to_json(value: Any, path: str = "$", depth: int = 0) -> Any:
-    """Make a JSON value (of dict, list, str, …) of a Python value.
+    """Convert a Python value to a JSON value (dict, list, str, …).
 
     It takes JSON values, Mappings, tuples, sets, enums, dataclasses and API messages.
 

@@ -1,17 +1,17 @@
-"""The only wing that knows requests: it sends a request and returns a reply whose body is still to come.
+"""The only package that uses requests: it sends a request and returns a reply that streams its body.
 
 ==============  =====================================================================
-``patience``    deadline, cancel and timeouts; the socket that waits for them
-``secrets``     the credentials that went out, and how they stay out of errors
-``sending``     one request on its way, and how its connection learns of it
-``response``    http.client's response, made strict
-``connection``  urllib3's connections, which know their call
-``sessions``    requests' sessions and pools that make these connections
-``origin``      where requests and credentials may go
-``failures``    which error it is if there was no answer
-``reply``       a response: headers first, then the body as it arrives
-``call``        puts these together and sends
-``retry``       whether to send again, and when
+``patience``    the deadline, cancel and timeouts of a call, applied to its socket
+``secrets``     the credentials of a call, and how they are kept out of errors
+``sending``     the state of one request, shared with its connection
+``response``    http.client's response with stricter checks
+``connection``  urllib3's connections, extended to know the call that uses them
+``sessions``    requests' sessions and pools that create these connections
+``origin``      the origin to which requests and credentials may go
+``failures``    the error for an exception of requests
+``reply``       a response: its headers, then its body as it arrives
+``call``        sends requests with all of these
+``retry``       the retries and their delays
 ==============  =====================================================================
 """
 

@@ -1,4 +1,4 @@
-"""A call: its requests, with their credentials, within its time."""
+"""A call: it sends requests with credentials, within its timeouts and its deadline."""
 
 import http.client
 import socket
@@ -25,13 +25,13 @@ _REDIRECTS = (301, 302, 307, 308)  # 303 would turn the POST into a GET
 
 
 class Call:
-    """One call of a user: its endpoint, session, patience and secrets, over all its requests.
+    """One call of a user: the endpoint, session, timeouts and secrets of all its requests.
 
-    A context manager; leaving it closes what the call opened, and takes every
-    credential out of the error that leaves it.
+    A context manager: leaving it closes the call's own session, and removes all credentials
+    from the error that leaves it.
 
-    :param deadline: seconds from now for the whole call, or None.
-    :ivar requests_sent: how many requests were sent.
+    :param deadline: seconds from now for the entire call, or None.
+    :ivar requests_sent: the number of requests sent so far.
     :ivar retried_below: whether the session's own adapter has retried the last request.
     """
 
@@ -69,29 +69,29 @@ class Call:
         body: Any = None,
         ok: Tuple[int, ...] = (),
     ) -> Reply:
-        """Send one request and return its reply as soon as its headers are here.
+        """Send one request and return its reply as soon as the headers have arrived.
 
-        Redirects are followed within the origin of the base URL alone, and a
-        callable ``auth`` is asked for another token after a 401, once.
+        Redirects are followed only within the origin of the base URL.  After a 401, a callable
+        ``auth`` is called once more.
 
         :param body: bytes, or an object with ``read`` and ``__len__``.
-        :param ok: statuses that are no errors, besides 2xx.
-        :raises APIError: if the status says so.
+        :param ok: statuses that are not errors, besides 2xx.
+        :raises APIError: if the status is an error.
         :raises TransportError, StreamTimeoutError, StreamCancelled: if there was no answer.
         """
         try:
             return self._follow(method, url, headers or {}, body, ok)
         except GeministreamError as error:
-            # The frames below hold credentials, and what a server made of them.
+            # No traceback: the frames below contain credentials, also in the server's spelling.
             cause = error.__cause__
             if cause is not None:
-                cause.__suppress_context__ = True  # urllib3's chain below it says the same in 80 lines
+                cause.__suppress_context__ = True  # urllib3's chain repeats the cause in 80 lines
             raise error.with_traceback(None) from cause
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, ok: Tuple[int, ...]
     ) -> Reply:
-        """Send, and once more for each redirect and for a fresh token."""
+        """Send the request; send it again after a redirect, or with a fresh token."""
         redirects = 0
         token_is_fresh = False
         while True:
@@ -106,7 +106,7 @@ class Call:
                 redirects += 1
                 url = redirected(url, reply.header("location"), redirects, self.secrets)
             elif 200 <= status < 300 or status in ok:
-                self.retried_below = False  # whatever comes now in the body, the adapter cannot retry
+                self.retried_below = False  # the adapter cannot retry failures of the body
                 return reply
             else:
                 raise _with_key_variable(reply.error(), self.endpoint)
@@ -124,20 +124,20 @@ class Call:
         except requests.HTTPError as error:
             if error.response is None:
                 raise no_answer(error, url, sending, self.patience, self._session) from error
-            response = error.response  # a hook of the session's calls raise_for_status()
+            response = error.response  # a hook of the session calls raise_for_status()
         except GeministreamError:
-            raise  # a cancel's or the deadline's, from below requests
+            raise  # a cancel or the deadline, raised by our connection
         except (
             requests.RequestException,
             HTTPError,
             http.client.HTTPException,
             OSError,
-            ValueError,  # from below requests: UnicodeError for a host name, and others
+            ValueError,  # also from the standard library, such as UnicodeError for a host name
         ) as error:
             raise no_answer(error, url, sending, self.patience, self._session) from error
         sock = getattr(getattr(response.raw, "_connection", None), "sock", None)
         if not sending.watched and isinstance(sock, socket.socket):
-            self.patience.watch(sock)  # from here on, if not from the connection's begin
+            self.patience.watch(sock)  # our connections do this as soon as they connect
         response.headers.update(response.__dict__.pop("_location", {}))
         self.retried_below = bool(getattr(getattr(response.raw, "retries", None), "history", ()))
         return Reply(response, self.patience)
@@ -145,7 +145,7 @@ class Call:
     def _ask(
         self, sending: Sending, method: str, url: str, headers: Mapping[str, str], body: Any
     ) -> requests.Response:
-        """One request through the session, whatever kind of session it is."""
+        """Send one request through the session, which may be the user's own."""
         check_home(url, self.endpoint)
         secret_headers, secret_query = credentials(self.endpoint, self._token)
         if secret_query:
@@ -160,8 +160,8 @@ class Call:
             url,
             headers={"Accept-Encoding": "gzip", **self.endpoint.headers, **secret_headers, **headers},
             data=body,
-            # An auth of any kind keeps requests from replacing our
-            # Authorization header with what it finds in a .netrc file.
+            # Without any auth, requests would replace our Authorization header by credentials
+            # from a .netrc file.
             auth=partial(self._last_look, sending),
             timeout=(self.patience.left(connect), self.patience.left(silence)),
             allow_redirects=False,
@@ -170,7 +170,7 @@ class Call:
         return response
 
     def _last_look(self, sending: Sending, prepared: Any) -> Any:
-        """The request as it goes out, by whatever session: requests calls this as its ``auth``."""
+        """Check and return the prepared request; requests calls this as its ``auth``."""
         session = self._session
         auth = session.auth
         if isinstance(auth, tuple) and len(auth) == 2:
@@ -178,19 +178,19 @@ class Call:
         if callable(auth):
             prepared = auth(prepared)
         if not is_home(prepared.url or "", self.endpoint) and not self.secrets.are_in(prepared):
-            return prepared  # the session's own request for something else, such as its next token
+            return prepared  # the session's own request, such as one for its next token
         check_home(prepared.url or "", self.endpoint)
         prepared.hooks["response"].append(_hide_location)
         self.secrets.add_request(prepared)
         adapter = session.get_adapter(prepared.url)
         watch_adapter(adapter, prepared, session)
-        # Should this fail, the adapter will have retried it.
+        # If the request fails, the adapter has already retried it.
         self.retried_below = bool(getattr(getattr(adapter, "max_retries", None), "total", 0))
         return prepared
 
 
 def _with_key_variable(error: APIError, endpoint: Endpoint) -> APIError:
-    """An authentication error says where the key came from."""
+    """Add the environment variable of the key to an authentication error."""
     name = key_variable(endpoint) if endpoint.ways else None
     if isinstance(error, AuthenticationError) and name is not None:
         error.advice = f"The key came from {name}. {error.advice}"
@@ -198,6 +198,6 @@ def _with_key_variable(error: APIError, endpoint: Endpoint) -> APIError:
 
 
 def _hide_location(response: requests.Response, **_: Any) -> None:
-    """Or requests would read the body of a redirect at once, all of it, whether it is followed or not."""
+    """Hide the location of a redirect from requests, which would read the entire body otherwise."""
     if "location" in response.headers:
         response.__dict__["_location"] = {"location": response.headers.pop("location")}

@@ -1,13 +1,12 @@
-"""Connection classes that know the call that they work for.
+"""Connection classes that know the call that uses them.
 
-They are derived from those of urllib3, so that
+They extend those of urllib3:
 
-- each wait on a socket gets the time that is left, and a cancel reaches it,
-  from the first byte to a proxy on;
-- an answer that comes before all of the request is out is looked at;
-- a `Response` skips interim answers, takes no cut head for a whole one, and lets no
-  connection be used again on which anything is left behind an answer;
-- a ``?key=`` stays out of urllib3's log and exceptions, which hold whole URLs.
+- each wait on a socket, also for a proxy, ends with the deadline and can be cancelled;
+- an answer that comes before the request is sent completely is read;
+- a `Response` skips interim responses, rejects a truncated head, and closes a connection
+  that has unread bytes after the answer;
+- a ``?key=`` does not reach urllib3's log and exceptions, which contain URLs.
 """
 
 import http.client
@@ -25,11 +24,11 @@ from .patience import Patience
 from .response import NOT_NOW, Response
 from .sending import Sending, current, on_behalf_of
 
-_Any: Any = object  # to a type checker, a class with any methods
+_Any: Any = object  # a type checker sees a class with any methods
 
 
 def sends_as_urllib3_does(connection_class: Any) -> bool:
-    """Whether requests go through the methods that `watched` overrides: not so in recorders."""
+    """Whether the class sends through the methods that `watched` overrides; recorders do not."""
     return (
         isinstance(connection_class, type)
         and issubclass(connection_class, HTTPConnection)
@@ -43,12 +42,12 @@ def sends_as_urllib3_does(connection_class: Any) -> bool:
 
 @lru_cache(maxsize=16)
 def watched(base: Any) -> Any:
-    """A connection class that does what ``base`` does, on behalf of a call if there is one."""
+    """Return a subclass of ``base`` that also handles the current call, if there is one."""
     return type("Watched", (_Watched, base), {"base": base})
 
 
 class _Watched(_Any):  # type: ignore[misc]
-    """What a watched connection class adds to its ``base``, for which the methods of `super` are called."""
+    """The methods that `watched` adds to ``base``, which is the next class for `super`."""
 
     base: Any
     response_class: Any
@@ -77,7 +76,7 @@ class _Watched(_Any):  # type: ignore[misc]
         return sock
 
     def _finds_addresses_itself(self) -> bool:
-        """Neither is there a SOCKS proxy, nor has somebody put a name resolution of their own in place."""
+        """Whether urllib3 resolves the host name: there is neither a SOCKS proxy nor a replaced resolver."""
         connects = urllib3_connection.create_connection
         return (
             self.base._new_conn is HTTPConnection._new_conn
@@ -85,7 +84,10 @@ class _Watched(_Any):  # type: ignore[misc]
         )
 
     def _first_that_connects(self, patience: Patience) -> Any:
-        """urllib3 would give each address of a host the whole timeout, and ask nobody in between."""
+        """Connect to the first address that works, and check the deadline and cancel between two.
+
+        urllib3 would use the entire timeout for each address, without a check in between.
+        """
         host, timeout = self._dns_host, self.timeout
         try:
             *others, last = _addresses(host, self.port)
@@ -104,7 +106,7 @@ class _Watched(_Any):  # type: ignore[misc]
             self._dns_host, self.timeout = host, timeout
 
     def _tunnel(self) -> None:
-        """CONNECT to a proxy: its answer is waited for as the connection is."""
+        """Send CONNECT to a proxy; the connect timeout also limits the wait for its answer."""
         sending = current()
         if sending is None:
             super()._tunnel()
@@ -136,7 +138,7 @@ class _Watched(_Any):  # type: ignore[misc]
             self.connect()
         sending.begun = True
         sending.sent += len(data)
-        # It fits into the socket's buffer, or is TLS within TLS, which cannot send in part.
+        # The data fits into the socket's buffer, or TLS within TLS cannot send a part of it.
         if sending.sent <= PIECE or hasattr(self.sock, "socket"):
             sending.patience.arm(self.sock)
             super().send(data)
@@ -145,7 +147,7 @@ class _Watched(_Any):  # type: ignore[misc]
 
 
 def _send_and_listen(sock: Any, data: bytes, sending: Sending) -> None:
-    """Send ``data``, or what of it can go out before the server answers: it may not read the rest."""
+    """Send ``data`` until the server answers, since it may not read the rest then."""
     patience = sending.patience
     unsent = memoryview(data)
     while unsent:
@@ -159,7 +161,7 @@ def _send_and_listen(sock: Any, data: bytes, sending: Sending) -> None:
                 if sending.answered(sock.recv(PIECE)):
                     return
             except NOT_NOW:
-                pass  # only writing can go on
+                pass  # nothing to read yet
             try:
                 unsent = unsent[sock.send(unsent[:PIECE]) :]
             except NOT_NOW:
@@ -169,7 +171,7 @@ def _send_and_listen(sock: Any, data: bytes, sending: Sending) -> None:
 
 
 def _addresses(host: str, port: int) -> List[str]:
-    """The numeric addresses of a host, or if there are none the host itself, for urllib3 to say so."""
+    """Return the numeric addresses of a host, or the host itself, so that urllib3 raises the error."""
     try:
         found = socket.getaddrinfo(
             host.strip("[]"), port, urllib3_connection.allowed_gai_family(), socket.SOCK_STREAM

@@ -1,4 +1,4 @@
-"""What it means that requests raised an exception instead of returning a response."""
+"""The error of this library for an exception that requests raised."""
 
 import http.client
 import os
@@ -18,13 +18,13 @@ from .sending import Sending
 def no_answer(
     error: Exception, url: str, sending: Sending, patience: Patience, session: Any
 ) -> GeministreamError:
-    """The error of the tree for what requests raised instead of returning a response."""
+    """Return the error for an exception that requests raised instead of returning a response."""
     patience.check()
     host = urlsplit(url).netloc
     causes = list(error_chain(error))
     timed_out = any(isinstance(cause, socket.timeout) for cause in causes)
     if isinstance(error, requests.Timeout) or timed_out:
-        # urllib3 calls it a read, too, where TLS gets no answer to its handshake; a mock means it.
+        # urllib3 also raises ReadTimeout for the TLS handshake; from a mock it is a real read timeout.
         from_a_mock = isinstance(error, requests.ReadTimeout) and not any(
             isinstance(cause, HTTPError) for cause in causes
         )
@@ -33,31 +33,31 @@ def no_answer(
             f"{host} sent no answer" if connected else f"no connection to {host}",
             patience.silence if connected else patience.connect,
         )
-        # The server may be at work on an answer that costs money, if it has the request.
+        # If the server has the request, it may be working on an answer that costs money.
         answer.retryable = not connected
         return answer
     if isinstance(error, ValueError) and not (isinstance(error, requests.ConnectionError) or sending.begun):
-        return ConfigurationError(f"no request can be made to {host}: {error}")
+        return ConfigurationError(f"cannot send a request to {host}: {error}; check the endpoint")
     reasons = [str(cause) for cause in causes if isinstance(cause, (OSError, http.client.HTTPException))]
     reason = reasons[-1] if reasons else str(error)
     what = f"no answer from {host}"
     if isinstance(error, requests.exceptions.ProxyError):
         what = f"cannot connect to the proxy {_proxy(url, session)}"
     answer = TransportError(f"{what}: {reason}")
-    refused = ("SSLCertVerificationError", "CertificateError")  # the latter is urllib3's own
+    refused = ("SSLCertVerificationError", "CertificateError")  # the second one is urllib3's
     answer.retryable = not any(type(cause).__name__ in refused for cause in causes)
     return answer
 
 
 def proxy_url(url: str, session: Any) -> str:
-    """The URL of the proxy that a session uses for ``url``; ``http://`` if it uses none."""
+    """Return the URL of the proxy that a session uses for ``url``, or ``http://`` without a proxy."""
     settings = session.merge_environment_settings(url, {}, True, None, None)
     proxy: str = requests.utils.select_proxy(url, settings["proxies"]) or ""
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _proxy(url: str, session: Any) -> str:
-    """The proxy for ``url``, and where it was set."""
+    """Return the host and port of the proxy for ``url``, and the environment variable that sets it."""
     proxy = proxy_url(url, session)
     parts = urlsplit(proxy)
     variables = [

@@ -1,4 +1,4 @@
-"""Where requests may go: to the origin of the base URL, whoever made their URL, and nowhere else."""
+"""The check that requests go only to the origin of the base URL."""
 
 from typing import Optional, Tuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
@@ -16,29 +16,35 @@ def is_home(url: str, endpoint: Endpoint) -> bool:
 
 
 def check_home(url: str, endpoint: Endpoint) -> None:
-    """Whatever made this URL: neither a prompt nor a key goes anywhere else."""
+    """Raise ConfigurationError if the URL is not at the origin of the base URL.
+
+    This is the last check before a request is sent, so that prompts and keys go nowhere else.
+    """
     if not is_home(url, endpoint):
         raise ConfigurationError(
-            f"refused to send a request to {urlsplit(url).hostname}: "
-            "credentials stay with the host of the base URL"
+            f"refused to send a request to {urlsplit(url).hostname}: credentials are only for the "
+            "host of the base URL; check the base URL and the session"
         )
 
 
 def redirected(url: str, location: str, count: int, secrets: Secrets) -> str:
-    """Where to go on, or TransportError if the credentials must not go there."""
+    """Return the URL of a redirect.
+
+    :raises TransportError: if the URL is not valid or credentials must not be sent there.
+    """
     here = urlsplit(url)
     try:
         there = urlsplit(urljoin(url, location))
     except ValueError:
-        raise TransportError(f"{here.netloc} redirects to what is no URL") from None
+        raise TransportError(f"{here.netloc} redirects to something that is not a valid URL") from None
     if _origin(there) != _origin(here):
         raise TransportError(
             f"refused the redirect from {here.scheme}://{here.netloc} to "
-            f"{there.scheme}://{there.hostname}: credentials stay with the host that they "
-            "were given for; if it is right, use it as the base URL"
+            f"{there.scheme}://{there.hostname}: credentials are only for the host of the base "
+            "URL; if the redirect is correct, use its host in the base URL"
         )
     if count > _MOST_REDIRECTS:
-        raise TransportError(f"{here.netloc} redirects for ever")
+        raise TransportError(f"{here.netloc} redirects forever; check the base URL")
     query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in secrets.values]
     return there._replace(query=urlencode(query), fragment="").geturl()
 
@@ -47,5 +53,5 @@ def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:
     try:
         port = url.port or {"http": 80, "https": 443}.get(url.scheme)
     except ValueError:
-        port = -1  # no port that could be ours
+        port = -1  # not equal to any valid port
     return url.scheme, url.hostname, port

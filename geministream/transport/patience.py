@@ -1,4 +1,4 @@
-"""How long a call may take: its deadline, its cancel, its timeouts, and the socket that waits for them."""
+"""The deadline, cancel and timeouts of a call, and the socket that they apply to."""
 
 import os
 import socket
@@ -11,11 +11,11 @@ from ..errors import StreamCancelled, StreamTimeoutError
 
 
 class Patience:
-    """The time that one call has, over all its requests.
+    """The deadline, cancel and timeouts of one call, for all its requests.
 
-    :param connect: seconds for connecting, or None.
-    :param silence: the most seconds between two reads, or None.
-    :param deadline: seconds from now for the whole call, or None.
+    :param connect: the connect timeout in seconds, or None.
+    :param silence: the read timeout in seconds, or None.
+    :param deadline: seconds from now for the entire call, or None.
     """
 
     def __init__(
@@ -30,45 +30,45 @@ class Patience:
         self.deadline = deadline
         self.cancel = cancel
         self._ends = None if deadline is None else time.monotonic() + deadline
-        self._forget: Callable[[], None] = nothing  # undoes watch()
+        self._forget: Callable[[], None] = nothing  # reverts watch()
 
     @property
     def cancelled(self) -> bool:
-        """Whether the call's `Cancel` was used."""
+        """Whether ``cancel()`` was called."""
         return self.cancel is not None and self.cancel.cancelled
 
     @property
     def expired(self) -> bool:
-        """Whether the deadline has passed; a timeout set to end then may be a little early."""
+        """Whether the deadline has passed, within 50 ms, since a socket's timeout may end early."""
         return self._ends is not None and time.monotonic() >= self._ends - 0.05
 
     def check(self) -> None:
-        """Raise if the call was cancelled or is out of time."""
+        """Raise if the call was cancelled or its deadline has passed."""
         if self.cancelled:
             raise StreamCancelled("the call was cancelled")
         if self._ends is not None and time.monotonic() >= self._ends:
             raise self.timed_out()
 
     def left(self, seconds: Optional[float]) -> Optional[float]:
-        """``seconds``, or the time to the deadline if that is less."""
+        """Return ``seconds``, or the time until the deadline if that is shorter."""
         if self._ends is None:
             return seconds
         left = max(self._ends - time.monotonic(), 0.001)
         return left if seconds is None else min(seconds, left)
 
     def timed_out(self, what: str = "", seconds: Optional[float] = None) -> StreamTimeoutError:
-        """The error for a wait that is over: of the deadline if that has passed, else of ``what``."""
+        """Return the error for a timeout: about the deadline if that has passed, else about ``what``."""
         if self.expired:
             return StreamTimeoutError(f"the deadline of {self.deadline:g} s has passed")
         wait_longer = "; set Endpoint(timeout=) to wait longer"
         return StreamTimeoutError(what if seconds is None else f"{what} for {seconds:g} s{wait_longer}")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, unless the deadline would pass in the meantime; a cancel ends it."""
+        """Sleep; raise if the deadline would pass before the end, or if the call is cancelled."""
         self.check()
         if self._ends is not None and time.monotonic() + seconds >= self._ends:
             raise StreamTimeoutError(
-                f"the deadline of {self.deadline:g} s would pass before the next attempt"
+                f"the deadline of {self.deadline:g} s would pass before the next attempt; raise deadline="
             )
         if self.cancel is not None:
             self.cancel.sleep(seconds)
@@ -77,12 +77,12 @@ class Patience:
             time.sleep(seconds)
 
     def arm(self, sock: Any) -> None:
-        """Before each wait on the socket: give it the time that is left."""
+        """Set the socket's timeout before a wait."""
         self.check()
         sock.settimeout(self.left(self.silence))
 
     def watch(self, sock: Any) -> None:
-        """From now on this socket (None: no socket) is the one that a cancel shuts down."""
+        """Set the socket that a cancel shuts down; None for no socket."""
         if self.cancel is None:
             return
         self._forget()
@@ -93,8 +93,8 @@ class Patience:
             self.cancel.on_cancel(callback)
 
     def watch_connecting(self, sock: Any) -> None:
-        """As `watch`, for a socket that TLS will take over; it tells nobody before its handshake is done."""
-        if self.cancel is None or not hasattr(type(sock), "dup"):  # a mock's has none of its own
+        """Watch a duplicate of a socket, since TLS takes over the original before it can be watched."""
+        if self.cancel is None or not hasattr(type(sock), "dup"):  # a mock has no dup()
             return
         same = sock.dup()
         self.watch(same)
@@ -108,22 +108,21 @@ class Patience:
 
 
 def _shut_down_of(process: int, sock: Any) -> None:
-    if process == os.getpid():  # the connection of a forked child's parent is not the child's to end
+    if process == os.getpid():  # a forked child must not shut down the connection of its parent
         shut_down(sock)
 
 
 def shut_down(sock: Any) -> None:
-    """Wake whoever is blocked on this socket, and let nobody use its connection again."""
-    sock = getattr(sock, "socket", sock)  # TLS within TLS is not a socket, but has one
+    """Wake the threads that wait on this socket, and make its connection unusable."""
+    sock = getattr(sock, "socket", sock)  # TLS within TLS is not a socket but wraps one
     try:
         if isinstance(sock, socket.socket) and hasattr(socket.socket, "shutdown"):
-            # Not sock.shutdown(): that of an SSLSocket takes the TLS state from
-            # under the thread that is reading.
+            # Not sock.shutdown(): SSLSocket's would remove the TLS state while another thread reads.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         else:
-            sock.shutdown(socket.SHUT_RDWR)  # a socket of another make, such as eventlet's
+            sock.shutdown(socket.SHUT_RDWR)  # another library's socket, such as eventlet's
     except OSError:
-        pass  # closed already, which is all that is wanted
+        pass  # the connection is closed already
 
 
 def nothing() -> None:

@@ -1,11 +1,9 @@
-"""A response whose headers are here and whose body is still to come.
+"""A response whose headers have arrived and whose body is streamed.
 
-The body is read from the http.client response below urllib3's (`_fp`, the same
-in urllib3 1.26 and 2), which returns what is there, whatever the framing of the
-body, and tells a whole body from a short one.  requests hands out a body that
-has a Content-Length only when all of it has come, and overlooks bodies that are
-cut short.  A body that something else has read or decoded already (a hook, a
-recorder, a mock) is taken from requests as it is.
+The body is read from the http.client response inside urllib3's (`_fp`, the same in urllib3 1.26
+and 2), which returns bytes as they arrive and detects a truncated body.  requests returns a body
+with a Content-Length only when it is complete, and does not notice truncation.  If something
+else (a hook, a recorder, a mock) has already read or decoded the body, it is read from requests.
 """
 
 import http.client
@@ -47,26 +45,26 @@ class Reply:
         self._patience = patience
 
     def header(self, name: str) -> str:
-        """A header as it came, credentials and all; empty if it did not."""
+        """Return a header, which may contain credentials; default: an empty string."""
         value: str = self._response.headers.get(name, "")
         return value
 
     @property
     def headers(self) -> Dict[str, str]:
-        """All headers, names in lower case."""
+        """All headers, with lower-case names."""
         return {name.lower(): value for name, value in self._response.headers.items()}
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, else close it."""
-        if self._response.raw is not None:  # as in a mock that has its content alone
+        """Release the connection if the body was read completely, else close it."""
+        if self._response.raw is not None:  # None in a mock that has only its content
             self._response.close()
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes of the body, decompressed, as they arrive.
+        """Yield the decompressed bytes of the body as they arrive.
 
-        :raises IncompleteStreamError: if the body is shorter than announced or the connection broke.
-        :raises StreamTimeoutError, StreamCancelled: as the call says.
-        :raises StreamDecodeError: if the body is compressed in a way not asked for.
+        :raises IncompleteStreamError: if the body is truncated or the connection breaks.
+        :raises StreamTimeoutError, StreamCancelled: if the call times out or is cancelled.
+        :raises StreamDecodeError: if the compression was not requested.
         """
         if not self._is_untouched():
             response = self._response
@@ -78,10 +76,10 @@ class Reply:
             return self._received()
         if encoding in ("gzip", "x-gzip", "deflate"):
             return inflate(self._received(), gzip=encoding != "deflate")
-        raise StreamDecodeError(f"the server compressed its answer with {encoding!r}, unasked")
+        raise StreamDecodeError(f"the answer is compressed with {encoding!r}, which was not requested")
 
     def _is_untouched(self) -> bool:
-        """Whether all of the body is still where http.client reads it."""
+        """Whether http.client has not read any of the body yet."""
         response = self._response
         body = getattr(response.raw, "_fp", None)
         return (
@@ -91,7 +89,7 @@ class Reply:
         )
 
     def _received(self) -> Iterator[bytes]:
-        """The body as it travelled."""
+        """Yield the body as it was sent, without decompression."""
         raw = self._response.raw
         body: Any = raw._fp
         if body.chunked and body.fp is not None:
@@ -108,16 +106,16 @@ class Reply:
         body.leftover = yield from dechunk(body.fp.read1)
 
     def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """``pieces``, until the call is over; what ends them early as an error of our own."""
+        """Yield ``pieces`` until the call ends; replace exceptions by errors of this library."""
         patience = self._patience
         try:
             for data in pieces:
                 if patience.cancelled:
                     break
                 yield data
-                patience.check()  # a deadline that passed takes nothing that has come
+                patience.check()  # after the yield, so that data that arrived is never lost
         except IncompleteStreamError:
-            patience.check()  # a connection that was shut down looks like an early end
+            patience.check()  # a cancel shuts the connection down, which looks like truncation
             raise
         except (
             requests.RequestException,
@@ -129,15 +127,15 @@ class Reply:
             patience.check()
             raise self._broken(error) from error
         patience.check()
-        # All is read: the connection can serve another request, perhaps another call's.
+        # The body is complete: the connection may now be used by another call.
         patience.watch(None)
 
     def _broken(self, error: Exception) -> GeministreamError:
         if any(isinstance(cause, (socket.timeout, ReadTimeoutError)) for cause in error_chain(error)):
-            return self._patience.timed_out("nothing came", self._patience.silence)
+            return self._patience.timed_out("no data", self._patience.silence)
         if isinstance(error, requests.exceptions.StreamConsumedError):
             return ConfigurationError(
-                "something else, such as a hook of the session, has read the stream already"
+                "the stream was read already, perhaps by a hook of the session; remove the hook"
             )
         if isinstance(error, requests.exceptions.ContentDecodingError):
             return StreamDecodeError(f"the compressed answer is damaged: {error}")
@@ -145,7 +143,10 @@ class Reply:
         return IncompleteStreamError(f"the connection broke before the end of the answer: {reason}")
 
     def read(self, limit: int) -> bytes:
-        """The whole body; StreamDecodeError if it is larger than ``limit`` bytes."""
+        """Return the complete body.
+
+        :raises StreamDecodeError: if it is larger than ``limit`` bytes.
+        """
         body = bytearray()
         try:
             for piece in self.pieces():
@@ -157,7 +158,7 @@ class Reply:
         return bytes(body)
 
     def error(self) -> APIError:
-        """Read the body of an error, up to a limit, and make its exception."""
+        """Read the body of an error, up to a limit, and return its exception."""
         body = bytearray()
         try:
             for piece in self.pieces():
@@ -165,7 +166,7 @@ class Reply:
                 if len(body) > _LARGEST_ERROR_BODY:
                     break
         except (IncompleteStreamError, StreamTimeoutError, StreamDecodeError):
-            self._patience.check()  # otherwise the status and what has come say enough
+            self._patience.check()  # otherwise the status and the partial body are enough
         finally:
             self.close()
         text = body.decode("utf-8", "replace")
@@ -176,23 +177,23 @@ class Reply:
         return self.api_error(error)
 
     def api_error(self, error: Any) -> APIError:
-        """The exception for an error value that came with this response."""
+        """Return the exception for an error value in this response."""
         return api_error(error, http_status=self.status, headers=self.headers)
 
 
-# What a page for people has besides its text; linear, whatever the page.
+# The markup of an HTML page; the time is linear for every page.
 _markup = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def error_value(text: str) -> Any:
-    """The value of an error in the body of a response; None if there is none."""
+    """Return the value of the error in the body of a response, or None."""
     framing = Framing()
     values: List[Any] = []
     try:
         values.extend(framing.feed(text.encode("utf-8")))
         values.extend(framing.close())
     except (StreamDecodeError, IncompleteStreamError):
-        pass  # a page for people, or half an error
+        pass  # an HTML page, or a truncated error
     for value in values:
         if isinstance(value, dict) and value.get("error"):
             return value["error"]

@@ -1,4 +1,4 @@
-"""JSON resources: one object per request, asked for again after temporary failures, and lists in pages."""
+"""JSON resources: single objects and lists in pages, with retries."""
 
 import re
 from typing import Any, Callable, Dict, Iterator, Mapping, TypeVar
@@ -11,7 +11,7 @@ from .retry import Attempts
 
 T = TypeVar("T")
 
-LARGEST_ANSWER = 2**24  # bytes; a page of a list has some 100 KiB
+LARGEST_ANSWER = 2**24  # bytes; a page of a list has about 100 KiB
 
 
 def get_object(call: Call, url: str) -> Dict[str, Any]:
@@ -20,10 +20,10 @@ def get_object(call: Call, url: str) -> Dict[str, Any]:
 
 
 def pages(call: Call, url: Callable[[Mapping[str, str]], str], page_size: int) -> Iterator[Dict[str, Any]]:
-    """GET all pages of a list, each when it is asked for.
+    """GET the pages of a list, each when the caller needs it.
 
-    :param url: returns the URL with these query parameters.
-    :raises StreamDecodeError: if the server names a page twice.
+    :param url: returns the URL for the query parameters.
+    :raises StreamDecodeError: if the server repeats a page.
     """
     params = {"pageSize": str(page_size)}
     seen = set()
@@ -34,15 +34,15 @@ def pages(call: Call, url: Callable[[Mapping[str, str]], str], page_size: int) -
         if not token:
             return
         if not isinstance(token, str) or re.search("[\ud800-\udfff]", token):
-            raise StreamDecodeError(f"the server's nextPageToken is not a text: {str(token)[:80]!r}")
+            raise StreamDecodeError(f"the server's nextPageToken is not a valid str: {str(token)[:80]!r}")
         if token in seen:
-            raise StreamDecodeError("the server's list does not end: it names the same page again")
+            raise StreamDecodeError("the server's list does not end: its pages repeat")
         seen.add(token)
         params["pageToken"] = token
 
 
 def with_retries(call: Call, ask: Callable[[], T]) -> T:
-    """Return what ``ask`` returns; repeat it after temporary failures."""
+    """Call ``ask`` and return its result; retry after temporary failures."""
     attempts = Attempts(call)
     while True:
         try:
@@ -53,7 +53,7 @@ def with_retries(call: Call, ask: Callable[[], T]) -> T:
 
 
 def try_again(attempts: Attempts, error: GeministreamError) -> bool:
-    """Sleep and return True if the request may be sent again, else return False."""
+    """Return False if the request must not be retried; otherwise sleep and return True."""
     if isinstance(error, StreamTimeoutError):
         error.retryable = True  # unlike a model's answer, a repeated request costs nothing
     return attempts.again(error)
@@ -69,7 +69,7 @@ def parse_object(reply: Reply, body: bytes) -> Dict[str, Any]:
 
     :raises APIError: if the object is an error.
     """
-    framing = Framing()  # unlike json.loads() it limits the depth
+    framing = Framing()  # unlike json.loads(), it limits the depth
     try:
         values = [*framing.feed(body), *framing.close()] or [{}]
     except (StreamDecodeError, IncompleteStreamError):
@@ -77,7 +77,7 @@ def parse_object(reply: Reply, body: bytes) -> Dict[str, Any]:
     value = values[0] if len(values) == 1 else None
     if not isinstance(value, dict):
         raise StreamDecodeError(
-            "the answer is not a JSON object; check that the base URL is that of a Gemini endpoint"
+            "the answer is not a JSON object; check that the base URL belongs to a Gemini endpoint"
         )
     if value.get("error") and not value.get("name"):  # a file that FAILED has both
         raise reply.api_error(value["error"])

@@ -1,4 +1,4 @@
-"""http.client's response, with a head that is whole and nothing left behind the body."""
+"""http.client's response with checks for a truncated head and for bytes after the body."""
 
 import http.client
 import io
@@ -15,14 +15,14 @@ from .sending import Sending
 
 _MOST_INTERIM_ANSWERS = 100
 
-# A non-blocking socket has nothing now.  The last is how eventlet says it, of TLS.
+# The exceptions of a non-blocking socket without data; eventlet raises the last one for TLS.
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, socket.timeout)
 
 
 class Response(http.client.HTTPResponse):
-    """A response whose head is whole, and that leaves nothing on its connection.
+    """A response that rejects a truncated head and closes a connection with unread bytes.
 
-    :param silence: seconds that it may take until the head is here, or None.
+    :param silence: the timeout for the head in seconds, or None.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Response(http.client.HTTPResponse):
         self._process = os.getpid()
         self.leftover = b""
         if not isinstance(self.fp, io.BufferedReader):
-            return  # a mock's
+            return  # a mock has no socket
         raw: Any = self.fp.detach()
         if sending.patience.deadline is not None or sending.early:
             raw = _Armed(raw, partial(self._arm, sock), sending.early)
@@ -47,14 +47,14 @@ class Response(http.client.HTTPResponse):
         sock.settimeout(self._sending.patience.left(self._silence))
 
     def begin(self) -> None:
-        """Read the head."""
+        """Read the status line and the headers."""
         reader: Any = self.fp
         reader.in_head = True
         super().begin()
         reader.in_head = False
 
     def _read_status(self) -> Any:
-        """The status line, behind all interim answers: http.client skips those with status 100 alone."""
+        """Read the final status line; http.client only skips interim responses with status 100."""
         began = time.monotonic()
         for _ in range(_MOST_INTERIM_ANSWERS):
             version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -63,16 +63,16 @@ class Response(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
             if self._silence is not None and time.monotonic() - began > self._silence:
                 raise socket.timeout("timed out")
-        raise http.client.HTTPException("the server sends interim answers for ever")
+        raise http.client.HTTPException("the server sends interim responses forever")
 
     def _close_conn(self) -> None:
-        # A forked child has the socket, too, but the connection is its parent's.
+        # A forked child must not shut down the connection of its parent.
         if self._process == os.getpid() and not self.will_close and not self._is_spent():
-            shut_down(self._connection_socket)  # its pool notices, and drops it
+            shut_down(self._connection_socket)  # so that the pool drops the connection
         super()._close_conn()  # type: ignore[misc]
 
     def _is_spent(self) -> bool:
-        """Whether request and response are over, both, with nothing behind them on the connection."""
+        """Whether request and response are complete and no more bytes are on the connection."""
         if self._sending.broken_off or self.status == 101 or self.leftover:
             return False
         if not isinstance(self.fp, _Reader):
@@ -88,16 +88,16 @@ class Response(http.client.HTTPResponse):
             finally:
                 sock.settimeout(timeout)
         except NOT_NOW:
-            return True  # TLS had something of its own to read
+            return True  # TLS read data of its own
         except (OSError, ValueError):
             return False
 
 
 class _Reader(io.BufferedReader):
-    """Reads what a connection brings.
+    """Reads the bytes of a connection.
 
-    :ivar in_head: whether lines must be whole: http.client takes the end of a
-        connection for the end of the head.
+    :ivar in_head: whether an incomplete line is an error.  http.client would take the end of
+        the connection for the end of the head.
     """
 
     in_head = False
@@ -106,13 +106,13 @@ class _Reader(io.BufferedReader):
         line = super().readline(limit)
         if self.in_head and not line.endswith(b"\n") and len(line) != limit:
             raise http.client.RemoteDisconnected(
-                "the connection was closed before the end of the answer's head"
+                "the connection was closed before the end of the response headers"
             )
         return line
 
 
 class _Armed(io.RawIOBase):
-    """A socket's bytes, each wait for them armed, behind those that have come already."""
+    """The early bytes, then the bytes of a socket, with a call of ``arm`` before each wait."""
 
     def __init__(self, raw: Any, arm: Callable[[], None], early: bytearray) -> None:
         self._raw = raw

@@ -1,4 +1,4 @@
-"""When a request is sent again, and what is waited for before."""
+"""The retries of a request and the delays before them."""
 
 import logging
 import random
@@ -12,21 +12,21 @@ log = logging.getLogger("geministream")
 
 
 class Attempts:
-    """Counts the attempts at one request and sleeps between them, as the endpoint's Retry says."""
+    """Counts the attempts of one request and sleeps between them, according to the endpoint's Retry."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._failed = 0
 
     def progress(self) -> None:
-        """Something was gained: the count starts again."""
+        """Restart the count, after a request made progress."""
         self._failed = 0
 
     def again(self, error: GeministreamError, *, resuming: bool = False) -> bool:
-        """After ``error``: sleep and return True, or return False if it is final.
+        """Return False if ``error`` must not be retried; otherwise sleep and return True.
 
-        :param resuming: for the `RetryEvent`.
-        :raises StreamTimeoutError, StreamCancelled: if the call's time is over.
+        :param resuming: the value for the `RetryEvent`.
+        :raises StreamTimeoutError, StreamCancelled: if the deadline passes or the call is cancelled.
         :raises Exception: what ``on_retry`` raises.
         """
         retry = self._call.endpoint.retry
@@ -37,8 +37,8 @@ class Attempts:
         if self._failed >= retry.attempts or asked > retry.max_delay:
             return False
         delay = max(random.uniform(0, retry.longest_delay(self._failed)), asked)
-        self._call.secrets.redact_error(error)  # it leaves the call now, if only for those who listen
-        # More than a second is a wait that someone may wonder about.
+        self._call.secrets.redact_error(error)  # it goes to the log and to on_retry
+        # Users notice a delay of more than a second.
         level = logging.INFO if delay > 1 else logging.DEBUG
         log.log(level, "%s; retrying in %.1f s (%d of %d)", error, delay, self._failed + 1, retry.attempts)
         if retry.on_retry is not None:
@@ -48,5 +48,5 @@ class Attempts:
 
 
 def is_retryable(error: GeministreamError, statuses: Tuple[int, ...]) -> bool:
-    """Whether the same request, sent again, may do better."""
+    """Whether the same request may succeed if it is sent again."""
     return error.code in statuses if isinstance(error, APIError) else error.retryable

@@ -1,9 +1,8 @@
-"""The credentials that went out with a call's requests, and how they are kept out of its errors.
+"""The credentials of a call's requests, and their removal from its errors.
 
-A server may send a credential back in any spelling: percent-encoded, escaped in
-HTML or JSON, twice over, or cut by a length limit.  So a text is first read as
-what its escapes stand for, and any run of `_RUN` characters that a credential
-has, too, is taken out of it.
+A server may return a credential percent-encoded, escaped in HTML or JSON (also twice), or cut
+by a length limit.  So the escapes of a text are decoded first, and then all sequences of `_RUN`
+characters that also occur in a credential are removed.
 """
 
 import base64
@@ -19,14 +18,14 @@ from requests.structures import CaseInsensitiveDict
 from ..endpoint import names_a_secret
 from ..errors import GeministreamError
 
-_RUN = 8  # of so many characters, what is left of a credential is of no use to anyone
-_SHORTEST = 5  # what is shorter is no secret, and would tear every text apart
-_LONGEST = 2**16  # of a foreign exception's text or data
+_RUN = 8  # characters; shorter pieces of a credential are useless to an attacker
+_SHORTEST = 5  # characters; shorter values are not secrets, and occur in every text
+_LONGEST = 2**16  # characters of the text or data of another package's exception
 
-_NO_SECRETS = ("pagetoken",)  # of the list of files
+_NO_SECRETS = ("pagetoken",)  # the query parameter of a list of files
 _scheme = re.compile("^(?:bearer|basic) +", re.IGNORECASE)
 
-# One character, however it is escaped, each escape in itself escaped any number of times.
+# One escaped character, in any syntax; the escape itself may be escaped any number of times.
 _escape = re.compile(
     r"%(?:25)*([0-9A-Fa-f]{2})"
     r"|\\+u([0-9A-Fa-f]{4})|\\+x([0-9A-Fa-f]{2})|\\+([^A-Za-z0-9])"
@@ -35,43 +34,43 @@ _escape = re.compile(
 
 
 class Secrets:
-    """What must not be shown of one call."""
+    """The credentials of one call."""
 
     def __init__(self) -> None:
         self._given: Set[str] = set()
-        self._runs: Dict[int, Set[str]] = {}  # their length to what must not be shown of it
+        self._runs: Dict[int, Set[str]] = {}  # the sequences to remove, by their length
 
     def add(self, value: str) -> None:
-        """From now on this value, a header's or parameter's, is a secret."""
+        """Add the value of a header or parameter to the secrets."""
         if value not in self._given:
             self._given.add(value)
             self._runs = {}
 
     def add_request(self, request: requests.PreparedRequest) -> None:
-        """Learn the credentials of a request as it goes out, whoever put them there."""
+        """Add the credentials of a request that is about to be sent."""
         self.add_named(request.headers.items())
         query = urlsplit(request.url or "").query
         if names_a_secret(query):
             self.add_named(parse_qsl(query))
 
     def add_named(self, pairs: Any) -> None:
-        """Learn the values of headers or parameters whose names say that they are credentials."""
+        """Add the values of headers or parameters whose names say that they are credentials."""
         for name, value in pairs:
             if names_a_secret(name) and name.lower() not in _NO_SECRETS:
                 self.add(value if isinstance(value, str) else value.decode("latin-1"))
 
     def are_in(self, request: requests.PreparedRequest) -> bool:
-        """Whether a request carries any of them."""
+        """Whether a request contains one of the credentials."""
         texts = [unquote(request.url or ""), *map(str, request.headers.values())]
         return any(secret in text for secret in self.values for text in texts)
 
     @property
     def values(self) -> Set[str]:
-        """The credentials themselves."""
+        """The credentials, without ``Bearer`` and the like."""
         return {_scheme.sub("", value) for value in self._given}
 
     def redact(self, text: str) -> str:
-        """``text`` without any credential, or what is left of one."""
+        """Return ``text`` without credentials and pieces of them."""
         if not self._runs:
             self._runs = _runs(self.values)
         spelled, ends = _unescaped(text)
@@ -81,7 +80,7 @@ class Secrets:
                 if spelled[start : start + length] in runs:
                     hidden.append((start, start + length))
         shown: List[str] = []
-        behind = 0  # of what is hidden so far, in the text as it came
+        behind = 0  # the end of the last hidden sequence, in the original text
         for start, end in sorted(hidden):
             first = ends[start - 1] if start else 0
             if first >= behind:
@@ -90,7 +89,7 @@ class Secrets:
         return "".join(shown) + text[behind:]
 
     def redact_value(self, value: Any) -> Any:
-        """A JSON value without any credential."""
+        """Return a JSON value without credentials."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, bytes):
@@ -102,10 +101,10 @@ class Secrets:
         return value
 
     def redact_error(self, error: BaseException) -> None:
-        """Take every credential out of an exception that leaves the call, and out of its causes.
+        """Remove all credentials from an exception that leaves the call, and from its causes.
 
-        The causes are other packages' exceptions.  Their texts stay; their tracebacks, whose frames
-        hold whole requests, and the objects that they refer to go, but for a copy of the request.
+        The causes are exceptions of other packages.  They keep their texts and a copy of the
+        request; their tracebacks and other objects are dropped, since these contain requests.
         """
         for each in error_chain(error):
             if isinstance(each, GeministreamError):
@@ -120,7 +119,7 @@ class Secrets:
             )
 
     def _harmless(self, name: str, value: Any) -> Any:
-        """The attribute of a foreign exception, or what can be shown of it."""
+        """Return an attribute of another package's exception without credentials, or None."""
         if isinstance(value, requests.PreparedRequest):
             shown = requests.PreparedRequest()
             shown.method = value.method
@@ -136,7 +135,7 @@ class Secrets:
         return value if isinstance(value, (int, float, BaseException)) else None
 
 
-# The attributes of our own exceptions that quote a server; what a model said is the answer, and stays.
+# The attributes of our exceptions that quote a server.  The partial answer is not redacted.
 _TEXTS = ("message", "status", "details", "headers")
 
 
@@ -159,7 +158,7 @@ def _runs(secrets: Set[str]) -> Dict[int, Set[str]]:
 
 
 def _basic(value: str) -> Optional[str]:
-    """The user and password of basic authentication, https://www.rfc-editor.org/rfc/rfc7617"""
+    """Return the password of basic authentication, https://www.rfc-editor.org/rfc/rfc7617, or None."""
     try:
         return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
     except ValueError:
@@ -167,7 +166,7 @@ def _basic(value: str) -> Optional[str]:
 
 
 def _unescaped(text: str) -> Tuple[str, List[int]]:
-    """What the text says once its escapes are read, and where each character of that ends in the text."""
+    """Return the text with decoded escapes, and the end of each of its characters in the original."""
     spelled: List[str] = []
     ends: List[int] = []
     pos = 0
@@ -187,9 +186,9 @@ def _unescaped(text: str) -> Tuple[str, List[int]]:
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that it wraps, each once, the innermost last.
+    """Yield an exception and all exceptions that it wraps, each once, the innermost last.
 
-    What the caller was handling when it called us is its own, and not among them.
+    Exceptions that the caller was handling when it called us are not included.
     """
     seen: Set[int] = set()
     waiting: List[Any] = [error]
@@ -206,7 +205,7 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_callers(error: BaseException) -> bool:
-    """Whether a frame that is running now, and is none of ours, has caught it."""
+    """Whether a running frame outside this package has caught the exception."""
     trace = error.__traceback__
     if trace is None or f"{trace.tb_frame.f_globals.get('__name__')}.".startswith(_PACKAGE):
         return False
@@ -216,4 +215,4 @@ def _is_callers(error: BaseException) -> bool:
     return frame is not None
 
 
-_PACKAGE = __name__.rpartition("transport.")[0]  # "geministream.", or where that is vendored
+_PACKAGE = __name__.rpartition("transport.")[0]  # "geministream.", or another name if it is vendored

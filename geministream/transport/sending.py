@@ -1,4 +1,4 @@
-"""One request on its way, and the one thread-local that tells a connection whose request it sends."""
+"""The state of one request, and the thread-local variable that passes it to the connection."""
 
 import contextlib
 import re
@@ -7,7 +7,7 @@ from typing import Iterator, Optional
 
 from .patience import Patience
 
-# The beginning of an answer's head that is final: of all 1xx, 101 alone ends the exchange,
+# The start of a final response: 101 is the only final 1xx status,
 # https://www.rfc-editor.org/rfc/rfc9110#section-15.2
 _final_answer = re.compile(rb"(?!HTTP/1\.[01] 1(?!01)[0-9]{2})", re.DOTALL).match
 _interim_head = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
@@ -15,15 +15,15 @@ _LONGEST_STATUS = len(b"HTTP/1.1 103")
 
 
 class Sending:
-    """One request on its way: what its connection must know of it, and what has become of it.
+    """The state of one request, shared with its connection.
 
-    :ivar hides_query: whether the query holds a credential.
-    :ivar query: what the adapter took off the URL's end, and the connection puts back.
-    :ivar watched: whether its connection is one of ours.
-    :ivar begun: whether the connection has begun to send it.
-    :ivar sent: bytes of it that were sent, or could not be.
-    :ivar early: bytes of the answer that came before the request was out.
-    :ivar broken_off: whether such an answer kept part of the request from being sent.
+    :ivar hides_query: whether the query contains a credential.
+    :ivar query: the query that the adapter removed from the URL and the connection restores.
+    :ivar watched: whether the connection is one of ours.
+    :ivar begun: whether the connection has started to send the request.
+    :ivar sent: the number of bytes that were passed to the connection.
+    :ivar early: the bytes of the answer that came before the request was sent completely.
+    :ivar broken_off: whether the rest of the request was not sent because of such an answer.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -42,7 +42,7 @@ class Sending:
         return self.begun or not self.watched
 
     def answered(self, data: bytes) -> bool:
-        """Take what came while the request was being sent; whether that is the answer."""
+        """Take bytes that came while the request was being sent; return whether they are the answer."""
         self.early += data
         while True:
             interim = _interim_head.match(self.early)
@@ -53,19 +53,19 @@ class Sending:
         return self.broken_off
 
 
-# requests calls adapters and connections with the request alone: this is the
-# one way to tell them which call it belongs to.
+# requests passes only the request to adapters and connections, so the call that it belongs to
+# must reach them in another way.
 _thread = threading.local()
 
 
 def current() -> Optional[Sending]:
-    """What this thread is sending for a call of ours."""
+    """Return the request that this thread is sending for one of our calls, or None."""
     return getattr(_thread, "sending", None)
 
 
 @contextlib.contextmanager
 def on_behalf_of(sending: Sending) -> Iterator[None]:
-    """In the ``with`` block, what this thread sends is ``sending``."""
+    """Set the request that this thread sends inside the ``with`` block."""
     before = current()
     _thread.sending = sending
     try:

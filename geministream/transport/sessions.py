@@ -1,9 +1,8 @@
-"""Sessions and their connection pools, which make connections that know their call.
+"""Sessions and connection pools that create the connections of `connection`.
 
-requests makes the connections and sends on them, with all its habits (proxies,
-certificates, sessions, adapters).  The pools of our sessions, and of sessions that
-users bring, get the connection classes of `connection`.  Pools of another kind
-(recorders, mocks, Unix sockets, other HTTP libraries) are left as they are.
+requests still opens the connections, with its usual behaviour (proxies, certificates, sessions,
+adapters).  Pools of our sessions and of the user's own sessions get our connection classes.
+Other pools (recorders, mocks, Unix sockets, other HTTP libraries) are not changed.
 """
 
 from functools import lru_cache
@@ -19,9 +18,9 @@ from .sending import current
 
 
 def new_session(connections: int = 10) -> requests.Session:
-    """Make a session as requests does, but with our adapter and User-Agent; its maker closes it.
+    """Return a requests session with our adapter and User-Agent; the caller must close it.
 
-    :param connections: how many it keeps open; requests' default is 10.
+    :param connections: the number of connections that it keeps open; default 10, as in requests.
     """
     session = requests.Session()
     session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
@@ -32,11 +31,11 @@ def new_session(connections: int = 10) -> requests.Session:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' own adapter, whose pools make connections that know their call."""
+    """requests' adapter with pools that create our connections."""
 
     def close(self) -> None:
-        # urllib3 closes connections when their pools are garbage collected, which
-        # an exception that somebody keeps can put off for ever.
+        # urllib3 closes connections when their pools are garbage collected, which never happens
+        # while a program keeps an exception that refers to them.
         for manager in (self.poolmanager, *self.proxy_manager.values()):
             pools = manager.pools
             for key in pools.keys() if hasattr(pools, "keys") else ():
@@ -62,9 +61,9 @@ class _Adapter(HTTPAdapter):
 
 
 def watch_adapter(adapter: Any, prepared: Any, session: Any) -> None:
-    """Let the pool that will serve this request make connections that know their call."""
+    """Make the pool for this request create our connections."""
     if not isinstance(adapter, HTTPAdapter) or isinstance(adapter, _Adapter):
-        return  # ours does it itself
+        return  # our own adapter does this itself
     settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
     pool: Any
     try:
@@ -75,7 +74,7 @@ def watch_adapter(adapter: Any, prepared: Any, session: Any) -> None:
         else:
             pool = adapter.get_connection(prepared.url, settings["proxies"])
     except (requests.RequestException, HTTPError, OSError, ValueError):
-        return  # send() will meet the same error, and it is reported there
+        return  # send() raises the same error, which is handled there
     _watch(pool)
 
 
@@ -88,22 +87,22 @@ def _watch(pool: Any) -> Any:
         pool.__class__ = _watching(kind)
         watched_class = watched(plain)
         for idle in list(getattr(pool.pool, "queue", ())):
-            if type(idle) is plain:  # the session made it for a request of its own
+            if type(idle) is plain:  # from an earlier request of the session
                 idle.__class__ = watched_class
     return pool
 
 
 def _makes_what_it_says(pool: Any) -> bool:
-    """Whether the pool's connections are of its ``ConnectionCls``: not so those of Unix sockets."""
+    """Whether the pool creates connections of its ``ConnectionCls``; pools for Unix sockets do not."""
     makes = getattr(pool, "_new_conn", None)
     return hasattr(pool, "is_watching") or getattr(makes, "__module__", "") == "urllib3.connectionpool"
 
 
 @lru_cache(maxsize=16)
 def _watching(base: Any) -> Any:
-    """A pool class that makes watched connections.
+    """Return a pool class that creates watched connections.
 
-    Its ``ConnectionCls`` stays as it is, for recorders to put theirs in its place, and to take it back.
+    Its ``ConnectionCls`` is not changed, because recorders replace and restore it.
     """
     if hasattr(base, "is_watching"):
         return base

@@ -1,8 +1,8 @@
-"""From bytes to JSON values: no I/O, and nothing of HTTP or of Gemini.
+"""Parsing of bytes into JSON values, without I/O and independent of Gemini.
 
 =================  ==================================================================
-``body``           the bytes of a body, out of its chunks and its compression
-``framing``        server-sent events, JSON arrays and JSON lines; which one it is
-``json_values``    JSON values out of text that arrives in pieces
+``body``           chunked transfer coding and compression
+``framing``        server-sent events, JSON arrays and JSON lines, and their detection
+``json_values``    JSON values in text that arrives in pieces
 =================  ==================================================================
 """

@@ -1,8 +1,8 @@
-"""The bytes of an HTTP body: out of their chunks, out of their compression.
+"""Decoding of an HTTP body: chunked transfer coding and compression.
 
-`requests` can do both, but hands a chunk out only when all of it is here, takes
-its time over small ones, and inflates without a bound.  Nothing here does any
-I/O: a ``read`` function goes in, pieces of bytes come out.
+`requests` can do both, but it returns a chunk only when it is complete, is slow with small
+chunks, and has no limit for decompression.  This module does no I/O itself: it calls a ``read``
+function and yields bytes.
 """
 
 import re
@@ -11,29 +11,29 @@ from typing import Any, Callable, Generator, Iterator
 
 from ..errors import IncompleteStreamError, StreamDecodeError
 
-PIECE = 2**16  # the most bytes that are read, sent or inflated at once
+PIECE = 2**16  # the maximum number of bytes that are read, sent or decompressed at once
 
-# The end of the chunk before, and the size of the next:
+# The end of the previous chunk and the size of the next one:
 # https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 _chunk_head = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n").match
 _end_of_trailers = re.compile(rb"\n\r?\n").search
-_GZIP = 0x1F  # its first byte, https://www.rfc-editor.org/rfc/rfc1952#page-6
-_LONGEST_HEAD = 2**12  # with its extensions, of which no use is known
+_GZIP = 0x1F  # the first byte of gzip, https://www.rfc-editor.org/rfc/rfc1952#page-6
+_LONGEST_HEAD = 2**12  # bytes of a chunk's size and extensions, or of the trailers
 
 
 def dechunk(read: Callable[[int], bytes]) -> Generator[bytes, None, bytes]:
-    """The bytes of a chunked body, as they arrive.
+    """Yield the bytes of a chunked body as they arrive.
 
-    A chunk is not waited for: what is here of it comes out at once, and the
-    chunks that came together come out together.
+    Bytes are yielded before their chunk is complete; chunks that arrive together are yielded
+    together.
 
-    :param read: returns up to so many bytes, as soon as there are any, and
-        ``b""`` at the end of the connection.
-    :returns: what was read beyond the end of the body.
-    :raises IncompleteStreamError: where the chunks do not end, or are damaged.
+    :param read: returns up to the given number of bytes, as soon as there are any, and ``b""``
+        at the end of the connection.
+    :returns: the bytes that were read after the end of the body.
+    :raises IncompleteStreamError: if the chunks are truncated or damaged.
     """
-    left = 0  # bytes of a chunk that are still to come
-    rest = b"\r\n"  # not understood yet; as if a chunk had just ended
+    left = 0  # bytes of the current chunk that have not arrived
+    rest = b"\r\n"  # bytes not parsed yet; at first as if a chunk had just ended
     while True:
         data = read(PIECE)
         if not data:
@@ -66,7 +66,7 @@ def dechunk(read: Callable[[int], bytes]) -> Generator[bytes, None, bytes]:
             raise IncompleteStreamError(f"the answer's chunks are damaged at {rest[:40]!r}")
         if head is not None and size == 0:
             break
-    # The trailers are of no use here, but must not be left for the next response.
+    # The trailers are not used, but must be read before the next response.
     rest = b"\n" + data[pos:]
     while True:
         end = _end_of_trailers(rest)
@@ -76,18 +76,17 @@ def dechunk(read: Callable[[int], bytes]) -> Generator[bytes, None, bytes]:
             return rest
         data = read(PIECE)
         if not data:
-            return b""  # the last chunk has said that the body is whole
+            return b""  # the body is complete after its last chunk, even without trailers
         rest += data
 
 
 def inflate(pieces: Iterator[bytes], *, gzip: bool = False) -> Iterator[bytes]:
-    """Decompress gzip or deflate, at most PIECE bytes at once: a small bomb stays small.
+    """Decompress gzip or deflate, at most PIECE bytes at once, to limit the memory for a zip bomb.
 
-    :param gzip: whether gzip was announced.  Relays that decompress may keep that
-        header: what neither gzip nor zlib has written is then passed on as it is.
-
-    :raises IncompleteStreamError: where the compressed data was cut short.
-    :raises StreamDecodeError: where it is damaged.
+    :param gzip: whether the header says gzip.  Relays that decompress may keep that header, so
+        data that is neither gzip nor zlib is passed on unchanged.
+    :raises IncompleteStreamError: if the compressed data is truncated.
+    :raises StreamDecodeError: if the compressed data is damaged.
     """
     inflater: Any = None
     start = b""
@@ -95,7 +94,7 @@ def inflate(pieces: Iterator[bytes], *, gzip: bool = False) -> Iterator[bytes]:
         if inflater is None:
             start += data
             if len(start) < 2:
-                continue  # the first two bytes tell the format
+                continue  # the first two bytes are needed to detect the format
             if gzip and start[0] != _GZIP and not _is_zlib(start):
                 yield start
                 yield from pieces
@@ -117,11 +116,11 @@ def inflate(pieces: Iterator[bytes], *, gzip: bool = False) -> Iterator[bytes]:
             yield from _up_to_damage(before, data)
             raise StreamDecodeError(f"the compressed answer is damaged: {error}") from error
     if start and (inflater is None or not inflater.eof):
-        raise IncompleteStreamError("the compressed answer was cut short")
+        raise IncompleteStreamError("the compressed answer is truncated")
 
 
 def _up_to_damage(inflater: Any, data: bytes) -> Iterator[bytes]:
-    """What zlib has of a piece before the byte at which it fails; it does not say by itself."""
+    """Yield the data before the damaged byte, which zlib does not return when it fails."""
     for position in range(len(data)):
         try:
             out = inflater.decompress(data[position : position + 1])
@@ -134,11 +133,11 @@ def _up_to_damage(inflater: Any, data: bytes) -> Iterator[bytes]:
 def _inflater(start: bytes) -> Any:
     if start[0] == _GZIP:
         return zlib.decompressobj(16 + zlib.MAX_WBITS)
-    # "deflate" means zlib's format, and is raw deflate from some servers:
+    # "deflate" means the zlib format, but some servers send raw deflate:
     # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
     return zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(start) else -zlib.MAX_WBITS)
 
 
 def _is_zlib(start: bytes) -> bool:
-    """The header of zlib's format, https://www.rfc-editor.org/rfc/rfc1950#page-5"""
+    """Whether this is a header of the zlib format, https://www.rfc-editor.org/rfc/rfc1950#page-5"""
     return len(start) > 1 and start[0] & 15 == 8 and (start[0] * 256 + start[1]) % 31 == 0

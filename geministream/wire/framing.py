@@ -1,26 +1,26 @@
-"""From bytes to JSON values, as they arrive, in whichever framing they come.
+"""Detection and parsing of a body's framing, which yields JSON values as they arrive.
 
-A body comes in pieces that end anywhere: inside a CRLF, a UTF-8 sequence, an
-escape.  `Framing` takes them one by one and yields each JSON value as soon as
-the last byte of it is here.  Servers answer in another framing than they were
-asked for, and label it wrongly, so the first bytes of the body decide:
+The pieces of a body may end anywhere: inside a CRLF, a UTF-8 sequence or an escape.  `Framing`
+takes them one by one and yields each JSON value as soon as its last byte has arrived.  Servers
+may send another framing than the requested one, with the wrong Content-Type, so the first byte
+of the body decides:
 
 ============  ==================================================================
 first byte    framing
 ============  ==================================================================
 ``[``         a JSON array; each element is a value
-``{``         JSON objects one after another: one alone, or newline-delimited
-anything      server-sent events; the data of each event is a value
+``{``         one or more JSON objects, such as newline-delimited JSON
+any other     server-sent events; the data of each event is a value
 ============  ==================================================================
 
 Goals, in this order:
 
-- Any split of the same bytes gives the same values, and the same error behind them.
-- A value is not kept waiting for the bytes behind it.
-- Time is linear in the bytes, however they are split.
-- No value is larger than the limit, and nothing larger is ever held.
-- No value is nested deeper than `DEEPEST`, whatever the Python: what came in can
-  be copied, shown and written by code that calls itself for each level.
+- Any split of the same bytes gives the same values, and the same error after them.
+- A value is yielded without waiting for the bytes after it.
+- The time is linear in the number of bytes, for any split.
+- A value larger than the limit is an error and is never kept in memory.
+- A value nested deeper than `DEEPEST` is an error in all Python versions, so that recursive
+  code can copy, print and write the values.
 """
 
 import codecs
@@ -45,25 +45,25 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Framing:
-    """The values of one body, whichever framing it comes in.
+    """Parses the values of one body in any framing.
 
-    :param max_event_bytes: the largest value that is accepted; characters that
-        take several bytes are counted once.
+    ``feed`` and ``close`` are generators: exhaust one before you call the next.  Values are
+    yielded in order, and an error is raised only after all values before it.
 
-    ``feed`` and ``close`` are generators: exhaust one before calling the next.
-    Values come out in order, and an error only after all values before it.
+    :param max_event_bytes: the size of the largest value that is accepted; a character of
+        several bytes counts as one.
     """
 
     def __init__(self, max_event_bytes: int = 256 * 2**20) -> None:
         self._limit = max_event_bytes
         self._start = b""
-        self._cut = b""  # the beginning of a character whose other bytes are not here yet
+        self._cut = b""  # the first bytes of an incomplete character
         self._parser: Union[None, _ServerSentEvents, JSONValues] = None
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """Yield the values that these bytes complete.
 
-        :raises StreamDecodeError: where the bytes cannot be what they began as.
+        :raises StreamDecodeError: if the bytes are not valid in the framing of the body.
         """
         parser = self._parser
         if parser is None:
@@ -73,7 +73,7 @@ class Framing:
         if self._cut:
             data = self._cut + data
         try:
-            # What an incremental decoder calls, without the calls around it.
+            # Faster than an incremental decoder, which calls this too.
             text, used = codecs.utf_8_decode(data, "strict", False)
         except UnicodeDecodeError as error:
             return self._until_bad(error)
@@ -86,15 +86,15 @@ class Framing:
         try:
             yield from self._parser.close()
         except (IncompleteStreamError, StreamDecodeError):
-            pass  # what is not whole here is not whole because of the bad bytes
+            pass  # the bad bytes are the reason why a value is incomplete
         bad = error.object[error.start : error.start + 8]
         raise StreamDecodeError(f"bad UTF-8: {bad!r}")
 
     def close(self) -> Iterator[Any]:
-        """The body has ended: yield what only its end completes.
+        """Yield the values that the end of the body completes.
 
-        :raises IncompleteStreamError: where the body ended inside a value or an array.
-        :raises StreamDecodeError: where what it ended in could not have become a value.
+        :raises IncompleteStreamError: if the body ended inside a value or an array.
+        :raises StreamDecodeError: if the incomplete value at its end is not valid JSON.
         """
         if self._parser is not None:
             yield from self._parser.close()
@@ -104,12 +104,12 @@ class Framing:
     def _detect(self, data: bytes) -> Tuple[Any, bytes]:
         self._start += data
         if _BOM.startswith(self._start[:3]) and len(self._start) < 3:
-            return None, b""  # it may yet become a byte order mark
+            return None, b""  # it may be the start of a byte order mark
         start = self._start[3:] if self._start.startswith(_BOM) else self._start
         start = start.lstrip(b" \t\r\n")
         if start:
             self._parser = (JSONValues if start[:1] in b"[{" else _ServerSentEvents)(self._limit)
-        # White space before the first byte means nothing in any framing.
+        # No framing has a meaning for white space before the first byte.
         self._start = b"" if start else self._start[:3]
         return self._parser, start
 
@@ -117,7 +117,7 @@ class Framing:
 # Server-sent events ----------------------------------------------------------
 # https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-# Lines end in CR, LF or CRLF alone; str.splitlines knows too many line ends.
+# Lines end only with CR, LF or CRLF; str.splitlines() splits at other characters too.
 _line = re.compile(r"([^\r\n]*)(?:\r\n|\n|\r)")
 _line_end = re.compile(r"[\r\n]")
 _line_ends = re.compile(r"[ \t]*(?:\r\n|\n|\r){1,2}")
@@ -126,34 +126,35 @@ _ignored_field = re.compile(r"[\w-]*(?::|\s*$)", re.ASCII)
 
 
 class _ServerSentEvents:
-    """One event after another; of their fields only ``data`` and ``event: error`` matter here.
+    """Parses server-sent events; only the fields ``data`` and ``event: error`` are used.
 
-    Beyond the standard, because servers do it:
+    Servers deviate from the standard, so these are accepted too:
 
-    - a line that begins with ``{`` or ``[`` is JSON that lacks its ``data:``
-      (Google reports errors that way, over several lines);
-    - an event that lacks its blank line is complete when its line or the body ends;
-    - one event may hold several JSON values, an array of them, or ``[DONE]``;
-    - a line that cannot be a field (a proxy's HTML, say) is an error;
-    - half a value in an event, and no event behind it, is a stream that ended
-      early: some gateways put a blank line behind the half event of a cut upstream.
+    - A line that starts with ``{`` or ``[`` is JSON without ``data:`` (Google sends errors in
+      this way, over several lines).
+    - An event without a blank line is complete when its line or the body ends.
+    - One event may contain several JSON values, an array of them, or ``[DONE]``.
 
-    An object on one line that has ``candidates`` is a chunk, and one that has an
-    ``error`` is an error, whatever the event is called: they are passed on at once.
-    Of any other the lines behind it may yet say ``event: error``, so it waits for
-    the end of its event, or for the next ``data:``.
+    A line that cannot be a field (a proxy's HTML, say) is an error.  An incomplete value in the
+    last event is a truncated stream: some gateways add a blank line to a truncated event.
+
+    An object on one line with ``candidates`` is a chunk, and one with ``error`` is an error, for
+    any name of the event, so they are yielded immediately.  Any other object waits for the end
+    of its event or for the next ``data:``, since ``event: error`` may follow it.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = Held(limit + len("data: "))  # a line whose end is not here yet
+        self._held = Held(limit + len("data: "))  # an incomplete line
         self._longest_line = self._held.room
-        self._after_cr = False  # the last piece ended in CR: a LF may belong to it
+        self._after_cr = False  # the last piece ended with CR, and a LF may follow
         self._data = Held(limit + len(" \n"))  # the event's data lines so far
-        self._waits = False  # the data is an object that only the event's name can change
+        self._waits = False  # the data is a complete object, but the event's name may follow
         self._name = ""
-        self._bare: Optional[JSONValues] = None  # JSON without data:, over several lines
-        self._half: Optional[StreamDecodeError] = None  # what is wrong, unless the body ends here
+        self._bare: Optional[JSONValues] = None  # parses JSON without data:, over several lines
+        self._half: Optional[StreamDecodeError] = (
+            None  # the error of an incomplete value, if the body continues
+        )
 
     def feed(self, text: str) -> Iterator[Any]:
         pos = 1 if self._after_cr and text[:1] == "\n" else 0
@@ -165,19 +166,19 @@ class _ServerSentEvents:
                 yield from self._too_long()
             self._held.add(text[pos:])
             if not ends:
-                return  # the inside of a long line
+                return  # the line continues
             text, pos = self._held.take(), 0
         while pos < len(text):
             fresh = not (self._data.begun or self._name or self._bare or self._half)
             waits = False
-            # The short way for nearly every event: an object on one line.  Nothing
-            # behind its line can change it, so it need not wait for the blank line.
+            # The fast path for nearly every event, an object on one line, which does not wait for
+            # the blank line.
             while fresh and text.startswith(_OBJECT_LINE, pos):
                 try:
                     value, end = scan_once(text, text.find("{", pos))
                 except NO_VALUE:
                     break
-                # To JSON a line end is white space, but here the line ends there.
+                # A line end is white space in JSON, but it ends the line of an event.
                 if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
                     break
                 if end - pos > FLAT and nested_too_deeply(text, pos, end):
@@ -195,7 +196,7 @@ class _ServerSentEvents:
                     waits = True
                     break
                 pos = end
-                # While a value of many MiB is with the caller, its text shall not be held.
+                # Do not keep the text of a value of many MiB while the caller has the value.
                 if pos == len(text):
                     text, pos = "", 0
                 yield value
@@ -243,8 +244,8 @@ class _ServerSentEvents:
         elif not line.startswith(":") and not _ignored_field.match(line):
             yield from self._dispatch()
             raise StreamDecodeError(
-                f"this is no event stream, it has the line {line[:100]!r}; "
-                "check that the base URL is that of a Gemini API"
+                f"the response is not an event stream (it contains {line[:100]!r}); "
+                "check that the base URL belongs to a Gemini API"
             )
 
     def _too_long(self) -> Iterator[Any]:
@@ -256,7 +257,7 @@ class _ServerSentEvents:
             raise self._half
 
     def _dispatch(self) -> Iterator[Any]:
-        """The event is complete: yield the values in its data."""
+        """Yield the values of a complete event."""
         if not self._data.begun:
             return
         self._waits = False
@@ -278,9 +279,9 @@ class _ServerSentEvents:
 
 
 def _as_error(text: str) -> Any:
-    """What an event named "error" says, in the form that errors have elsewhere.
+    """Return the data of an event named "error" as a mapping with ``error``.
 
-    Its data may be any text, and is JSON only if all of it is.
+    The data may be any text; it counts as JSON only if all of it is one value.
     """
     try:
         values = list(values_in(text))
@@ -291,4 +292,4 @@ def _as_error(text: str) -> Any:
         value = value[0]
     if isinstance(value, dict) and value.get("error"):
         return value
-    return {"error": value or "an error event that says nothing"}
+    return {"error": value or "an error event without a message"}

@@ -1,12 +1,11 @@
-"""JSON values out of text that arrives in pieces, each as soon as its last character is here.
+"""JSON values in text that arrives in pieces, each as soon as its last character has arrived.
 
-`JSONValues` reads elements of arrays, and objects one after another.  What may stand
-between two values is a table of states, which `structured` replaces to read the
-elements of one array that is a member of an object.
+`JSONValues` parses the elements of arrays, and objects one after another.  A table of states
+defines what may come between two values; `structured` replaces it to parse the elements of an
+array inside an object.
 
-A value is parsed where it stands if all of it is in one piece.  Only a value that
-lies across pieces is held, and searched for its end first, so that the time is
-linear in the characters however they are split.
+A value that is complete in one piece is parsed in place.  A value over several pieces is kept
+until the search has found its end, so that the time is linear for any split.
 """
 
 import io
@@ -18,18 +17,18 @@ from typing import Any, Iterator, List, Mapping, Optional, Tuple
 from ..errors import IncompleteStreamError, StreamDecodeError
 
 raw_decode = json.JSONDecoder().raw_decode
-# What raw_decode() calls, for each chunk of a stream: it raises StopIteration if there is no value.
+# raw_decode() calls this; it is faster for many chunks, and raises StopIteration if there is no value.
 scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 NO_VALUE = (ValueError, StopIteration, RecursionError)
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
 
-# Levels of lists and objects in one value: copy.deepcopy() takes two calls for
-# each, and Python gives 1,000 to all of a program.
+# The maximum number of nested lists and objects: copy.deepcopy() needs two calls for each level,
+# and Python's default limit is 1,000 calls.
 DEEPEST = 200
 
 
-# Where the text stands between two values.
+# The states between two values, in the words of an error.
 OUTSIDE = "outside any array"
 FIRST = "at the start of an array"
 NEXT = "after a comma"
@@ -37,24 +36,24 @@ AFTER = "after an element"
 
 Steps = Mapping[Tuple[str, str], str]
 
-# (state, character) to the next state; every other character begins a value.
+# (state, character) to the next state; any other character starts a value.
 STEPS = {(OUTSIDE, "["): FIRST, (FIRST, "]"): OUTSIDE, (AFTER, ","): NEXT, (AFTER, "]"): OUTSIDE}
-# The state in which a value begins to the one behind it; in no other can one begin.
+# The states in which a value may start, each with the state after the value.
 VALUES = {OUTSIDE: OUTSIDE, FIRST: AFTER, NEXT: AFTER}
 
 _bracket_or_quote = re.compile(r'["{}\[\]]')
 _scalar_end = re.compile(r"[,:\]}\s]")
-# "1" is no value yet where it may become "1.5" or "1e5".
+# "1" is not complete before one of these, since it may become "1.5" or "1e5".
 _SCALAR_ENDS = frozenset(",:]} \t\n\r")
 
 
 class JSONValues:
-    """The values of JSON text that comes in pieces: elements of arrays, or objects in a row.
+    """Parses JSON text that arrives in pieces: elements of arrays, or consecutive objects.
 
-    :param limit: the largest value that is accepted, in characters.
-    :param steps: what may stand between values, as `STEPS` has it for arrays.
-    :param values: the states in which a value may begin, as `VALUES` has them.
-    :ivar state: where the text stands; behind a value, once the value is out.
+    :param limit: the size of the largest value that is accepted, in characters.
+    :param steps: the table of characters between values, such as `STEPS` for arrays.
+    :param values: the table of states in which a value may start, such as `VALUES`.
+    :ivar state: the state of the parser; when a value is yielded, the state after it.
     """
 
     def __init__(
@@ -64,23 +63,23 @@ class JSONValues:
         self._limit = limit
         self._steps = steps
         self._values = values
-        self._held = Held(limit)  # a value whose end is not here yet,
-        self._search = _Search("")  # and how far the search for it is
+        self._held = Held(limit)  # an incomplete value
+        self._search = _Search("")  # the search for its end
 
     @property
     def idle(self) -> bool:
-        """Nothing is under way: the text could end here."""
+        """Whether the text could end here."""
         return self.state is OUTSIDE and not self._held.begun
 
     def feed(self, text: str) -> Iterator[Any]:
         """Yield the values that this piece of text completes.
 
-        :raises StreamDecodeError: where the text is not JSON.
+        :raises StreamDecodeError: if the text is not valid JSON.
         """
         pos = 0
         if self._held.begun:
             if not text:
-                return  # or it would end an escape
+                return  # an empty piece would end an escape
             pos = self._hold(text, 0)
             if pos < 0:
                 return
@@ -107,7 +106,7 @@ class JSONValues:
                 or (end - pos > FLAT and nested_too_deeply(text, pos, end))
                 or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS)
             ):
-                # It is not all here, or something is wrong with it: its end will tell.
+                # The value is incomplete or not valid, which is known at its end.
                 self._search = _Search(text[pos])
                 pos = self._hold(text, pos)
                 if pos < 0:
@@ -119,10 +118,10 @@ class JSONValues:
             pos = end
 
     def close(self) -> Iterator[Any]:
-        """The text has ended.
+        """Check that the text is complete at its end.
 
-        :raises IncompleteStreamError: where it ended inside a value or an array.
-        :raises StreamDecodeError: where what it ended in could not have become a value.
+        :raises IncompleteStreamError: if it ended inside a value or an array.
+        :raises StreamDecodeError: if the incomplete value at its end is not valid JSON.
         """
         if self._held.begun:
             text = self._held.take()
@@ -134,8 +133,8 @@ class JSONValues:
         return iter(())
 
     def _hold(self, text: str, pos: int) -> int:
-        """Hold what this piece has of the value; the index just past the value, or -1 if it goes on."""
-        # One character more than there is room for, because only what follows ends a number.
+        """Keep this piece's part of the value; return the index after the value, or -1 if it continues."""
+        # Search one character beyond the limit, because a number ends at the character after it.
         end = self._search.find_end(text, pos, pos + self._held.room + 1)
         stop = len(text) if end < 0 else end
         if stop - pos > self._held.room:
@@ -156,7 +155,7 @@ class JSONValues:
 
 
 class Held:
-    """Text of which more must come, and how much more there is room for."""
+    """Incomplete text with a maximum length."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -165,18 +164,18 @@ class Held:
 
     @property
     def room(self) -> int:
-        """How many characters more it may hold."""
+        """The number of characters that can be added."""
         return self._limit if self._text is None else self._limit - self._text.tell()
 
     def add(self, text: str) -> None:
-        """Hold this, too."""
+        """Append text."""
         if self._text is None:
             self._text = io.StringIO()
             self.begun = True
         self._text.write(text)
 
     def take(self) -> str:
-        """All of it; then nothing is held any more."""
+        """Return the text and clear it."""
         text = "" if self._text is None else self._text.getvalue()
         self._text = None
         self.begun = False
@@ -184,21 +183,21 @@ class Held:
 
 
 class _Search:
-    """The search for the end of one value, through piece after piece.
+    """The search for the end of one value, over several pieces.
 
     :param first: the first character of the value.
     """
 
     def __init__(self, first: str) -> None:
-        self._scalar = first not in ("{", "[", '"')  # a number or a name: only what follows it ends it
-        self._open: List[str] = []  # what closes the lists and objects that are open
+        self._scalar = first not in ("{", "[", '"')  # a number or a name ends at the character after it
+        self._open: List[str] = []  # the closing brackets of the open lists and objects
         self._in_string = False
-        self._escaped = False  # the piece ended in an odd number of backslashes
+        self._escaped = False  # the piece ended with an odd number of backslashes
 
     def find_end(self, text: str, pos: int, stop: int) -> int:
-        """Search on from ``pos`` to ``stop``: the index just past the value, or -1 if it goes on.
+        """Search from ``pos`` to ``stop``; return the index after the value, or -1 if it continues.
 
-        :raises StreamDecodeError: where it is nested too deeply.
+        :raises StreamDecodeError: if the value is nested too deeply.
         """
         if self._scalar:
             match = _scalar_end.search(text, pos, stop)
@@ -243,7 +242,7 @@ class _Search:
             pos = quote + 1
 
     def could_go_on(self, text: str) -> bool:
-        """Whether ``text``, the value so far, is the beginning of any JSON: one way to end it is enough."""
+        """Whether any ending makes ``text``, the incomplete value, valid JSON."""
         closing = "".join(reversed(self._open))
         for ending in _STRING_ENDINGS if self._in_string else _ENDINGS:
             whole = text + ending + closing
@@ -256,23 +255,23 @@ class _Search:
 
 
 _CLOSING = {"{": "}", "[": "]"}
-# Inside a string: the rest of an escape, the quote, and for a name its value.
+# The endings inside a string: the rest of an escape, the quote, and after a name its value.
 _STRING_ENDINGS = [
     escape + '"' + value for escape in ("", "\\", "0", "00", "000", "0000") for value in ("", ":0")
 ]
-# Elsewhere: a number or its digits, a value or another member, the rest of a name.
+# The other endings: a digit, a value, another member, the rest of true, false or null.
 _ENDINGS = ["", "0", ":0", '"":0'] + [
     name[length:] for name in ("true", "false", "null") for length in range(1, len(name))
 ]
 
 
-# Whole texts, and what is wrong with them -----------------------------------------
+# Complete texts, and errors ---------------------------------------------------------
 
-CUT: Any = object()  # stands for a value of which only the beginning is there
+CUT: Any = object()  # the result for an incomplete value
 
 
 def values_in(text: str) -> Iterator[Any]:
-    """The JSON values in a text, up to [DONE]; `CUT` where the text ends in the middle of one."""
+    """Yield the JSON values in a text, up to [DONE]; yield `CUT` if the last one is incomplete."""
     pos = 0
     while pos < len(text) and not text.startswith("[DONE]", pos):
         try:
@@ -290,18 +289,18 @@ def values_in(text: str) -> Iterator[Any]:
         pos = _end_of_space(text, end)
 
 
-# A value of so many characters cannot be nested too deeply.
+# A value of at most so many characters cannot be nested too deeply.
 FLAT = 2 * DEEPEST
-_LARGE = 2**12  # characters from which it pays to count no further than needed
+_LARGE = 2**12  # characters; in longer text, counting stops as soon as the result is known
 _bracket = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([{}\[\]])', re.DOTALL)
 _STEP_IN = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def nested_too_deeply(text: str, pos: int, end: int) -> bool:
-    """Whether the JSON there has more than `DEEPEST` levels; for nearly all a count of its brackets tells."""
+    """Whether the JSON has more than `DEEPEST` levels; counting its brackets is enough for most values."""
     if end - pos < _LARGE:
         found = text.count("[", pos, end)
-        # Each object takes five characters at least, {"":}, and only the innermost two.
+        # An object has at least five characters, {"":}, only the innermost one has two.
         if found + (end - pos + 3) // 5 <= DEEPEST:
             return False
         found += text.count("{", pos, end)
@@ -323,10 +322,10 @@ def _end_of_space(text: str, pos: int) -> int:
 
 
 def bad_json(text: str) -> StreamDecodeError:
-    """What is wrong with a text that is no JSON value."""
+    """Return the error for a text that is not a valid JSON value."""
     try:
         at = raw_decode(text)[1]
-        why = "there is more behind the value"
+        why = "extra data after the value"
     except RecursionError:
         return _too_deep()
     except ValueError as error:
