@@ -149,7 +149,7 @@ def test_a_list_that_does_not_end():
     with RawServer(answering_in_turn(page("a", "again"), page("b", "again"))) as server:
         models = list_models(endpoint=Endpoint(server.url, auth=(), retry=None))
         assert [next(models).name, next(models).name] == ["models/a", "models/b"]
-        with pytest.raises(StreamDecodeError, match="same page again"):
+        with pytest.raises(StreamDecodeError, match="its pages repeat"):
             next(models)
 
 
