@@ -1,4 +1,4 @@
-"""``geministream files``: upload files, and look after those that are there."""
+"""``geministream files``: upload, list, show and delete files."""
 
 import argparse
 import json
@@ -14,38 +14,45 @@ from .prompt import mime_type_of_file
 from .request import open_endpoint
 from .status import DONE, in_options, status_of
 from .terminal import json_line, note, prepare_streams, print_out, row
+from .waiting import waiting
 
 
 def run(args: argparse.Namespace) -> int:
     """``upload``, ``list``, ``get`` or ``delete``, as ``args.action`` says."""
-    if args.action == "delete":
-        with open_endpoint(args) as endpoint:
-            return _each(args.names, lambda name: delete_file(name, endpoint=endpoint))
     show = _as_line
-    if args.json or args.action == "get":
+    if getattr(args, "json", False) or args.action == "get":
         prepare_streams(utf8=True)
         show = _as_json if args.json else _in_full
+    types: Dict[str, str] = {}
     if args.action == "upload":
         # Before anything is sent: every file is there, and of a type that is known.
-        types: Dict[str, str] = {}
         status = _each(args.paths, lambda path: types.update({path: mime_type_of_file(path, args.mime_type)}))
         if status != DONE:
             note("nothing was uploaded; correct or leave out what is wrong")
             return status
     with open_endpoint(args) as endpoint:
-        if args.action == "list":
-            if not args.json:
-                print_out(_HEADER)
-            for file in list_files(endpoint=endpoint):
-                print_out(show(file))
-            return DONE
         if args.action == "upload":
 
             def upload(path: str) -> None:
                 print_out(show(upload_with_progress(path, endpoint, types[path], wait=args.wait)))
 
             return _each(args.paths, upload)
-        return _each(args.names, lambda name: print_out(show(get_file(name, endpoint=endpoint))))
+        if args.action == "list":
+            with waiting(endpoint) as patient:
+                files = list(list_files(endpoint=patient))
+            print_out("".join([*([] if args.json else [_HEADER]), *map(show, files)]))
+            return DONE
+
+        def get(name: str) -> None:
+            with waiting(endpoint) as patient:
+                file = get_file(name, endpoint=patient)
+            print_out(show(file))
+
+        def delete(name: str) -> None:
+            with waiting(endpoint) as patient:
+                delete_file(name, endpoint=patient)
+
+        return _each(args.names, get if args.action == "get" else delete)
 
 
 def _each(names: List[str], act: Callable[[str], None]) -> int:

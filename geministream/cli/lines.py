@@ -17,7 +17,7 @@ from typing import Callable, List, Optional, Sequence
 from ..errors import ConfigurationError
 from .disk import replacing
 from .status import reason_of
-from .terminal import note
+from .terminal import is_terminal, note
 
 # How many lines are kept across sessions.
 _MOST_KEPT = 1000
@@ -71,6 +71,7 @@ class TypedLines:
         self._with_paths = with_paths
         self._kept = kept
         self._candidates: List[str] = []
+        self._at_end = False
         self._readline = _prepared_readline()
         if self._readline is not None:
             self._readline.set_completer(self._complete)
@@ -79,11 +80,17 @@ class TypedLines:
 
     def read(self, prompt: str) -> str:
         """Read a line, which has line ends in it if it was pasted."""
+        if self._at_end:
+            raise EOFError
         text = input(prompt)
         if not _takes_pastes(self._readline):
             # What is there already was pasted, or it would not be there so soon.
             while select.select([sys.stdin], [], [], 0.05)[0]:
-                text += "\n" + input(". ")
+                try:
+                    text += "\n" + input(". ")
+                except EOFError:  # the next call's, as this one has something to return
+                    self._at_end = True
+                    break
         return text.rstrip("\r\n")
 
     def keep(self, text: str) -> None:
@@ -162,7 +169,8 @@ def _takes_pastes(readline: Optional[ModuleType]) -> bool:
     """Whether a paste comes as one line.  On Windows nobody can look whether more is there."""
     if readline is None:
         return os.name == "nt"
-    return _is_gnu(readline) and os.environ.get("TERM") != "dumb"
+    # input() edits lines only if stdout is a terminal, too.
+    return _is_gnu(readline) and os.environ.get("TERM") != "dumb" and is_terminal(sys.stdout)
 
 
 def _text_in(line: str) -> str:

@@ -7,19 +7,21 @@ from ..types import Model
 from .request import open_endpoint
 from .status import DONE
 from .terminal import json_line, prepare_streams, print_out, row
+from .waiting import waiting
 
 _WIDTHS = (36, -9, -9, 0)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each model, and return the exit status."""
+    with open_endpoint(args) as endpoint, waiting(endpoint) as endpoint:
+        models = list(list_models(endpoint=endpoint))
     if args.json:
         prepare_streams(utf8=True)
     else:
         print_out(row(["NAME", "INPUT", "OUTPUT", "DISPLAY NAME"], _WIDTHS))
-    with open_endpoint(args) as endpoint:
-        for model in list_models(endpoint=endpoint):
-            print_out(json_line(model.to_dict()) if args.json else _as_line(model))
+    for model in models:
+        print_out(json_line(model.to_dict()) if args.json else _as_line(model))
     return DONE
 
 

@@ -8,10 +8,12 @@ import math
 import sys
 import threading
 import time
-from typing import Callable, Optional
+from contextlib import contextmanager
+from typing import Callable, Iterator, Optional
 
+from ..endpoint import Endpoint
 from ..retry import RetryEvent
-from .progress import ProgressLine
+from .progress import ProgressLine, telling
 from .status import retry_words
 from .terminal import is_terminal, note
 
@@ -80,6 +82,8 @@ class Waiting:
 
     def retry(self, event: RetryEvent) -> None:
         """Say why a request is sent again, and count down to it."""
+        if not is_terminal(sys.stderr):
+            return
         with self._ticker.lock:
             self._line.clear()
             note(retry_words(event))
@@ -96,3 +100,14 @@ class Waiting:
         else:
             return
         self._line.show(text, now=True)
+
+
+@contextmanager
+def waiting(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The endpoint for one call without a stream; a person sees its silence and its retries."""
+    line = Waiting()
+    try:
+        line.start()
+        yield telling(endpoint, line.retry)
+    finally:
+        line.stop()

@@ -3,7 +3,7 @@
 It is a TEST server, not a model.  A small program answers, by fixed rules that
 show what it received (`geministream.testing.model`).
 
-The rooms, from the socket up:
+The modules, from the socket up:
 
 - connections: `listener` (sockets and threads), `wire` (HTTP/1.1 by hand),
   `conversation` (a request, its answer, the next request),
@@ -11,17 +11,17 @@ The rooms, from the socket up:
 - requests: `routes` (where a path leads), `profiles` (the systems it stands in
   for), `prompt` (a request in one spelling), `shapes`, `checks`, `signatures`
   (what is refused);
-- answers: `answers` (what is said), `render` (in which bytes), `delivery` (how
-  they are sent, and how they break), `script`, `faults` (what a test wants);
+- answers: `answers` (their content), `render` (their bytes), `delivery` (how the
+  bytes are sent, and how sending fails), `script`, `faults` (set by a test);
 - the API: `model`, `samples`, `generation` (the rules of the answers), `decode`
   (long answers), `embeddings`, `caches`, `catalogue`, `pages`, `times`,
   `files`, `uploads`, `forms`, `upload_faults`, and `api` (all of them by route);
 - `server`: all of it together; `script_file`, `json_checks`: scripts in JSON;
   `control`: the same over HTTP; `pytest_plugin`: a fixture;
-- a real endpoint in place of the API: `stand_in` (what both have in common),
+- a real endpoint in place of the API: `stand_in` (the common interface),
   `recorder`, `recording` (the file), `replay`, `redact` (hides credentials).
 
-None of them knows the library that is tested with it; `shapes` alone reads the
+None of them imports the library that is tested with it; only `shapes` reads the
 dataclasses of `geministream.types`.
 
 The names below are imported when they are first used: pytest imports the plugin,
@@ -65,7 +65,7 @@ _ROOMS = {
     "expected_thoughts": "model",
 }
 
-if not TYPE_CHECKING:  # a type checker shall know what is not there
+if not TYPE_CHECKING:  # so that a type checker reports unknown names
 
     def __getattr__(name: str) -> Any:
         if name not in _ROOMS:

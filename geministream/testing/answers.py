@@ -1,7 +1,7 @@
-"""What the server says: an :class:`Answer` is data.
+"""The server's answers: an :class:`Answer` is data.
 
-It holds what to say (chunks, an error, raw bytes) and how to send it (pieces,
-pauses, a fault).  `render` makes bytes of it, `delivery` sends them.
+It holds the content (chunks, an error, raw bytes) and how to send it (pieces,
+pauses, a fault).  `render` turns it into bytes, `delivery` sends them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Answer:
     chunks
         The stream, one event for each item.  A str becomes a text chunk; the
         last of a list also gets the finish reason `finish` and the usage.  A
-        dict, or an object with ``to_dict()``, is a whole chunk.  Bytes are sent
+        dict, or an object with ``to_dict()``, is a complete chunk.  Bytes are sent
         unchanged.  A `threading.Event` is waited for; a number is a pause in
         seconds.  An iterator is read item by item while sending, and nothing
         is added to its last item.
@@ -71,7 +71,7 @@ class Answer:
     framing
         "sse", "json" (an array), "object" (one object) or "ndjson"; default:
         the one that the request asks for.  An array ends with ``]`` and
-        nothing behind it, because strict clients refuse more.
+        nothing after it, because strict clients reject more.
     transfer
         "chunked" (default), "length" (Content-Length) or "close" (to the end
         of the connection).
@@ -136,7 +136,7 @@ class Answer:
 
     @property
     def speaks(self) -> bool:
-        """Whether it has content of its own, or leaves that to the server."""
+        """Whether it has its own content; if not, the server answers as usual."""
         if (self.status or 200) != 200:
             return True
         return any(said is not None for said in (self.chunks, self.error, self.body))
@@ -166,7 +166,7 @@ class Answer:
         return 200
 
     def sent_like(self, other: Answer) -> Answer:
-        """This answer, sent as the other says, with the other's error in the stream."""
+        """This answer, with the other's settings for sending and its error in the stream."""
         changes: Dict[str, Any] = {}
         for each in dataclasses.fields(self):
             value = getattr(other, each.name)
@@ -177,7 +177,7 @@ class Answer:
             changes["headers"] = {**self.headers, **other.headers}
         return dataclasses.replace(self, **changes)
 
-    # -- the usual ones, by name --------------------------------------------
+    # -- common answers, by name --------------------------------------------
 
     @classmethod
     def text(cls, *pieces: str, **how: Any) -> Answer:
@@ -208,7 +208,7 @@ class Answer:
     ) -> Answer:
         """Call functions in parallel: one part each, the signature beside the first, as Gemini 3 does.
 
-        :param signature: default: one that is derived from the call.
+        :param signature: the thought signature; default: derived from the call.
         """
         parts: List[Dict[str, Any]] = [{"text": text}] if text else []
         for k, (name, args) in enumerate(calls):

@@ -53,7 +53,7 @@ class Api:
         return "sse" if alt == "sse" or self.profile.always_sse else "json"
 
     def check(self, head: Head, route: Route, body: bytes) -> Tuple[Dict[str, Any], Optional[Answer]]:
-        """The request in its normal form, with the content of its cache; and the error in it."""
+        """The request in its normal form, with the content of its cache; and its error, or None."""
         if route.kind in TO_A_MODEL - {"model"}:
             if head.method != "POST":
                 return {}, Answer.failure(405, "Only POST is served here.", headers={"Allow": "POST"})

@@ -129,7 +129,7 @@ class Caches:
             return Answer.failure(404, f"Not found: cached content metadata for {name}.")
         return Answer.failure(403, "CachedContent not found (or permission denied)")
 
-    # -- its use -----------------------------------------------------------------
+    # -- use in requests -----------------------------------------------------------------
 
     def check(self, model: str, request: Dict[str, Any]) -> Optional[Answer]:
         """The error for a request with a cache that does not exist or does not fit."""

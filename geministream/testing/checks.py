@@ -1,7 +1,7 @@
-"""Is a request valid?  If not: the error that Google answers.
+"""Check requests; an invalid one gets the error that Google returns.
 
-`shapes` describes a valid request; this room compares a request with its shape.
-Three checks follow each other: unknown fields and invalid values, missing
+`shapes` describes a valid request; this module compares a request with its shape.
+There are three checks, in this order: unknown fields and invalid values, missing
 fields, and function responses that do not answer the calls before them.
 """
 
@@ -32,7 +32,7 @@ PART_DATA = (
     "toolResponse",
 )
 
-#: The message that the request of a kind of route is.
+#: The request message of each kind of route.
 MESSAGES = {
     "generate": "GenerateContentRequest",
     "count": "CountTokensRequest",
@@ -91,10 +91,10 @@ def check(
 ) -> Optional[Answer]:
     """The error for a request, or None.
 
-    :param kind: of route; see `routes`.
+    :param kind: the kind of route; see `routes`.
     :param written: the request as the client wrote it, `request` its normal form.
-    :param strict: refuse unknown fields and unknown enum values.
-    :param lenient: refuse only what the server cannot read.
+    :param strict: reject unknown fields and unknown enum values.
+    :param lenient: reject only what the server cannot read.
     """
     shape = request_shape(kind)
     found = list(_violations(request, shape, "", strict and not lenient))
@@ -135,7 +135,7 @@ def _unknown(written: Any, shape: Any, path: str) -> Iterator[Violation]:
 
 
 def _violations(value: Any, shape: Any, path: str, enums: bool) -> Iterator[Violation]:
-    """The values that do not have their shape; `enums`: unknown names of enums count too."""
+    """The values that do not match their shape; with `enums` also unknown enum names."""
     if value is None or shape is ANY:  # a field with an explicit null is not set
         return
     if isinstance(shape, Number):

@@ -1,23 +1,23 @@
 r"""The control endpoint: a test in any language scripts the server and reads its record, over plain HTTP.
 
-It is on the server's own port, and off unless asked for: ``geministream serve
---control`` or ``LocalServer(control=True)``.  It needs no key: whoever reaches
-the port may use it.
+It is on the server's own port, and off by default; ``geministream serve
+--control`` or ``LocalServer(control=True)`` turns it on.  It requires no key:
+anyone who can reach the port can use it.
 
 =======================  ===========================================================
 POST /_control/answers   queue an answer, or a list of them
 POST /_control/rules     add a rule, or a list of them
-GET /_control/requests   the requests that came, oldest first: method, path, query,
+GET /_control/requests   the requests received, oldest first: method, path, query,
                          headers (credentials are ``***``), body (JSON if it is JSON,
                          else text, or ``body_base64``), and the answer's status
-POST /_control/reset     forget queue, rules and requests; begin script and replay anew
+POST /_control/reset     clear queue, rules and requests; restart script and replay
 =======================  ===========================================================
 
 Answers and rules are written as in a script, see `geministream.testing.script_file`.
-Control requests are not on the record.  With ``serve --control --port 8765``::
+Control requests are not recorded.  With ``serve --control --port 8765``::
 
     curl localhost:8765/_control/answers -d '{"error": {"code": 429, "retry_after": 1}}'
-    curl localhost:8765/_control/answers -d '[{"text": "cut short", "stop_after": -9}, "whole"]'
+    curl localhost:8765/_control/answers -d '[{"text": "cut short", "stop_after": -9}, "complete"]'
     curl localhost:8765/_control/answers -d '{"calls": [{"name": "add", "args": {"a": 1, "b": 2}}]}'
     curl localhost:8765/_control/rules -d '{"text": "weather", "answer": "Sunny."}'
     curl localhost:8765/_control/requests
@@ -44,7 +44,7 @@ from .wire import Connection, Head
 class Control:
     """The control endpoint of one server.
 
-    :param reset: brings the server back to its start.
+    :param reset: restores the server's initial state.
     """
 
     def __init__(self, script: Script, record: Record, reset: Callable[[], None]):
@@ -63,7 +63,7 @@ class Control:
         return head.path.startswith("/_control/")
 
     def exchange(self, connection: Connection, head: Head) -> bool:
-        """Read a control request's body and answer it; whether the connection goes on."""
+        """Read a control request's body and answer it; return whether the connection stays open."""
         body = b"".join(connection.read_body(head))
         said = self._answer(f"{head.method} {head.path}", body)
         keep_alive = head.keep_alive and not connection.closing.is_set()

@@ -1,4 +1,4 @@
-"""A connection's life: requests are read, recorded and answered, one after the other."""
+"""One connection from start to end: its requests are read, recorded and answered in order."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Conversation:
             refuse(connection, BadRequest(f"LocalServer failed: {error!r}", 500))
 
     def _exchange(self, connection: Connection) -> bool:
-        """One request and its answer; whether the connection goes on."""
+        """Serve one request; return whether the connection stays open."""
         head = connection.read_head()
         if self._control and self._control.owns(head):
             return self._control.exchange(connection, head)
@@ -103,7 +103,7 @@ class Conversation:
     ) -> Optional[Answer]:
         """Read the body; return an answer for an upload, or if the body is too large."""
         if route and route.kind == "upload" and not self._stand_in.answers:
-            # An upload's own URL is credential enough; its id cannot be guessed.
+            # An upload URL requires no key: its id cannot be guessed.
             own_url = "upload_id" in head.query
             refusal = preflight(head) or (None if own_url else self._check_key(head))
             if refusal is None:
@@ -160,7 +160,7 @@ class Conversation:
         answer: Answer,
         request: Dict[str, Any],
     ) -> bool:
-        """Send the answer; whether the connection goes on."""
+        """Send the answer; return whether the connection stays open."""
         if self._settings.latency:
             connection.pause(self._settings.latency)
         status, headers, items = render(

@@ -93,7 +93,7 @@ class LongDecode:
             end = start
         variant = 1
         with self._lock:
-            if self.reword:  # what an earlier request returned reads differently now
+            if self.reword:  # text that an earlier request returned is now generated differently
                 variant += sum(
                     before.fingerprint == mark and before.start <= start < before.end
                     for before in self._stretches.values()

@@ -1,4 +1,4 @@
-"""Send an answer over a connection, whole or with its fault."""
+"""Send an answer over a connection, completely or with its fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gzipped(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _resized(items: Iterable[Item], size: int) -> Iterator[Item]:
-    """The same bytes in pieces of `size`; a wait lets out first what came before it."""
+    """The same bytes in pieces of `size`; those before a wait are sent before it."""
     held = b""
     for item in items:
         if isinstance(item, bytes):
@@ -42,12 +42,12 @@ def _resized(items: Iterable[Item], size: int) -> Iterator[Item]:
 
 
 class Delivery(NamedTuple):
-    """An answer that is ready to be sent: what is decided before the first byte."""
+    """An answer that is ready to be sent: everything that is decided before the first byte."""
 
     headers: Dict[str, str]
     items: Iterable[Item]
     transfer: str
-    stop: Optional[int]  # bytes of the body after which the fault strikes
+    stop: Optional[int]  # bytes of the body after which the fault occurs
     total: int  # bytes of the body, known if the transfer needs it
 
 
@@ -86,10 +86,10 @@ def deliver(
     head_only: bool = False,
     sent: Callable[[int], None] = lambda size: None,
 ) -> bool:
-    """Send an answer; whether the connection can go on to the next request.
+    """Send an answer; return whether the connection can serve the next request.
 
-    `chunks_known` is False for an HTTP/1.0 client, which does not know chunked
-    transfer; `sent` is called with the size of each piece of the body once it is out.
+    `chunks_known` is False for an HTTP/1.0 client, which does not support chunked
+    transfer; `sent` is called with the size of each piece of the body after it is sent.
     """
     status, headers, items = rendered
     if answer.piece_delay is None:
@@ -123,7 +123,7 @@ def deliver(
         if answer.stop_how != "end":
             return _break(connection, answer)
         if transfer == "length" and delivery.stop < delivery.total:
-            keep_alive = False  # nobody announced it: the body is just shorter than its length
+            keep_alive = False  # the client still waits for the rest of the Content-Length
     if transfer == "chunked":
         connection.send(b"0\r\n\r\n")
     if not keep_alive:
@@ -163,7 +163,7 @@ def _spaced(items: Iterable[Item], seconds: float) -> Iterator[Item]:
 
 
 def _break(connection: Connection, answer: Answer) -> bool:
-    """Let the fault strike."""
+    """Make the fault occur; return False, because the connection ends."""
     if answer.stop_how == "stall":
         try:
             connection.pause()
@@ -173,12 +173,12 @@ def _break(connection: Connection, answer: Answer) -> bool:
     elif answer.stop_how == "reset":
         connection.reset_on_close()
     elif connection.body_unread:
-        connection.say_goodbye()  # closing on unread bytes would be a reset
+        connection.say_goodbye()  # closing with unread bytes would be a reset
     return False
 
 
 def refuse(connection: Connection, error: BadRequest) -> None:
-    """Answer what is not HTTP, unless an answer has begun; the connection closes afterwards."""
+    """Answer a request that is not HTTP, unless an answer has begun; the connection closes afterwards."""
     answer = Answer.failure(error.status, str(error), transfer="length")
     try:
         if not connection.answering:

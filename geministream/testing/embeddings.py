@@ -19,7 +19,7 @@ DIMENSIONS = 768
 
 
 def embedding(text: str, dimensions: int = DIMENSIONS) -> List[float]:
-    """The vector of a text: `dimensions` numbers, of length 1 together."""
+    """The vector of a text: `dimensions` numbers, normalized to length 1."""
     data = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(4 * dimensions)
     numbers = [number / 2**31 for number in struct.unpack(f">{dimensions}i", data)]
     length = math.sqrt(sum(number * number for number in numbers)) or 1.0

@@ -16,11 +16,11 @@ class RandomFaults:
 
     :param seed: makes the faults repeatable.
     :param rate: the share of the requests that fail; default 0.3.
-    :param kinds: any of "end", "drop", "reset", "stall" (the body breaks off),
+    :param kinds: any of "end", "drop", "reset", "stall" (the body is cut off),
         "nothing" (no response), "status" (429, 500, 502, 503, 504),
         "stream_error" (429 or 503 in the stream); default: all but "stall".
-    :param body_bytes: the body breaks off before this many bytes; default 2000.
-    :param limit: the most faults; default: no limit.
+    :param body_bytes: the body is cut off before this many bytes; default 2000.
+    :param limit: the maximum number of faults; default: no limit.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The Files API: the files that were uploaded, and their states.
 
-Of a file past 1 MiB only size and SHA-256 are kept, so that a test can send a
-gigabyte.  The hash is what shows that each byte arrived once and in its place.
+For a file larger than 1 MiB only the size and SHA-256 are kept, so that a test can
+send a gigabyte.  The hash shows that every byte arrived once and in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .wire import Head
 #: "Max 2 GB a file", "files live 48 hours" (Gemini API reference, Files).
 MAX_FILE_BYTES = 2 * 2**30
 LIFETIME = 48 * 3600.0
-#: Content is kept up to this size; past it only size and hash are.
+#: The content of larger files is not kept, only size and hash.
 KEPT_BYTES = 2**20
 
 
@@ -32,7 +32,7 @@ KEPT_BYTES = 2**20
 class StoredFile:
     """A file that was uploaded.
 
-    :ivar content: its bytes, if they are 1 MiB at most.
+    :ivar content: its bytes, if they are at most 1 MiB.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Files:
         return Answer.failure(400, f"A file may have at most {self.max_file_bytes} bytes.")
 
     def store(self, wish: Wish, size: int, sha256: str, content: bytes) -> StoredFile:
-        """Keep a file that was uploaded; `content` counts only if it is the whole file."""
+        """Keep a file that was uploaded; `content` is kept only if it is the complete file."""
         name, display_name, mime_type = wish
         with self._lock:
             if not name:
@@ -191,7 +191,8 @@ class Files:
             return _no_file(name)
         if file.content is None:
             return Answer.failure(
-                400, f"The test server keeps the bytes of files up to {KEPT_BYTES} bytes, not of {name}."
+                400,
+                f"The test server keeps the content of files of up to {KEPT_BYTES} bytes; {name} is larger.",
             )
         return Answer(body=file.content, content_type=file.mime_type, transfer="length")
 

@@ -20,17 +20,17 @@ class Hop(NamedTuple):
     """The section of the answer that one request returns (long decode)."""
 
     start: int = 0  # its first token
-    end: Optional[int] = None  # the first token after it; None: it goes to the end
+    end: Optional[int] = None  # the first token after it; None: up to the end
     thinking: bool = False  # spent on thinking: no text
     #: Returns the continuation token for a place in the answer; None: long decode is off.
     token: Optional[Callable[[int], str]] = None
     #: Whether the k-th chunk of the hop has a checkpoint.
     checkpoint: Callable[[int], bool] = lambda k: False
-    #: How many times this section was generated, this time included; each time it reads differently.
+    #: How many times this section was generated, including this time; the text differs each time.
     variant: int = 1
 
 
-#: The whole answer in one response.
+#: The complete answer in one response.
 WHOLE = Hop()
 
 

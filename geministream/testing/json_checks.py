@@ -1,4 +1,4 @@
-"""Checks of JSON that a person wrote: each returns the value as it is used, or says what is wrong, and where.
+"""Checks for hand-written JSON: each returns the converted value, or raises an error that names the place.
 
 A check is called with a value and its path in the document, such as
 ``$.answers[2].stop_after``.  Checks are made of checks: ``list_of(integer())``.
@@ -19,7 +19,7 @@ class ScriptError(ValueError):
 
 
 def wrong(path: str, must: str, value: Any) -> NoReturn:
-    """Say what a value must be."""
+    """Raise the error for a value that is not valid."""
     try:
         shown = json.dumps(value, ensure_ascii=False)
     except TypeError:  # a script need not come from JSON
@@ -68,7 +68,7 @@ def one_of(*values: Any) -> Check:
     listed = ", ".join(json.dumps(value) for value in values)
 
     def check(value: Any, path: str) -> Any:
-        # Python's True equals 1, JSON's true does not.
+        # In Python True equals 1, in JSON true does not.
         known = any(value == each and type(value) is type(each) for each in values)
         return value if known else wrong(path, f"one of {listed}" if len(values) > 1 else listed, value)
 
@@ -85,7 +85,7 @@ def list_of(check: Check) -> Check:
 
 
 def one_or_more(check: Check) -> Check:
-    """The value alone, or a list of such; a list in both cases."""
+    """A single value or a list of values; returns a list in both cases."""
 
     def check_either(value: Any, path: str) -> Any:
         if isinstance(value, (list, tuple)):

@@ -15,7 +15,7 @@ from .wire import Connection
 class Listener:
     """Accepts connections and hands each to `talk`, in the connection's own thread.
 
-    :param port: 0 for a free one; the attribute is the actual port after the start.
+    :param port: 0 for a free port; after the start the attribute is the actual port.
     :param changed: notified when a connection opens or closes.
     :param talk: handles one connection, which closes when it returns.
     """
@@ -41,13 +41,13 @@ class Listener:
 
     @property
     def url(self) -> str:
-        # All addresses of the machine have no address of their own, but this one is among them.
+        # A client cannot connect to the wildcard address; the server is also at this one.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Start to listen."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self.closing.clear()
         self._socket = socket.create_server((self.host, self.port), family=family, backlog=512)
@@ -65,7 +65,7 @@ class Listener:
             return
         self.closing.set()
         try:
-            # accept() wakes up at this on Linux; elsewhere at the connection.
+            # On Linux this wakes up accept(); elsewhere the connection below does.
             listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass

@@ -1,7 +1,7 @@
 """A small deterministic "model" that shows what it received.
 
 It understands nothing.  It repeats what was sent, by the rules below, so that a
-test can compute the whole answer from the request (:func:`expected_text`) and
+test can compute the complete answer from the request (:func:`expected_text`) and
 see that every byte arrived.
 
 * The answer consists of lines: ``System instruction: …`` if there is one,
@@ -17,7 +17,7 @@ see that every byte arrived.
   these arguments, a bare ``name`` with arguments made from its schema.  Mode
   ANY calls at least the first allowed function, NONE calls none.  An answer
   with calls has no text.
-* A token is a word and the white space after it.  ``maxOutputTokens`` counts
+* A token is a word and the whitespace after it.  ``maxOutputTokens`` counts
   these (thoughts are free); ``stopSequences`` end the text before them.
 * Candidates after the first begin with ``(2) ``, ``(3) `` …
 * ``includeThoughts`` adds thoughts before the text, and after it a part with
@@ -35,7 +35,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from .prompt import bytes_of, last_parts, normal, prompt_text, prompt_token_details, whole_number, words
 from .samples import instance_of
 
-#: What the server knows of a file: its URI -> (MIME type, size, SHA-256), or None.
+#: Returns (MIME type, size, SHA-256) for the URI of a file, or None for an unknown file.
 FileFacts = Callable[[str], Optional[Tuple[str, int, str]]]
 #: Names of enums by their numbers.
 MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
@@ -45,13 +45,13 @@ Reply = Callable[[Dict[str, Any]], Optional[str]]
 
 
 def no_files(uri: str) -> None:
-    """What a server without files knows of a file: nothing."""
+    """Return None for every file: the `FileFacts` of a server without files."""
 
 
 def expected_text(
     request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> str:
-    """The whole text of the model's answer to a request (a dict, in camelCase or snake_case).
+    """The complete text of the model's answer to a request (a dict, in camelCase or snake_case).
 
     `files` and `reply` belong to a server; ``LocalServer.expected_text`` passes them.
     """
@@ -59,7 +59,7 @@ def expected_text(
 
 
 def expected_thoughts(request: Dict[str, Any]) -> str:
-    """The whole text of the thoughts, if the request asks for them."""
+    """The complete text of the thoughts, if the request asks for them."""
     request = normal(request)
     tokens = sum(prompt_token_details(request).values())
     return f"**Reading the prompt**\n\nIt has {tokens} tokens in {len(last_parts(request))} parts.\n"
@@ -103,7 +103,7 @@ def _line_of(part: Dict[str, Any], files: FileFacts) -> str:
 def answer_tokens(
     request: Dict[str, Any], candidate: int = 0, *, files: FileFacts = no_files, reply: Optional[Reply] = None
 ) -> Tuple[List[str], str]:
-    """The tokens of the text, cut off as the request says, and the finish reason."""
+    """The tokens of the text, cut off at the request's limits, and the finish reason."""
     config = request.get("generationConfig") or {}
     schemas = ("responseJsonSchema", "_responseJsonSchema", "responseSchema")
     schema = next((config[name] for name in schemas if config.get(name)), None)

@@ -1,4 +1,4 @@
-"""The systems that the server can imitate: their paths, credentials and habits."""
+"""The systems that the server can imitate: their paths, credentials and behaviour."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _chainhub(head: Head, key: str) -> Optional[Answer]:
 
 
 def _bifrost(head: Head, key: str) -> Optional[Answer]:
-    # No credential is required, but a wrong one is refused.
+    # A key is optional, but a wrong one is rejected.
     given = head.headers.get("x-goog-api-key") or bearer(head) or key
     return None if given == key else _unauthenticated("The virtual key is not known.")
 
@@ -97,7 +97,7 @@ class Profile:
     check_key: Check
     #: The `auth` of a geministream Endpoint.
     auth: Tuple[str, ...]
-    #: "resumable", "multipart"
+    #: The supported upload protocols: "resumable", "multipart".
     uploads: Tuple[str, ...] = ()
     newline: bytes = b"\r\n"
     #: Sends server-sent events even without `alt=sse`.

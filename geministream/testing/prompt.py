@@ -21,7 +21,7 @@ FREE_FORM = frozenset(
     )
 )
 
-#: By the first half of the MIME type: the modality, and the tokens that each such medium costs.
+#: By the first half of the MIME type: the modality, and the price of one file in tokens.
 PRICES = {
     "image": ("IMAGE", 258),
     "video": ("VIDEO", 263),
@@ -36,7 +36,7 @@ def camel_name(name: str) -> str:
 
 
 def camel(value: Any) -> Any:
-    """A request with its field names in camelCase; JSON of protocol buffers takes both spellings."""
+    """A request with its field names in camelCase; protobuf JSON accepts both spellings."""
     if isinstance(value, list):
         return [camel(item) for item in value]
     if not isinstance(value, dict):
@@ -49,7 +49,7 @@ def camel(value: Any) -> Any:
 
 
 def normal(request: Dict[str, Any]) -> Dict[str, Any]:
-    """A request in camelCase, with each list a list: Google takes a single message for one."""
+    """A request in camelCase, with each list as a list: Google also accepts a single message."""
     request = camel(request)
     for name in ("contents", "tools", "safetySettings"):
         if isinstance(request.get(name), dict):
@@ -68,13 +68,13 @@ def last_parts(request: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 
 def bytes_of(text: str) -> bytes:
-    """Base64 in either alphabet, padded or not, as protocol buffers take it."""
+    """Decode base64 in either alphabet, padded or not, as protobuf JSON allows."""
     text = text.replace("-", "+").replace("_", "/")
     return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
 
 
 def words(text: str) -> List[str]:
-    """The text's tokens: words with the white space around them; joined they are the text."""
+    """The text's tokens: words with their whitespace, so that they join to the same text."""
     return re.findall(r"^\s+|\S+\s*", text)
 
 
@@ -84,12 +84,12 @@ def prompt_text(request: Dict[str, Any]) -> str:
 
 
 def whole_number(value: Any) -> int:
-    """A whole number as JSON of protocol buffers has it: 2, "2" or "2.0"."""
+    """Read an integer from protobuf JSON: 2, "2" or "2.0"."""
     return int(float(value))
 
 
 def prompt_token_details(request: Dict[str, Any]) -> Dict[str, int]:
-    """The prompt's tokens by modality: text by words, each medium at a flat price."""
+    """The prompt's tokens by modality: text by words, each file at a flat price."""
     counts: Dict[str, int] = {}
     system = request.get("systemInstruction")
     for content in [*(request.get("contents") or []), *([system] if system else [])]:

@@ -1,7 +1,7 @@
 """A pytest fixture, `gemini_server`: a `LocalServer` for each test, found by code that reads the environment.
 
-pytest finds this plugin by itself if the package is installed; a vendored copy
-is activated with ``-p mytool.geministream.testing.pytest_plugin``::
+pytest finds this plugin by itself if the package is installed; activate a vendored
+copy with ``-p mytool.geministream.testing.pytest_plugin``::
 
     def test_a_full_quota(gemini_server):
         gemini_server.queue(Answer.failure(429))
@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from .server import LocalServer
 
-#: They would lead the code under test elsewhere: another key, Vertex AI, a proxy.
+#: These would redirect the code under test: another key, Vertex AI, a proxy.
 MISLEADING = (
     "GOOGLE_API_KEY",
     "GOOGLE_GENAI_USE_VERTEXAI",
@@ -34,7 +34,7 @@ MISLEADING = (
 
 @pytest.fixture
 def gemini_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
-    """A running LocalServer; during the test GEMINI_API_KEY and GOOGLE_GEMINI_BASE_URL lead to it."""
+    """A running LocalServer; during the test GEMINI_API_KEY and GOOGLE_GEMINI_BASE_URL point to it."""
     from .server import LocalServer
 
     with LocalServer() as server:

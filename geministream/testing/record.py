@@ -18,11 +18,11 @@ class RecordedRequest:
     :ivar connection: the number of its connection, from 0.
     :ivar method, target, path, query, headers: as sent; ``query`` is a dict
         (the last value wins), ``headers`` a case-insensitive mapping.
-    :ivar body, size, sha256: the body; of an upload past 1 MiB only the size
-        and the hash are kept, and ``body`` is empty.
-    :ivar complete: whether the whole body arrived.
+    :ivar body, size, sha256: the body; for an upload larger than 1 MiB only the
+        size and the hash are kept, and ``body`` is empty.
+    :ivar complete: whether the body arrived completely.
     :ivar model, verb: of ``…/models/{model}:{verb}``.
-    :ivar answer: the `Answer` that was given.
+    :ivar answer: the `Answer` that was sent.
     :ivar fault: the fault that was injected, in words; None if there was none.
     :ivar bytes_sent, pieces_sent: of the answer's body, so far.
     :ivar client_gone: an Event, set when the client left before the answer's end.
@@ -76,7 +76,7 @@ class RecordedRequest:
 class Record:
     """The requests to one server, oldest first.
 
-    :param keep: how many of them are kept; None: all.
+    :param keep: how many requests are kept; None: all.
     """
 
     def __init__(self, keep: Optional[int] = None):
@@ -97,7 +97,7 @@ class Record:
             self.changed.notify_all()
 
     def clear(self) -> None:
-        """Forget the requests that came; the numbers go on."""
+        """Forget the requests received; the numbering continues."""
         with self.changed:
             self.requests = []
             self.changed.notify_all()
@@ -116,7 +116,7 @@ class Record:
             self.changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until `predicate()`, which is asked again after each change."""
+        """Wait until `predicate()` is true; it is called after each change."""
         with self.changed:
             if not self.changed.wait_for(predicate, timeout):
                 raise TimeoutError(f"LocalServer waited {timeout} s for {what} in vain")

@@ -2,7 +2,7 @@
 
 Bytes reach the client as they arrive, and the file is written before the client
 can see the end of the body.  The client's credentials are replaced by the
-recorder's key, in the same places.  Neither is written; where the upstream echoes
+recorder's key, in the same places.  Neither is written; if the upstream echoes
 one, the file has ``***`` (see `redact`).  The client gets the response unchanged.
 """
 
@@ -36,8 +36,8 @@ class Recorder(StandIn):
     :param upstream: the endpoint's base URL.
     :param key: its API key or token, used for clients that send the server's own ``api_key``;
         default: the client's own credentials are forwarded.
-    :raises ValueError: the upstream is not a valid URL.
-    :raises OSError: the directory cannot be created.
+    :raises ValueError: if the upstream is not a valid URL.
+    :raises OSError: if the directory cannot be created.
     """
 
     answers = True
@@ -80,7 +80,7 @@ class Recorder(StandIn):
                 connection.putheader(name, value)
             connection.endheaders(recorded.body)
             response = connection.getresponse()
-        except (OSError, http.client.HTTPException, ValueError) as error:  # the last: an impossible header
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: an invalid header
             with self._lock:
                 self._under_way.pop(recorded.number, None)
             exchange.close()
@@ -88,14 +88,14 @@ class Recorder(StandIn):
             return Answer.failure(502, f"The upstream {self._origin} does not answer: {reason}")
         exchange.receive_head(response)
         said = answer_of(exchange.recording, url)
-        if said.transfer == "length":  # is known before the body is
+        if said.transfer == "length":  # the length is known before the body
             said.transfer = "close"
             said.headers["Content-Length"] = exchange.recording.header("content-length") or "0"
-        said.body = exchange.pieces()  # type: ignore[assignment]  # taken piece by piece, as it is sent
+        said.body = exchange.pieces()  # type: ignore[assignment]  # an iterator: pieces are read while they are sent
         return said
 
     def needs_key(self, head: Head) -> bool:
-        # An upload's URL, whose id cannot be guessed, goes without.
+        # An upload URL requires no key: its id cannot be guessed.
         return self.key is not None and "upload_id" not in head.query
 
     def finish(self, recorded: RecordedRequest) -> None:
@@ -103,7 +103,7 @@ class Recorder(StandIn):
             exchange = self._under_way.pop(recorded.number, None)
         if exchange is not None:
             exchange.close()
-            exchange.save()  # as much of it as came
+            exchange.save()  # what arrived, if it is not saved yet
 
     def close(self) -> None:
         with self._lock:
@@ -122,7 +122,7 @@ class Recorder(StandIn):
             for name, value in recorded.headers.pairs
             if name.lower() not in OF_A_CONNECTION | {"host", "expect", "accept-encoding"}
         ]
-        # No other compression can be searched for secrets.
+        # The redactor can only decompress gzip.
         headers += [("Accept-Encoding", "gzip" if packed else "identity"), ("Connection", "close")]
         if recorded.body or recorded.method in ("POST", "PUT", "PATCH"):
             headers.append(("Content-Length", str(len(recorded.body))))
@@ -167,7 +167,7 @@ class Exchange:
             self._complete()
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it arrives; Gone if it is cut, so that the client's is, too."""
+        """The body as it arrives; Gone if it is cut off, so that the client's body is cut off too."""
         assert self.response is not None
         left = self.response.length  # None: chunked, or to the end of the connection
         while left != 0:
@@ -203,7 +203,7 @@ class Exchange:
             save(self.recording)
 
     def abort(self) -> None:
-        """Wake up whoever waits for the upstream."""
+        """Wake up the thread that waits for the upstream."""
         try:
             if self.socket is not None:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
@@ -217,7 +217,7 @@ class Exchange:
 
 
 def _with_key(key: str, query: str, headers: Pairs) -> Tuple[str, Pairs]:
-    """The client's credentials replaced by the key; in the header of Google if there are none."""
+    """Replace the client's credentials by the key; if it sent none, add Google's header."""
     places = {"x-goog-api-key": key, "authorization": f"Bearer {key}"}
     asked: List[str] = query.split("&") if query else []
     keyed = [f"key={quote(key, safe='')}" if unquote(each).startswith("key=") else each for each in asked]

@@ -1,11 +1,11 @@
 """A recording: one exchange with a real endpoint as a readable JSON file, without credentials.
 
-``request`` has method, path, query, headers and the body, ``response`` has the
-status, headers, seconds until they came, the pieces of the body with their
+``request`` has the method, path, query, headers and body, ``response`` has the
+status, headers, seconds until they arrived, the pieces of the body with their
 arrival times, and how the body ended: "complete", "drop" or "reset" (as in
-`Answer.stop_how`).  Bytes are written as ``json`` or ``text`` if they are that,
-else as ``base64``.  A compressed body is kept compressed; ``decoded`` is there
-for the reader.
+`Answer.stop_how`).  Bytes are written as ``json`` or ``text`` if possible,
+else as ``base64``.  A compressed body is kept compressed; ``decoded`` is only for
+readers.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Recording:
     request_body: bytes
     status: int
     headers: Pairs
-    seconds: float  # until the response's head came
-    pieces: List[Tuple[float, bytes]] = field(default_factory=list)  # seconds, and what came then
-    end: str = "drop"  # until the body has ended
-    name: str = ""  # of the file
+    seconds: float  # until the response's head arrived
+    pieces: List[Tuple[float, bytes]] = field(default_factory=list)  # arrival time in seconds, and bytes
+    end: str = "drop"  # changed when the body ends
+    name: str = ""  # the file's name
 
     @property
     def key(self) -> Any:
@@ -52,18 +52,18 @@ class Recording:
 
 
 def request_key(method: str, path: str, query: Iterable[Tuple[str, str]], headers: Pairs, body: bytes) -> Any:
-    """What equal requests have in common: all but the headers, the credentials and the spelling of JSON."""
+    """A key that is equal for equal requests; headers, credentials and JSON formatting do not matter."""
     asked = sorted(pair for pair in query if not is_credential(pair[0]))
     try:
         return method, path, asked, json.dumps(json.loads(body), sort_keys=True)
     except (ValueError, RecursionError):
-        # The boundary of a form is new for each request.
+        # Each request of a form has a new boundary.
         boundary = re.search('boundary="?([^";]+)', Headers(headers).get("content-type", ""))
         return method, path, asked, body.replace(boundary.group(1).encode(), b"") if boundary else body
 
 
 def redacted(recording: Recording, redactor: Redactor) -> Recording:
-    """The recording without secrets; a compressed body that has one is no longer compressed."""
+    """The recording without secrets; a compressed body that contains one is decompressed."""
     times, pieces = [at for at, _ in recording.pieces], [piece for _, piece in recording.pieces]
     headers = recording.headers
     decoded = inflated(recording)
@@ -101,11 +101,11 @@ def inflated(recording: Recording) -> Optional[List[bytes]]:
         while piece:
             try:
                 whole += squeezed.decompress(piece) if squeezed else piece
-            except zlib.error:  # it is not compressed, or no longer
+            except zlib.error:  # the rest is not compressed
                 squeezed = None
                 continue
             piece = squeezed.unused_data if squeezed else b""
-            if piece:  # RFC 1952: several members are one file
+            if piece:  # RFC 1952: a gzip file may have several members
                 squeezed = zlib.decompressobj(wbits=31)
         pieces.append(whole)
     return pieces
@@ -115,7 +115,7 @@ def inflated(recording: Recording) -> Optional[List[bytes]]:
 
 
 def save(recording: Recording, directory: str) -> None:
-    """Write the recording's file, whole or not at all."""
+    """Write the recording's file atomically."""
     path = os.path.join(directory, recording.name)
     # A lone surrogate becomes its escape in JSON.
     with open(f"{path}.part", "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -127,7 +127,7 @@ def save(recording: Recording, directory: str) -> None:
 def load(path: str) -> Recording:
     """Read a recording's file.
 
-    :raises ScriptError: the file is not a recording.
+    :raises ScriptError: if the file is not a recording.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -179,7 +179,7 @@ def _from_json(value: Any, name: str) -> Recording:
 
 
 def _written(data: bytes, may_be_json: bool = False) -> Dict[str, Any]:
-    """Bytes as they are in a file."""
+    """Bytes in the form in which a file has them."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -188,7 +188,7 @@ def _written(data: bytes, may_be_json: bool = False) -> Dict[str, Any]:
         try:
             return {"json": json.loads(text)}
         except (ValueError, RecursionError):
-            pass  # it is text then
+            pass  # written as text
     return {"text": text}
 
 
@@ -200,7 +200,7 @@ def _bytes(written: Mapping[str, Any]) -> bytes:
 
 
 def _named(pairs: Pairs) -> Dict[str, Any]:
-    """Headers or parameters as they are in a file: a list stands for several of one name."""
+    """Headers or parameters as an object; a name that occurs several times has a list of values."""
     named: Dict[str, Any] = {}
     for name, value in pairs:
         if name not in named:

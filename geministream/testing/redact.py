@@ -1,7 +1,7 @@
-"""Credentials, kept out of everything that is shown or written.
+"""Keep credentials out of everything that is shown or written.
 
 A header or query parameter is a credential if its name says so.  Its value is
-then a secret wherever it stands: a server may echo it percent-encoded, escaped
+then a secret wherever it occurs: a server may echo it percent-encoded, escaped
 in JSON or HTML, in base64, and cut by a limit.
 """
 
@@ -12,13 +12,13 @@ import re
 from typing import Iterable, Iterator, List, Pattern, Set, Tuple
 
 HIDDEN = "***"
-#: A secret's first so many characters are hidden even without the rest.
+#: This many first characters of a secret are hidden even without the rest.
 PREFIX = 8
-#: A shorter value is not a secret, and hiding it would tear every text apart.
+#: A shorter value is not a secret, and hiding it would damage ordinary text.
 SHORTEST = 5
 
 _ENTITIES = {ord("&"): b"amp", ord("<"): b"lt", ord(">"): b"gt", ord('"'): b"quot", ord("'"): b"apos"}
-#: Tokens in the plural are counted, as in x-ratelimit-remaining-tokens; WWW-Authenticate is a question.
+#: "tokens" is a count, as in x-ratelimit-remaining-tokens; WWW-Authenticate asks for credentials.
 _NAMES = re.compile("auth(?!enticate)|key|token(?!s)|secret|cookie|passw|credential|signature", re.IGNORECASE)
 
 
@@ -42,10 +42,10 @@ def secrets_of(pairs: Iterable[Tuple[str, str]]) -> Set[str]:
 
 
 class Redactor:
-    """Hides secrets in bytes, however they are spelled."""
+    """Hides secrets in bytes, in every spelling."""
 
     def __init__(self, secrets: Iterable[str]):
-        #: For each spelling: its first characters, and then each of the others.
+        #: For each spelling: the pattern of its first characters, and one for each of the others.
         self._spellings: List[Tuple[Pattern[bytes], List[Pattern[bytes]]]] = []
         for secret in secrets:
             if len(secret) >= SHORTEST:
@@ -61,17 +61,17 @@ class Redactor:
         return self(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def pieces(self, pieces: Iterable[bytes]) -> List[bytes]:
-        """The same for bytes in pieces, between which a secret may be split."""
+        """Redact bytes in pieces; a secret may be split between two pieces."""
         pieces = list(pieces)
         spans = sorted(self._spans(b"".join(pieces)))
         shown: List[bytes] = []
-        offset = 0  # of the piece in the whole
+        offset = 0  # of the piece in the joined bytes
         for piece in pieces:
             kept, at = b"", 0
             for start, end in spans:
                 start, end = start - offset, end - offset
                 if end > at and start < len(piece):
-                    # A span that overlaps the one before is part of it.
+                    # A span that overlaps the previous one is part of it.
                     kept += piece[at : max(start, at)] + (HIDDEN.encode() if start >= at else b"")
                     at = min(end, len(piece))
             shown.append(kept + piece[at:])
@@ -91,7 +91,7 @@ class Redactor:
 
 
 def _in_base64(secret: bytes) -> Set[bytes]:
-    """What base64 makes of the secret alone, whatever stands before and after it, in both alphabets."""
+    """The base64 of the secret, for every alignment and in both alphabets, without its neighbours' bits."""
     found = set()
     for before in range(3):
         first, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
@@ -101,9 +101,9 @@ def _in_base64(secret: bytes) -> Set[bytes]:
 
 
 def _escaped(char: int) -> bytes:
-    """A pattern for one character, however it is escaped, and the escape itself any number of times."""
+    """A pattern for one character and all its escapes, which may be escaped again."""
     raw, code = re.escape(bytes([char])), b"%02x" % char
-    # Each begins with a plain character, by which `re` searches many times as fast.
+    # Each begins with a literal character, which makes `re` many times as fast.
     spelled = [
         rb"%%(?:25)*(?i:%b)" % code,
         rb"\\\\*u00(?i:%b)" % code,

@@ -24,7 +24,7 @@ def dumps(value: Any, pretty: bool = False) -> bytes:
         data = json.dumps(value, ensure_ascii=False, **space).encode()
     except UnicodeEncodeError:  # a lone surrogate can only be escaped
         data = json.dumps(value, **space).encode()
-    for char in b"<>&='":  # these never stand outside a JSON string
+    for char in b"<>&='":  # these never occur outside a JSON string
         data = data.replace(bytes([char]), b"\\u%04x" % char)
     return data
 
@@ -71,7 +71,7 @@ def _gated(items: Iterable[Any], gates: Sequence[threading.Event]) -> Iterator[A
 
 
 def _merged(items: Iterable[Any]) -> Dict[str, Any]:
-    """The chunks as the one object that `generateContent` answers."""
+    """The chunks merged into the single object that `generateContent` returns."""
     whole: Dict[str, Any] = {}
     candidates: Dict[int, Dict[str, Any]] = {}
     for chunk in items:
@@ -109,8 +109,8 @@ def render(
     """The status, headers and body of an answer.
 
     `framing` is the one that the request asks for; `newline` ends the lines
-    of server-sent events, and with `done` a last one says ``[DONE]``;
-    `watch` sees each chunk before it is sent.
+    of server-sent events, and `done` adds the event ``[DONE]`` at the end;
+    `watch` is called with each chunk before it is sent.
     """
     status = answer.http_status
     framing = answer.framing or framing
@@ -170,6 +170,6 @@ def framed(answer: Answer, framing: str, newline: bytes, done: bool, watch: Watc
         else:
             yield dumps(error, pretty=True) + b"\n"
     if framing == "json":
-        yield b"]" if written else b"[]"  # and nothing behind it: some clients refuse more
+        yield b"]" if written else b"[]"  # and nothing after it: some clients reject more
     elif framing == "sse" and done and error is None:
         yield b"data: [DONE]" + newline * 2

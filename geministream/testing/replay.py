@@ -1,10 +1,10 @@
-"""Replay: recordings are played back byte for byte, in place of the endpoint that they came from.
+"""Replay: recordings are played back byte for byte, in place of the recorded endpoint.
 
-A request gets the recording whose method, path, query, and body are the same;
-JSON may be spelled differently, headers and credentials do not matter.  Equal
-requests get their recordings in the order in which they were recorded, each once.
-Queued answers, rules and faults come first: a fault without an answer of its own
-strikes the recording.
+A request gets the recording with the same method, path, query and body; JSON may
+be formatted differently, headers and credentials do not matter.  Equal requests
+get their recordings in the order in which they were recorded, each once.
+Queued answers, rules and faults come first: a fault without its own answer
+applies to the recording.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .stand_in import StandIn, answer_of
 class Replay(StandIn):
     """Plays recordings: ``LocalServer(replay="tapes")`` or ``LocalServer(replay=Replay("tapes", speed=1))``.
 
-    :param directory: the recordings.
-    :param speed: play the body in its rhythm, so many times as fast; default: without pauses.
-    :raises ScriptError: a file is not a recording, or there is none.
-    :raises OSError: the directory cannot be read.
+    :param directory: the directory with the recordings.
+    :param speed: play the body with its recorded pauses, this many times as fast; default: without pauses.
+    :raises ScriptError: if a file is not a recording, or there is none.
+    :raises OSError: if the directory cannot be read.
     """
 
     answers = True
@@ -54,7 +54,7 @@ class Replay(StandIn):
     def answer(self, recorded: RecordedRequest, url: str) -> Answer:
         parts = urlsplit(recorded.target)
         query = parse_qsl(parts.query, keep_blank_values=True)
-        # The recording has no credential in its body either.
+        # Credentials are also hidden in the recorded body.
         hidden = Redactor(secrets_of(recorded.headers.pairs) | secrets_of(query))
         body = hidden(recorded.body)
         key = request_key(recorded.method, parts.path, query, recorded.headers.pairs, body)
@@ -80,7 +80,7 @@ class Replay(StandIn):
         if recording.end != "complete":
             said.stop_after = sum(len(piece) for _, piece in recording.pieces)
             said.stop_how = recording.end
-            if said.transfer == "length":  # of the whole body, which never came
+            if said.transfer == "length":  # the length of the complete body, which never arrived
                 said.transfer = "close"
                 said.headers["Content-Length"] = recording.header("content-length") or "0"
         return said
@@ -101,7 +101,7 @@ class Replay(StandIn):
 
 
 def stand_in_of(record: Optional[StandIn], replay: Union[None, str, "os.PathLike[str]", Replay]) -> StandIn:
-    """What `LocalServer`'s arguments ask for."""
+    """The stand-in for `LocalServer`'s arguments."""
     if record is not None and replay is not None:
         raise ValueError("record and replay exclude each other; leave one out")
     if replay is None:

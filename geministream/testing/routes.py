@@ -1,4 +1,4 @@
-"""Where each path leads."""
+"""Routes: what is served at each path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from .profiles import Profile
 
-#: What a path's verb asks for.
+#: The kind of route for each verb of a path.
 VERBS = {
     "streamGenerateContent": "generate",
     "generateContent": "generate",
@@ -31,7 +31,7 @@ TO_A_MODEL = frozenset(VERTEX_VERBS.values())
 
 
 class Route(NamedTuple):
-    """Where a path leads."""
+    """What is served at a path."""
 
     kind: str  # one of TO_A_MODEL, or "models", "tuned", "files", "download", "caches", "upload"
     version: str  # "v1beta"

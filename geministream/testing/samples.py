@@ -1,4 +1,4 @@
-"""Samples of what a model makes: an instance of a schema, a picture."""
+"""Samples of a model's output: an instance of a schema, an image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .prompt import whole_number
 def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = None, depth: int = 0) -> Any:
     """The simplest instance of a schema (JSON Schema, or Gemini's subset of OpenAPI's).
 
-    A string is the name of its property, followed by a number from the second
-    item of an array on.  A number is the number of its item, or the nearest
-    within its bounds.  An array has two items, within its bounds.  Of several
-    alternatives the first counts.
+    A string is the name of its property; from the second item of an array it is
+    followed by a number.  A number is the number of its item, or the nearest
+    within its bounds.  An array has two items, within its bounds.  The first of
+    several alternatives is used.
     """
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > 12:
@@ -41,7 +41,7 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         properties = schema.get("properties") or {}
         order = schema.get("propertyOrdering") or schema.get("property_ordering") or list(properties)
         required = schema.get("required")
-        if depth > 6 and required is not None:  # a recursive schema must end
+        if depth > 6 and required is not None:  # so that a recursive schema ends
             order = [each for each in order if each in required]
         return {
             each: instance_of(properties[each], each, number, **again) for each in order if each in properties
@@ -71,7 +71,7 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
 
 
 def _referred(root: Any, reference: str) -> Any:
-    """What a `$ref` within the schema points at."""
+    """The schema that a `$ref` points to."""
     for step in [step for step in reference.lstrip("#").split("/") if step]:
         root = root.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(root, dict) else None
     return root

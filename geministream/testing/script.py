@@ -1,4 +1,4 @@
-"""What a test wants the server to say: queued answers, rules, a callable that decides, faults."""
+"""What a test scripts: queued answers, rules, a callable that decides, faults."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Decide = Callable[[RecordedRequest], Optional[Answer]]
 
 
 class Cue(NamedTuple):
-    """What the script has for one request."""
+    """The scripted answer and the fault for one request."""
 
     scripted: Optional[Answer] = None
     fault: Optional[Answer] = None
 
 
 class Script:
-    """The script of one server; `faults` is `LocalServer`'s argument, `begin` what it begins with."""
+    """The script of one server; `faults` is `LocalServer`'s argument, `begin` the initial script."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Script:
         self.faults: Any = faults if callable(faults) else list(faults or ())
         self.decide: Optional[Decide] = None
         self.answers: Deque[Answer] = deque()
-        self._rules: List[Tuple[Rule, Deque[Answer]]] = []  # each with its answers that are left
+        self._rules: List[Tuple[Rule, Deque[Answer]]] = []  # each with its remaining answers
         self._lock = threading.Lock()
         self._begin = begin
         self.play(begin)
@@ -44,20 +44,20 @@ class Script:
             self.answers.extend(Answer.text(each) if isinstance(each, str) else each for each in answers)
 
     def play(self, script: ScriptFile) -> None:
-        """Add what a script holds."""
+        """Add the answers and rules of a script."""
         with self._lock:
             self.answers.extend(script.answers)
             self._rules += [(rule, deque(rule.answers)) for rule in script.rules]
 
     def begin_anew(self) -> None:
-        """Go back to what the script began with."""
+        """Restore the initial script."""
         with self._lock:
             self.answers.clear()
             self._rules.clear()
         self.play(self._begin)
 
     def cue(self, recorded: RecordedRequest, generates: bool) -> Cue:
-        """Take what the script has for this request; queue and faults are for those that generate."""
+        """Take the answer and the fault for this request; both are for requests that generate."""
         scripted = self.decide(recorded) if self.decide else None
         if not generates:
             return Cue(scripted)
@@ -84,7 +84,7 @@ class Script:
 
 
 def _text_of(recorded: RecordedRequest) -> str:
-    """The text of the last content; "" if the request, which a replay does not check, has none."""
+    """The text of the last content; "" if there is none: a replay does not check requests."""
     try:
         return prompt_text(normal(recorded.json))
     except (ValueError, TypeError, AttributeError, LookupError):

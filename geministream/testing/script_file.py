@@ -1,4 +1,4 @@
-"""Scripts in JSON: what the server answers, and which faults strike, for tests in any language.
+"""Scripts in JSON: the server's answers and faults, for tests in any language.
 
 ``geministream serve --script FILE.json`` and ``LocalServer(script=…)`` read::
 
@@ -14,22 +14,21 @@
       ]
     }
 
-``answers`` are given to the requests that generate, in order.  A rule comes
-before them: the first rule that matches gives its ``answer`` each time, or its
-``answers`` once each.  ``model`` is a pattern in the style of file names,
-``text`` must occur in the text of the last content; a rule without either
-matches every request.  A request for which nothing is left is answered by the
-server's own rules.
+``answers`` are sent to the requests that generate, in order.  Rules take
+precedence: the first rule that matches sends its ``answer`` each time, or each of
+its ``answers`` once.  ``model`` is a pattern in the style of file names, ``text``
+must occur in the text of the last content; a rule without either matches every
+request.  If no answer is left, the server answers by its own rules.
 
-An answer is a string (one chunk of text) or an object.  It says at most one of
+An answer is a string (one chunk of text) or an object.  It has at most one of
 
 ==================  =================================================================
 text                a string, or a list of strings: a chunk for each
-chunks              a list: a string is a chunk of text, an object is a whole chunk,
+chunks              a list: a string is a chunk of text, an object is a complete chunk,
                     a number is a pause in seconds
 calls               a list of function calls: {"name": …, "args": {…}, "id": …};
                     a ``text`` beside it comes first
-error               an HTTP error: a status, or an object with ``code`` and perhaps
+error               an HTTP error: a status, or an object with ``code`` and optionally
                     ``status``, ``message``, ``details``, ``retry_after`` (the
                     header), ``retry_info`` (the detail, such as "1.5s")
 body, body_base64   raw bytes, as text or as base64; a list: a piece for each
@@ -37,7 +36,7 @@ blocked             why the prompt is blocked, such as "SAFETY"
 garbage             true: bytes that are not a Gemini stream
 ==================  =================================================================
 
-and without any of them the server's own answer is sent as the rest says:
+and if it has none of them, the server answers as usual; the other names apply:
 
 ==================  =================================================================
 status              the HTTP status
@@ -45,7 +44,7 @@ headers             an object of header names and values
 content_type        default: that of the framing
 finish              the finish reason of the text or calls; default: "STOP"; null:
                     none
-continuation_token  the text goes on in another request: the last chunk bears this
+continuation_token  the text continues in another request: the last chunk has this
                     token and the finish reason CONTINUATION
 signature           the thought signature of the calls
 stream_error        an error in the stream, after the chunks; like ``error``, but
@@ -55,11 +54,11 @@ framing             "sse", "json", "object" or "ndjson"; default: as requested
 transfer            "chunked", "length" or "close"
 gzip                true or false; default: if the client accepts it
 delay               seconds before the response's head
-piece_bytes         the body is sent in pieces of so many bytes
+piece_bytes         the body is sent in pieces of this many bytes
 piece_delay         seconds between two pieces
-stop_after          bytes of the body after which the fault strikes; a negative
+stop_after          bytes of the body after which the fault occurs; a negative
                     number counts from the end
-stop_in_head        bytes of the head after which the fault strikes; 0: no answer
+stop_in_head        bytes of the head after which the fault occurs; 0: no answer
 stop_how            the fault: "end" (the body ends early), "drop" (the connection
                     closes), "reset" or "stall" (silence)
 ==================  =================================================================
@@ -89,7 +88,7 @@ class Rule:
     model: Optional[str] = None
     text: Optional[str] = None
     answers: Sequence[Answer] = ()
-    #: The only answer is given each time.
+    #: The only answer is used each time.
     always: bool = False
 
     def matches(self, model: str, text: str) -> bool:
@@ -98,17 +97,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class ScriptFile:
-    """What a script holds."""
+    """The answers and rules of a script."""
 
     answers: Sequence[Answer] = ()
     rules: Sequence[Rule] = ()
 
 
 def read_script(source: Source) -> ScriptFile:
-    """Read a script from a file, or from what such a file holds.
+    """Read a script from a file, or from the parsed JSON of such a file.
 
-    :raises ScriptError: the script is not valid; the text names the file and the place.
-    :raises OSError: the file cannot be read.
+    :raises ScriptError: if the script is not valid; the text names the file and the place.
+    :raises OSError: if the file cannot be read.
     """
     if isinstance(source, Mapping):
         return script(source)
@@ -122,13 +121,13 @@ def read_script(source: Source) -> ScriptFile:
 
 
 def script(value: Any, path: str = "$") -> ScriptFile:
-    """A script's meaning."""
+    """Check and convert a script."""
     known = record({"answers": list_of(answer), "rules": list_of(rule)})
     return ScriptFile(**known(value, path))
 
 
 def rule(value: Any, path: str) -> Rule:
-    """A rule's meaning."""
+    """Check and convert a rule."""
     given = _RULE(value, path)
     if ("answer" in given) == ("answers" in given):
         raise ScriptError(f'{path}: must have "answer" (for each time) or "answers" (once each)')
@@ -138,7 +137,7 @@ def rule(value: Any, path: str) -> Rule:
 
 
 def answer(value: Any, path: str = "$") -> Answer:
-    """An answer's meaning; `path` is its place in the script."""
+    """Check and convert an answer; `path` is its place in the script."""
     if isinstance(value, str):
         return Answer.text(value)
     if not isinstance(value, Mapping):
@@ -158,7 +157,7 @@ def answer(value: Any, path: str = "$") -> Answer:
 
 
 def _saying(given: Dict[str, Any]) -> Answer:
-    """What an answer says, without how it is sent."""
+    """The content of an answer, without how it is sent."""
     if "calls" in given:
         return _calls(given)
     if "text" in given:
@@ -262,7 +261,7 @@ _ERROR: Dict[str, Check] = {
     "details": list_of(json_checks.fields),
     "retry_info": json_checks.text,
 }
-#: What an answer says: at most one of these, except for text and calls.
+#: The content of an answer: at most one of these, except for text and calls.
 _SAYS: Dict[str, Check] = {
     "text": one_or_more(json_checks.text),
     "calls": _calls_list,

@@ -25,7 +25,7 @@ from .signatures import Signatures
 from .upload_faults import UploadFault
 from .uploads import Uploads
 
-#: "The whole request may be 100 MB" (Gemini API reference, inline data).
+#: The limit for a request with inline data is 100 MB (Gemini API reference).
 MAX_REQUEST_BYTES = 100 * 2**20
 
 
@@ -52,7 +52,7 @@ class LocalServer:
       without (express mode), ``computeTokens`` and ``predict`` for embeddings.
 
     Pages in a browser may use it from any origin (CORS).  A request that Google
-    would refuse gets Google's error: unknown fields at any depth, wrong types
+    would reject gets Google's error: unknown fields at any depth, wrong types
     and enum values, empty parts, invalid roles, function responses that do not
     answer the calls before them.
 
@@ -61,7 +61,7 @@ class LocalServer:
         slashes in model names.
     :param api_key: the accepted key, or bearer token; may be reassigned later.
     :param host: the address to listen on.
-    :param port: the port to listen on; default 0: a free one.
+    :param port: the port to listen on; default 0: a free port.
     :param tls: an `ssl.SSLContext`; makes it an HTTPS server.
     :param latency: seconds before each response.
     :param piece_delay: seconds between two pieces of a stream.
@@ -69,30 +69,30 @@ class LocalServer:
     :param gzip: compress if the client accepts it, as Google does.
     :param reply: returns the text of an answer, given the request as a dict, or None for
         the answer by the model's rules.
-    :param faults: what goes wrong with each request to a model: a callable that
-        decides, or a list that is used up.  An `Answer` without content applies
-        its fault to the answer that is due; one with content replaces it.
+    :param faults: the fault of each request to a model: a callable that decides, or
+        a list that is used up.  An `Answer` without content applies its fault
+        to the answer that would be sent; one with content replaces that answer.
     :param script: answers, faults and rules in JSON; see `geministream.testing.script_file`.
     :param control: serve the endpoint of `geministream.testing.control`.
     :param record: a `Recorder`: forward to a real endpoint, and record the exchanges.
     :param replay: play back a directory of recordings; a path, or a `Replay`.
     :param keep_requests: how many requests ``requests`` keeps; default: all.
     :param max_request_bytes: the largest accepted request; default 100 MiB.
-    :param tokens_per_request: long decode: the most words in one response; the
+    :param tokens_per_request: long decode: the maximum number of words in one response; the
         answer continues in the next request.
     :param checkpoint_every: long decode: every n-th chunk has a checkpoint; or a
         callable that decides for the k-th chunk of a request.
     :param thinking_hops: long decode: the requests (from 0) whose response has no text.
-    :param reword: long decode: text that is generated again reads differently
+    :param reword: long decode: text that is generated again is different
         (``word~2``), as at Google; `whole_text` returns the answer.
     :param require_signatures: check thought signatures as Gemini 3 does.
-    :param lenient: accept what Google would refuse, as long as the server can
-        read it; default: as strict as the profile.
+    :param lenient: accept requests that Google would reject, if the server can
+        read them; default: as strict as the profile.
     :param done_marker: end server-sent events with ``data: [DONE]``, as some
         gateways do; five official clients cannot read it.
     :param processing_seconds: seconds for which an uploaded video is PROCESSING.
-    :param processing_polls: how many times a client sees it PROCESSING.
-    :param upload_host: scheme and host in upload URLs; default: its own.
+    :param processing_polls: how many times a client sees an uploaded video PROCESSING.
+    :param upload_host: scheme and host in upload URLs; default: the server's own.
     :param max_file_bytes: the largest accepted file; default 2 GiB.
 
     :ivar requests: the requests received, oldest first (`RecordedRequest`).
@@ -170,7 +170,7 @@ class LocalServer:
         )
         self._listener = Listener(host, port, tls, self._record.changed, conversation.talk)
 
-    # -- its life ------------------------------------------------------------
+    # -- start and end ------------------------------------------------------------
 
     def start(self) -> LocalServer:
         """Listen; returns the server."""
@@ -237,7 +237,7 @@ class LocalServer:
         return self._record.count
 
     def drop_connections(self) -> None:
-        """Close every open connection; the server goes on listening."""
+        """Close every open connection; the server still listens."""
         self._listener.drop_connections()
         self.wait_for_connections()
 
@@ -267,7 +267,7 @@ class LocalServer:
         self._script.decide = decide
 
     def reset(self) -> None:
-        """Forget queued answers, rules and recorded requests; begin the script and the replay anew."""
+        """Clear queued answers, rules and recorded requests; restart the script and the replay."""
         self._stand_in.begin_anew()
         self._script.begin_anew()
         self._record.clear()
@@ -305,12 +305,12 @@ class LocalServer:
     ) -> None:
         """Make an upload fail, once; call it again for more faults.
 
-        :param how: "reset" or "drop" (the connection dies in the middle of the
+        :param how: "reset" or "drop" (the connection ends in the middle of the
             piece), "stall" (no answer until the client leaves), "drop_answer"
-            (the piece is accepted and the connection dies before the answer),
+            (the piece is accepted and the connection ends before the answer),
             "gone" (404, and the upload is forgotten), or a status such as 503,
             sent after the piece has arrived.
-        :param piece: the number, from 0, of an upload's request with bytes; or
+        :param piece: the number of an upload's request with bytes, from 0; or
             "start", "query", "form" (an upload in one request).
         :param at: instead of ``piece``: the byte of the file at which it fails.
         :param after_bytes: the bytes of the piece that are accepted before it fails.
@@ -327,7 +327,7 @@ class LocalServer:
             file.ready_at, file.polls_left = 0.0, 0
 
     def expire_file(self, name: str) -> None:
-        """Make a file expire, as after 48 hours."""
+        """Make a file expire now instead of after 48 hours."""
         self._files.stored.pop(name, None)
 
     @property

@@ -1,9 +1,9 @@
 """The shape of every message that a client may send, derived from the dataclasses of `geministream.types`.
 
 A shape is one of: a Python type, a `Number`, an `Enum`, a `Map`, one of the
-words below, ``[shape]`` for a list, or a dict from the wire names of a message's
+constants below, ``[shape]`` for a list, or a dict from the wire names of a message's
 fields to their shapes.  A field that is a plain dict in its dataclass may have
-any content.  Tables add what the dataclasses do not say: bounds, enums, and
+any content.  Tables add what the dataclasses do not have: bounds, enums, and
 fields that only older clients send.
 """
 
@@ -16,13 +16,13 @@ from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
 
 class Map(NamedTuple):
-    """An object of any names, whose values are of one shape."""
+    """An object with any names, whose values have one shape."""
 
     shape: Any
 
 
 class Number(NamedTuple):
-    """A number, within bounds; JSON of protocol buffers also takes it as a string."""
+    """A number, within bounds; protobuf JSON also accepts it as a string."""
 
     kind: type
     low: Optional[float] = None
@@ -132,7 +132,7 @@ TASK_TYPES = Enum(
 @functools.lru_cache(maxsize=None)
 def shape_of(message: str) -> Dict[str, Any]:
     """The fields of a message of `geministream.types`, by their wire names."""
-    from .. import types  # loaded by the first request, not by the import
+    from .. import types  # imported by the first request: slow
     from ..types.codec import wire_name
 
     fields = {}
@@ -158,7 +158,7 @@ def _field_shape(types: Any, name: str, annotation: str) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def request_shape(kind: str) -> Dict[str, Any]:
-    """The shape of the request that a kind of route takes; see `routes`."""
+    """The shape of the request for a kind of route; see `routes`."""
     generate, content = shape_of("GenerateContentRequest"), shape_of("Content")
     embed = {
         "model": str,

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Set
 from .answers import Answer
 from .prompt import bytes_of
 
-#: Google accepts these on calls that it did not make (documentation of thought signatures).
+#: Google accepts these on calls that it did not issue (documentation of thought signatures).
 LET_THROUGH = ("context_engineering_is_the_way_to_go", "skip_thought_signature_validator")
 
 
@@ -68,12 +68,12 @@ class Signatures:
 
     def _must_be_signed(self, part: Dict[str, Any], first: bool) -> bool:
         issued = self._calls.get(_canonical(part))
-        # For a call that was not made here: the first of a content has the signature.
+        # For a call that was not issued here, the first call of a content has the signature.
         return first if issued is None else bool(issued)
 
 
 def _current_turn(contents: List[Dict[str, Any]]) -> int:
-    """The index of the user's last content that is more than function responses."""
+    """The index of the last user content with a part that is not a function response."""
     for k in range(len(contents) - 1, -1, -1):
         parts = contents[k].get("parts") or []
         if contents[k].get("role") != "model" and any("functionResponse" not in part for part in parts):
@@ -103,7 +103,7 @@ def _named_call(part: Dict[str, Any]) -> str:
 
 
 def _canonical(part: Dict[str, Any]) -> str:
-    """What a part says, without its signature and without optional empty fields."""
+    """The content of a part, without its signature and without optional empty fields."""
     said: Dict[str, Any] = {k: v for k, v in part.items() if k != "thoughtSignature" and v is not None}
     if isinstance(said.get("functionCall"), dict):
         call = said["functionCall"]

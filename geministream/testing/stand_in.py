@@ -1,4 +1,4 @@
-"""What may answer in place of the server's own API: an upstream that is recorded, or its replay."""
+"""The interface of what can answer in place of the server's own API: a recorder or a replay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_A_CONNECTION = {
 
 
 class StandIn:
-    """Answers every request, without the server's own checks; this one leaves all of it to the server."""
+    """Answers every request, without the server's own checks; the base class answers none."""
 
     answers = False
 
@@ -33,17 +33,17 @@ class StandIn:
         raise NotImplementedError
 
     def needs_key(self, head: Head) -> bool:
-        """Whether the client must show the server's key."""
+        """Whether the client must send the server's key."""
         return False
 
     def finish(self, recorded: RecordedRequest) -> None:
-        """The server is done with the request."""
+        """Called when the server is done with the request."""
 
     def begin_anew(self) -> None:
-        """Forget what was asked so far."""
+        """Forget the requests so far."""
 
     def close(self) -> None:
-        """The server closes: end whatever still waits."""
+        """Called when the server closes: end pending requests."""
 
 
 def answer_of(recording: Recording, url: str) -> Answer:
@@ -51,7 +51,7 @@ def answer_of(recording: Recording, url: str) -> Answer:
     headers: Pairs = [
         (name, url + value[len(recording.upstream) :] if value.startswith(recording.upstream) else value)
         for name, value in recording.headers
-        # Pages of other origins are answered by `cors`.
+        # `cors` adds these headers.
         if name.lower() not in OF_A_CONNECTION and not name.lower().startswith("access-control-")
     ]
     said: Dict[str, str] = {}
@@ -69,6 +69,6 @@ def answer_of(recording: Recording, url: str) -> Answer:
         content_type=content_type,
         body=b"",
         transfer=transfer,
-        gzip=False,  # the bytes are compressed already, or should not be
+        gzip=False,  # the bytes are sent as recorded
         piece_delay=0.0,
     )

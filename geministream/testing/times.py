@@ -1,4 +1,4 @@
-"""Timestamps and durations as JSON of protocol buffers has them."""
+"""Timestamps and durations in the spelling of protobuf JSON."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ FAULTS = ("reset", "drop", "stall", "drop_answer", "gone")
 
 
 class UploadFault(NamedTuple):
-    """What goes wrong with an upload, once; see `LocalServer.fail_upload`."""
+    """A fault of an upload, which occurs once; see `LocalServer.fail_upload`."""
 
     how: Union[str, int]
     piece: Union[None, int, str]
@@ -23,7 +23,7 @@ class UploadFault(NamedTuple):
         return f"{self.how} at {place} of the upload"
 
     def strike(self) -> Answer:
-        """The answer that the fault leads to."""
+        """The answer when the fault occurs."""
         if self.how == "gone":
             return unknown_upload()
         if str(self.how).isdigit():
@@ -43,12 +43,12 @@ class UploadFaults:
         if fault.how not in FAULTS and not str(fault.how).isdigit():
             raise ValueError(f"how must be a status or one of {FAULTS}, got {fault.how!r}")
         if (fault.piece is None) == (fault.at is None):
-            raise ValueError("give either piece= or at=")
+            raise ValueError("pass either piece= or at=")
         with self._lock:
             self._faults.append(fault)
 
     def next_in(self, number: int, start: int, taken: int) -> Tuple[Optional[UploadFault], Optional[int]]:
-        """The next fault of the `number`-th piece, and after how many of its bytes it occurs.
+        """The next fault of the `number`-th piece, and the number of its bytes before the fault.
 
         The piece begins at byte `start` of the file, and `taken` of its bytes were read.
         """

@@ -1,6 +1,6 @@
 """Uploads to the Files API: in pieces (Google's resumable protocol) or in one request.
 
-Bytes are hashed while they arrive; those of large files are then forgotten.
+Bytes are hashed while they arrive; those of large files are not kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Upload:
 
 
 class Form:
-    """A file that comes in one request, while it arrives."""
+    """A file that is uploaded in one request, while it arrives."""
 
     def __init__(self) -> None:
         self.metadata = b""
@@ -137,7 +137,7 @@ class Uploads:
         with self._lock:
             self._uploads[upload.id] = upload
         base, _, version = self.files.base().rpartition("/")
-        # The client knows under which name it reaches this server, perhaps from another machine.
+        # A client on another machine may reach the server under another name.
         host = head.headers.get("host", "")
         if re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", host):
             base = urlsplit(base)._replace(netloc=host).geturl()
@@ -191,7 +191,7 @@ class Uploads:
             return broken
         wrong = self._wrong_size(upload, upload.received - start, last)
         if wrong:
-            with upload.lock:  # a refused piece does not count
+            with upload.lock:  # a rejected piece does not count
                 upload.received, upload.digest = start, digest
                 del upload.content[start:]
             return Answer.failure(400, wrong)
@@ -244,7 +244,7 @@ class Uploads:
         return None
 
     def _wrong_size(self, upload: Upload, taken: int, last: bool) -> Optional[str]:
-        """What is wrong with a piece of `taken` bytes."""
+        """The error for the size of a piece of `taken` bytes, or None."""
         announced, received = upload.announced_size, upload.received
         if not last and taken % GRANULARITY:
             return f"A piece of {taken} bytes is not a multiple of {GRANULARITY}, and not the last."
@@ -311,7 +311,7 @@ class Uploads:
         return self._whole(form)
 
     def _whole(self, form: Form) -> Answer:
-        """The answer to a file that came in one request."""
+        """The answer to a file that was uploaded in one request."""
         fault = self.faults.take_command("form")
         if fault is not None:
             return fault.strike()

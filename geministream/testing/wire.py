@@ -1,10 +1,10 @@
 """HTTP/1.1 as a server, by hand: requests read from a socket, bytes written to it.
 
-Nothing here knows Gemini.  Ordinary HTTP servers hide what this test server is
-about: which bytes are sent in which piece, when, and how a connection dies.
+Nothing here knows Gemini.  Ordinary HTTP servers hide what this test server
+controls: which bytes are sent in which piece, when, and how a connection ends.
 Sockets are blocking, with one thread for each connection.  Such a thread waits
-in :meth:`Connection.pause` only, so that a client that leaves, or a server that
-closes, ends every wait at once.
+only in :meth:`Connection.pause`, so every wait ends as soon as the client leaves or
+the server closes.
 
 The standard obeyed is RFC 9112.
 """
@@ -27,7 +27,7 @@ MAX_LINE = 65536
 MAX_HEADERS = 200
 #: The largest read of a body, in bytes.
 READ = 65536
-#: Seconds between two checks, during a wait, that the client is still there.
+#: Seconds between two checks, during a wait, that the client is still connected.
 LOOK = 0.02
 
 
@@ -36,7 +36,7 @@ class Gone(Exception):
 
 
 class BadRequest(Exception):
-    """The request is not HTTP that this server reads."""
+    """The request is not valid HTTP/1.1, or exceeds a limit."""
 
     def __init__(self, message: str, status: int = 400):
         super().__init__(message)
@@ -99,7 +99,7 @@ class Connection:
         self.answering = False
 
     def open(self) -> None:
-        """Do what may block: the TLS handshake, if there is one."""
+        """Prepare the connection; may block for the TLS handshake, if there is one."""
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if isinstance(self.sock, ssl.SSLSocket):
@@ -114,7 +114,7 @@ class Connection:
         """The head of the next request; raises Gone if the client has closed."""
         self.answering = False
         line = self._line()
-        while line in (b"\r\n", b"\n"):  # RFC 9112, 2.2: an empty line or two may precede
+        while line in (b"\r\n", b"\n"):  # RFC 9112, 2.2: ignore empty lines before the request line
             line = self._line()
         try:
             method, target, version = line.decode("latin-1").split()
@@ -134,7 +134,7 @@ class Connection:
             if len(pairs) > MAX_HEADERS:
                 raise BadRequest("Too many header lines.", 431)
         try:
-            parts = urlsplit(target)  # also a proxy's absolute form
+            parts = urlsplit(target)  # also accepts the absolute form that proxies get
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
         except ValueError:
             raise BadRequest("The request target is not a URL.") from None
@@ -205,7 +205,7 @@ class Connection:
             raise Gone from error
 
     def pause(self, seconds: Optional[float] = None, until: Optional[threading.Event] = None) -> None:
-        """Wait `seconds`, or until the event `until` is set; with neither, for ever.
+        """Wait `seconds`, or until the event `until` is set; with neither, forever.
 
         Raises Gone as soon as the client has left or the server closes.
         """
@@ -242,23 +242,23 @@ class Connection:
             pass
 
     def reset_on_close(self) -> None:
-        """Let the close that follows be a reset (RST) instead of an orderly end (FIN)."""
+        """Make the following close a reset (RST) instead of an orderly end (FIN)."""
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except (OSError, ValueError):
             pass
 
     def say_goodbye(self) -> None:
-        """Close this side and let the client read what was sent before the connection goes.
+        """Close this side and let the client read what was sent before the connection closes.
 
-        Without it, closing while unread bytes of the client are here resets
-        the connection, and the answer that explains the close is lost.
+        Otherwise closing with unread bytes from the client resets the
+        connection, and the client loses the answer that explains the close.
         """
         try:
             if isinstance(self.sock, ssl.SSLSocket):
                 self.sock.settimeout(0)
                 try:
-                    self.sock.unwrap()  # sends close_notify; its answer is not waited for
+                    self.sock.unwrap()  # sends close_notify without waiting for the reply
                 except (OSError, ValueError):
                     pass
             socket.socket.shutdown(self.sock, socket.SHUT_WR)
@@ -285,8 +285,8 @@ def drain(pieces: Iterator[bytes]) -> None:
 
 
 def select_readable(sock: socket.socket, timeout: float = 0.0) -> bool:
-    """Whether a read of `sock` would not block (data, the end, or an error is there)."""
-    if hasattr(select, "poll"):  # no limit on the number of the descriptor
+    """Whether a read of `sock` would not block: there is data, the end, or an error."""
+    if hasattr(select, "poll"):  # unlike select, accepts any file descriptor number
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         return bool(poll.poll(timeout * 1000))

@@ -3,10 +3,11 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 
 import pytest
-from support.program import TIMEOUT, needs_posix, needs_pty, on_terminal
+from support.program import TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, started
 
 from geministream.cli.lines import TypedLines
 
@@ -66,6 +67,24 @@ def test_a_paste_into_a_terminal_that_does_not_mark_it(server):
         read("1\n")
         read("> ")
     assert [said(request) for request in server.requests] == [["first\nsecond\nthird"]]
+
+
+@needs_pty
+def test_a_paste_while_stdout_is_a_pipe(server):
+    import pty
+
+    ours, its = pty.openpty()
+    server.queue("1")
+    try:
+        with started("chat", server=server, stdin=its, stdout=subprocess.PIPE) as process:
+            assert b"/help" in process.stderr.readline()
+            os.write(ours, b"first\nsecond\n\x04")
+            result = rest_of(process)
+            assert (result.status, result.out) == (0, "> . . 1\n\n")
+    finally:
+        os.close(ours)
+        os.close(its)
+    assert [said(request) for request in server.requests] == [["first\nsecond"]]
 
 
 # -- lines that are kept ------------------------------------------------------------------

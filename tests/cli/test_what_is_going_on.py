@@ -7,13 +7,13 @@ import threading
 
 import pytest
 from support import program
-from support.program import TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, started
+from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, started
 
 from geministream.cli import batch_progress
 from geministream.cli.waiting import Ticker
 from geministream.errors import RateLimitError
 from geministream.retry import RetryEvent
-from geministream.testing import Answer
+from geministream.testing import Answer, LocalServer
 
 here, server = program.here, program.server
 
@@ -81,11 +81,10 @@ def test_a_chat_counts_too(server):
 
 @needs_pty
 def test_a_retry_has_a_countdown_and_the_reason(server):
-    server.queue(Answer.failure(429, retry_info="3s"), Answer.text("better"))
+    server.queue(Answer.failure(429, retry_info="2s"), Answer.text("better"))
     with on_terminal("stream", "--retries", "1", "Hello", server=server) as (process, read):
         reason = "429 rate limit (Scripted: RESOURCE_EXHAUSTED.)"
-        assert read("\n") == f"geministream: {reason}; retrying in 3 s (2 of 2)\n"
-        assert read("2 s").endswith(f"\r{DIM}retrying in 2 s")
+        assert read("\n") == f"geministream: {reason}; retrying in 2 s (2 of 2)\n"
         assert read("1 s").endswith(f"\r{DIM}retrying in 1 s")
         assert read().endswith("\rbetter\n")
 
@@ -93,15 +92,42 @@ def test_a_retry_has_a_countdown_and_the_reason(server):
 @needs_pty
 def test_a_retry_does_not_start_the_count_again(server):
     fail, answer = threading.Event(), threading.Event()
-    server.queue(Answer.failure(503, retry_info="1.5s", wait=fail), Answer(chunks=["better"], wait=answer))
+    server.queue(Answer.failure(503, retry_info="1.2s", wait=fail), Answer(chunks=["better"], wait=answer))
     with on_terminal("stream", "--retries", "1", "Hello", server=server) as (process, read):
-        read("waiting\u2026 2 s")
+        read("waiting\u2026 1 s")
         fail.set()
         read("retrying in 1 s")
         read("waiting\u2026 ")
-        assert int(read(" s").split()[0]) >= 3  # 2 s, and the 1.5 s of the delay
+        assert int(read(" s").split()[0]) >= 2  # 1 s, and the 1.2 s of the delay
         answer.set()
         assert read().endswith("\rbetter\n")
+
+
+OTHER_COMMANDS = [["models"], ["count", "Hello"], ["files", "list"], ["files", "get", "files/x"]]
+
+
+@needs_pty
+@pytest.mark.parametrize("command", OTHER_COMMANDS[1:3])
+def test_other_commands_count_too(command):
+    with LocalServer(api_key=KEY, latency=1.5) as server:
+        with on_terminal(*command, server=server) as (process, read):
+            assert read("waiting\u2026 1 s") == f"\r{DIM}waiting\u2026 1 s"
+            assert read().startswith(f"{BRIGHT}\r{' ' * len('waiting. 1 s')}\r")
+
+
+@needs_pty
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
+def test_retries_of_other_commands_are_told(command):
+    with LocalServer(api_key=KEY) as gone:
+        pass
+    with on_terminal(*command, "--base-url", gone.url, "--retries", "1") as (process, read):
+        assert "Connection refused" in read("; retrying in ")
+
+
+def test_a_failure_leaves_no_header(here, server):
+    for command in (["models"], ["files", "list"]):
+        result = here(*command, server=server, env={"GEMINI_API_KEY": "another-key"})
+        assert (result.status, result.out) == (1, "") and len(result.notes) == 1
 
 
 def test_nothing_is_written_after_the_end(monkeypatch):
@@ -214,12 +240,12 @@ def test_sources_are_footnotes_on_a_terminal(server):
 def test_a_batch_says_when_it_resumes(server, tmp_path):
     prompts = tmp_path / "prompts"
     prompts.write_text('"one"\n"two"\n')
-    server.queue(Answer.failure(429, retry_info="3s"))
+    server.queue(Answer.failure(429, retry_info="2s"))
     args = ["batch", prompts, "-o", tmp_path / "results", "--workers", "1", "--retries", "1"]
     with on_terminal(*args, server=server) as (process, read):
-        text = read("resuming in 2 s")
-        assert "geministream: 429 rate limit (Scripted: RESOURCE_EXHAUSTED.); resuming in 3 s\n" in text
-        assert "0 of 2 done, 0 failed, 0.0/s, 0 tokens, rate limited, resuming in 3 s" in text
+        text = read("resuming in 1 s")
+        assert "geministream: 429 rate limit (Scripted: RESOURCE_EXHAUSTED.); resuming in 2 s\n" in text
+        assert "0 of 2 done, 0 failed, 0.0/s, 0 tokens, rate limited, resuming in 2 s" in text
         rest = read()
     assert rest.split("\r")[-1].startswith("geministream: 2 of 2 done, 0 failed, ")
 
@@ -244,7 +270,7 @@ def test_the_time_left_is_honest(monkeypatch):
 
 
 def test_without_a_terminal_a_line_follows_every_30_seconds(server, tmp_path, monkeypatch, here):
-    monkeypatch.setattr(batch_progress, "_QUIET", 1.0)  # and not 30, to be quick
+    monkeypatch.setattr(batch_progress, "_QUIET", 0.1)  # and not 30, to be quick
     prompts = tmp_path / "prompts"
     prompts.write_text('"one"\n')
     gate = threading.Event()
