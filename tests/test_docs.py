@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import readme
+from test_english import INSTEAD_OF
 from test_readme import PNG
 
 import geministream
@@ -229,6 +230,19 @@ def test_each_program_of_the_start_is_short():
     start = [block for block in BLOCKS if block.page.name == "start.rst" and block.language == "python"]
     assert len(start) == 10
     assert [block.name for block in start if len(block.code.splitlines()) > 12] == []
+
+
+@pytest.mark.parametrize("page", [*readme.PAGES, readme.ROOT / "CHANGES.rst"], ids=lambda page: page.name)
+def test_plain_english(page):
+    """As in the package; but "the whole answer" is what users look for."""
+    text = " ".join(page.read_text("utf-8").split())
+    text = re.sub(r"whole[ -]answer|example: \S+", "", text)
+    found = [
+        f"{match.group()!r}, write: {instead}"
+        for phrase, instead in INSTEAD_OF.items()
+        for match in re.finditer(phrase, text)
+    ]
+    assert found == []
 
 
 def test_the_reference_has_each_public_name():
