@@ -37,6 +37,9 @@ const QUESTIONS = {
   "pytest fixture": "guides/testing",
   "google-genai": "guides/moving",
   "exit status": "guides/cli",
+  asyncio: "guides/embedding",
+  flask: "guides/embedding",
+  threads: "guides/embedding, guides/time, guides/many",
 };
 
 const built = process.argv[2];

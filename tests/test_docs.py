@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import readme
+from test_english import INSTEAD_OF
 from test_readme import PNG
 
 import geministream
@@ -111,6 +112,7 @@ PRINTED = {
     "count-tokens": "",
     "usage": "",
     "models": ["models/gemini-flash-latest ", "1048576\n"],
+    "in-asyncio": "['You said: one', 'You said: two']\n",
     "long": "One. Two. \n(what follows repeats the last lines in other words)\nAnother two. End.",
     "batch": HAIKUS,
     "batch-threads": HAIKUS,
@@ -199,6 +201,8 @@ def test_each_block_has_a_name_or_the_reason_why_it_is_not_run():
 def test_no_name_stands_twice():
     names = [block.name for block in readme.BLOCKS if block.name]
     assert sorted(names) == sorted(set(names))
+    # Type checkers read each as a module.
+    assert not {name.replace("-", "_") for name in names} & {*getattr(sys, "stdlib_module_names", ())}
 
 
 def test_no_other_block_of_code_hides_behind_two_colons():
@@ -229,6 +233,19 @@ def test_each_program_of_the_start_is_short():
     start = [block for block in BLOCKS if block.page.name == "start.rst" and block.language == "python"]
     assert len(start) == 10
     assert [block.name for block in start if len(block.code.splitlines()) > 12] == []
+
+
+@pytest.mark.parametrize("page", [*readme.PAGES, readme.ROOT / "CHANGES.rst"], ids=lambda page: page.name)
+def test_plain_english(page):
+    """As in the package; but "the whole answer" is what users look for."""
+    text = " ".join(page.read_text("utf-8").split())
+    text = re.sub(r"whole[ -]answer|example: \S+", "", text)
+    found = [
+        f"{match.group()!r}, write: {instead}"
+        for phrase, instead in INSTEAD_OF.items()
+        for match in re.finditer(phrase, text)
+    ]
+    assert found == []
 
 
 def test_the_reference_has_each_public_name():
@@ -372,6 +389,14 @@ LOOKS = {
     "long": _look_at_token,
     "log": _look_at_log,
 }
+
+
+def test_web_server(server):
+    namespace = {"__name__": "__main__"}
+    exec(readme.code("web-server"), namespace)
+    begun = []
+    pieces = list(namespace["app"]({}, lambda status, headers: begun.append(status)))
+    assert (begun, b"".join(pieces)) == (["200 OK"], b"You said: Hello")
 
 
 def test_start_chat(server, capsys, monkeypatch):
