@@ -374,7 +374,11 @@ def values_of(pieces, limit=256 * 2**20):
             values.extend(framing.feed(piece))
         values.extend(framing.close())
     except GeministreamError as error:
-        return values, type(error), re.sub("(UTF-8: |JSON: unexpected )b?['\"].*", r"\1", str(error), flags=re.DOTALL)
+        return (
+            values,
+            type(error),
+            re.sub("(UTF-8: |JSON: unexpected )b?['\"].*", r"\1", str(error), flags=re.DOTALL),
+        )
     return values, None, ""
 
 
