@@ -91,7 +91,7 @@ class Recorder(StandIn):
         if said.transfer == "length":  # the length is known before the body
             said.transfer = "close"
             said.headers["Content-Length"] = exchange.recording.header("content-length") or "0"
-        said.body = exchange.pieces()  # type: ignore[assignment]  # an iterator: pieces are read while they are sent
+        said.body = exchange.pieces()  # type: ignore[assignment]  # an iterator, read while it is sent
         return said
 
     def needs_key(self, head: Head) -> bool:

@@ -57,7 +57,7 @@ class Script:
         self.play(self._begin)
 
     def cue(self, recorded: RecordedRequest, generates: bool) -> Cue:
-        """Take the answer and the fault for this request; both are for requests that generate."""
+        """Take this request's answer and fault; queue and faults are only for requests that generate."""
         scripted = self.decide(recorded) if self.decide else None
         if not generates:
             return Cue(scripted)
