@@ -268,7 +268,7 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
     unknown = sorted(fields.keys() - _FIELDS)
     if unknown:
         raise ConfigurationError(
-            f"a chat has no request field {unknown[0]!r}; it has {', '.join(sorted(_FIELDS))}"
+            f"a chat has no request field {unknown[0]!r}; its fields are {', '.join(sorted(_FIELDS))}"
         )
 
 

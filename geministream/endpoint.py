@@ -338,7 +338,9 @@ def _has_an_adapter(session: Any, url: str) -> bool:
 def _checked_secret(given: Any) -> str:
     """Return the key without a newline from a file or a shell; errors never show the key."""
     if not isinstance(given, str):
-        raise ConfigurationError(f"an API key or token must be a str, not {type(given).__name__}")
+        raise ConfigurationError(
+            f"an API key or token must be a str, got a value of type {type(given).__name__}"
+        )
     secret = given.strip()
     if not secret or not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ConfigurationError(

@@ -89,7 +89,7 @@ def part_from_path(path: "Union[str, os.PathLike[str]]", mime_type: Optional[str
     try:
         path = Path(path)
     except TypeError:
-        raise ConfigurationError(f"path must be a path, got {shorten(path)}") from None
+        raise ConfigurationError(f"path must be a str or a pathlib.Path, got {shorten(path)}") from None
     check_file(path)
     mime_type = mime_type or mime_type_of(path)
     size = path.stat().st_size

@@ -52,7 +52,7 @@ class Retry:
         the call.  To pickle an Endpoint, use a callable that can be pickled.
     :raises ConfigurationError: if a value is not valid.
 
-    >>> endpoint = Endpoint(retry=Retry(attempts=6, on_retry=print))    # doctest: +SKIP
+    >>> endpoint = Endpoint(retry=Retry(attempts=6, on_retry=print))
     """
 
     attempts: int = 4
