@@ -1,8 +1,8 @@
 """The command line.
 
-``arguments`` has the commands and their options, and each command has a room of
-its own, imported when it runs: a command line is started often, and should start
-quickly.
+``arguments`` has the commands and their options.  Each command has its own module,
+which is imported when the command runs: a command line starts often, so it must
+start quickly.
 """
 
 import errno
@@ -18,25 +18,25 @@ from .arguments import make_parser
 from .status import DONE, FAILED, INTERRUPTED, command_line, in_options, status_of, system_error
 from .terminal import naming, note, prepare_streams
 
-if TYPE_CHECKING:  # tools that freeze programs look for imports, and find no import_module()
+if TYPE_CHECKING:  # tools that freeze programs find imports, but not import_module()
     from . import batch, chat, completion, count, files, models, serve, stream  # noqa: F401
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line and return its exit status.
 
-    :param argv: the arguments; None takes the process's.
+    :param argv: the arguments; default: those of the process.
     """
     prepare_streams()
     command_line[:] = sys.argv[1:] if argv is None else argv
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("default", UnknownFieldWarning)  # a note, whatever -W says
+            warnings.simplefilter("default", UnknownFieldWarning)  # always a note, regardless of -W
             warnings.showwarning = lambda message, *_: note(str(message))
             status = _run(command_line)
         if sys.stdout is not None:
             with naming("standard output"):
-                sys.stdout.flush()  # here, where a closed pipe can be dealt with
+                sys.stdout.flush()  # here, because a closed pipe is handled below
         return status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -47,7 +47,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _drop_what_stdout_does_not_take()
         # Windows reports a closed pipe as EINVAL.
         if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
-            return DONE  # whoever read it has had enough
+            return DONE  # the reader, such as head, has what it wants
         note(system_error(error))
         return FAILED
     except Exception as error:
@@ -64,7 +64,7 @@ def _run(argv: Sequence[str]) -> int:
     try:
         if argv and argv[0] in ("stream", "count"):
             # Options may stand between the words of a prompt ("intermixed"), but
-            # not behind a --, of which argparse loses sight there.
+            # not after a --, which parse_intermixed_args() ignores.
             end = argv.index("--") if "--" in argv else len(argv)
             args = commands[argv[0]].parse_intermixed_args(argv[1:end])
             args.prompt += argv[end + 1 :]
@@ -77,7 +77,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _drop_what_stdout_does_not_take() -> None:
-    """Python would try again to write it when it exits, and complain."""
+    """Discard unwritten output; otherwise Python tries to write it at exit, and reports an error."""
     if sys.stdout is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""An answer on its way to a person: text on stdout as it arrives, everything about it on stderr."""
+"""Show an answer: its text on stdout as it arrives, everything else on stderr."""
 
 import copy
 import sys
@@ -18,7 +18,7 @@ CUT_OFF = "answer cut off at the token limit (MAX_TOKENS); raise --max-tokens"
 
 
 def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, usage: bool = False) -> int:
-    """Print an answer as it arrives, then what there is to say about it, and return the exit status.
+    """Print an answer as it arrives, then notes about it, and return the exit status.
 
     :param usage: also print the token counts, if the server sent them.
     """
@@ -34,7 +34,7 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
     finally:
         answer.end()
     if status == DONE:
-        problem = problem_of(answer.blocked, answer.finish_reason, whole=answer.must_be_whole)
+        problem = problem_of(answer.blocked, answer.finish_reason, complete=answer.must_be_complete)
         if problem is not None:
             status = status_of(problem)
             last_words.append(str(problem))
@@ -50,20 +50,20 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
 
 
 class Answer:
-    """One answer on its way to a person, or with ``as_json`` to a program.
+    """Shows one answer to a person, or with ``as_json`` to a program.
 
     Text goes to stdout.  Thoughts are shown if the user asked for them: dimmed
     if stdout is a terminal, otherwise on stderr, so that a file or a pipe
-    holds the answer alone.
+    contains only the answer.
 
-    :param usage: count tokens, for the property of that name.
+    :param usage: count tokens, for the property ``usage``.
     :param media: the directory for images and other data; their paths are
-        printed, each on a line of its own.
-    :param whole: see `problem_of`.
-    :ivar began: whether anything of the answer has come.
-    :ivar empty: whether there was nothing in it, thoughts apart.
+        printed, one on each line.
+    :param complete: whether the answer must be complete; see `problem_of`.
+    :ivar began: whether any part of the answer has arrived.
+    :ivar empty: whether it has no content except thoughts.
     :ivar blocked: the block, or None.
-    :ivar finish_reason: the last that came.
+    :ivar finish_reason: the last one received, or None.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Answer:
         thoughts: bool = False,
         usage: bool = False,
         media: Optional[Path] = None,
-        whole: bool = False,
+        complete: bool = False,
     ) -> None:
         self.began = False
         self.empty = True
         self.blocked: Optional[BlockedError] = None
         self.finish_reason: Optional[str] = None
-        self.must_be_whole = whole
+        self.must_be_complete = complete
         self._as_json = as_json
         self._media = media
         self._out = Column(sys.stdout)
@@ -90,7 +90,7 @@ class Answer:
         self._resumed = 0
         self._waiting = Waiting()
         self._not_shown: Dict[str, str] = {}
-        self._sources: Dict[str, None] = {}  # in their order
+        self._sources: Dict[str, None] = {}  # in order
         self._usage: Any = None
         if usage:
             from ..merging import Merger
@@ -98,24 +98,24 @@ class Answer:
             self._usage = Merger()
 
     def start(self) -> None:
-        """Begin to wait for the first piece."""
+        """Start to wait for the first piece."""
         self._waiting.start()
 
     def show(self, chunk: GenerateContentResponse) -> None:
-        """Print what is new.
+        """Print a chunk.
 
-        :raises OSError: if stdout cannot be written; BrokenPipeError if nobody reads it.
+        :raises OSError: if stdout cannot be written; BrokenPipeError if the reader has closed it.
         """
         self.began = True
         if self._usage is not None:
             bare = copy.copy(chunk)
-            bare.candidates = None  # the text is not kept, however long the answer
+            bare.candidates = None  # the text is not kept, so memory stays flat
             self._usage.add(bare)
         self.finish_reason = chunk.finish_reason or self.finish_reason
         try:
             chunk.raise_for_block()
         except BlockedError as blocked:
-            self.blocked = blocked  # what may still come is not lost for it
+            self.blocked = blocked  # later chunks are still shown
         if self._as_json:
             self._waiting.stop()
             self._out.write(json_line(chunk.to_dict()))
@@ -158,7 +158,7 @@ class Answer:
             self._out.write(f"{path}\n")
 
     def _mention(self, part: Part) -> None:
-        """Tell, once for each kind, what has no place in a text."""
+        """Prepare a note, once for each kind, about content that is not text."""
         for kind in part.to_dict():
             if kind in ("thought", "thoughtSignature") or kind in self._not_shown:
                 continue
@@ -168,13 +168,13 @@ class Answer:
             self._not_shown[kind] = f"the answer contains {what}, which is not shown; {how}"
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Tell a person at a terminal that there is a wait, unless that is in the middle of a line."""
+        """Show at a terminal that there is a wait, unless the cursor is in the middle of a line."""
         self._resumed += event.resuming
         if is_terminal(sys.stderr) and (self._out.at_start or not is_terminal(sys.stdout)):
             self._waiting.retry(event)
 
     def end(self) -> None:
-        """End the line, and print the notes that were held back."""
+        """End the line, and print the pending notes."""
         self._waiting.stop()
         for column in (self._thoughts, self._out):
             if column is not None:
@@ -190,7 +190,7 @@ class Answer:
         self._resumed = 0
 
     def _show_sources(self) -> None:
-        """Footnotes: below the answer on a terminal, and else on stderr, as thoughts are."""
+        """Print footnotes: below the answer on a terminal, otherwise on stderr, like thoughts."""
         for number, source in enumerate(self._sources, 1):
             line = f"[{number}] {source}"
             if is_terminal(sys.stdout):
@@ -201,13 +201,13 @@ class Answer:
 
     @property
     def total_tokens(self) -> int:
-        """The tokens of all requests; 0 if they are not known."""
+        """The total tokens of all requests; 0 if unknown."""
         usage = self._usage.response().usage_metadata if self._usage is not None else None
         return usage.total_token_count or 0 if isinstance(usage, UsageMetadata) else 0
 
     @property
     def usage(self) -> str:
-        """The tokens in words, or "" if they are not known."""
+        """The tokens as text, or "" if unknown."""
         response = self._usage.response() if self._usage is not None else GenerateContentResponse()
         if not isinstance(response.usage_metadata, UsageMetadata):
             return ""

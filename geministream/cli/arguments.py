@@ -1,4 +1,4 @@
-"""What a person types: the commands and their options."""
+"""The commands and their options."""
 
 import argparse
 from typing import Any, Dict, Optional, Tuple
@@ -10,21 +10,21 @@ from .generation import DEFAULT_MODEL, MODEL_VARIABLE
 from .parsing import GenerationOption, Parser, auth, integer, number, safety, seconds, speed, thinking
 from .terminal import print_out
 
-# Seconds between two pieces of the embedded server: a person sees it stream.
+# Seconds between two pieces of the embedded server, so that a person sees the answer stream.
 OFFLINE_PIECE_DELAY = 0.025
 
 _ENVIRONMENT = f"""\
 environment:
   {" or ".join(KEY_VARIABLES)}
-                        the API key.  There is no option for it: every user of a
+                        the API key.  It has no option, because every user of a
                         machine can read the command lines of its processes.
   {BASE_URL_VARIABLE}
                         if --base-url is not given
   {MODEL_VARIABLE}          if -m is not given
 
 exit status:
-  0 done, also if the answer is empty or cut off at the token limit, which
-  stderr says; 1 API or transport error; 2 usage; 3 blocked; 4 the answer is
+  0 done, even if the answer is empty or cut off at the token limit (a note on
+  stderr says so); 1 API or transport error; 2 usage; 3 blocked; 4 the answer is
   truncated (by the token limit: only with --strict or --schema); 130 Ctrl-C
 """
 
@@ -32,7 +32,7 @@ _DESCRIPTION = "Stream answers from Gemini's streamGenerateContent, wherever it 
 
 
 def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
-    """The parser, and those of the commands by name."""
+    """The main parser, and the parsers of the commands by name."""
     parser = Parser(
         prog="geministream",
         description=_DESCRIPTION,
@@ -55,7 +55,7 @@ def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
 
 
 class _Completion(argparse.Action):
-    """``--completion SHELL``: print the script, and do nothing else."""
+    """``--completion SHELL``: print the script and exit."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Optional[str] = None) -> None:
         print_out(script(parser, values))
@@ -69,12 +69,12 @@ def _epilog(*examples: str, environment: bool = True) -> str:
 
 
 def _commands() -> Dict[str, Tuple[Any, ...]]:
-    """For each command: what adds its arguments, its help, its description, and examples."""
+    """For each command: the function that adds its arguments, its help, its description, and examples."""
     return {
         "stream": (
             _stream_arguments,
-            "ask once and watch the answer stream in",
-            "Ask once; the answer appears on stdout as it arrives.",
+            "send a prompt and stream the answer",
+            "Send one prompt; the answer appears on stdout as it arrives.",
             'geministream stream "Tell me a story about a lighthouse"',
             'geministream stream -f photo.jpg "What is in this picture?"',
             'git diff | geministream stream "Write a commit message:"',
@@ -89,7 +89,7 @@ def _commands() -> Dict[str, Tuple[Any, ...]]:
         "files": (
             _files_arguments,
             "upload, list and delete files",
-            "Upload files to the Files API, which keeps them for 48 hours; list, delete them.",
+            "Upload, list and delete files; the Files API keeps them for 48 hours.",
             "geministream files upload film.mp4 --wait",
             "geministream files list",
         ),
@@ -136,7 +136,10 @@ def _stream_arguments(parser: argparse.ArgumentParser) -> None:
     _prompt_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print each chunk as one line of JSON")
     parser.add_argument(
-        "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
+        "--alt",
+        choices=("sse", "json"),
+        default="sse",
+        help="the framing to request from the server (default: %(default)s)",
     )
     parser.add_argument("--usage", action="store_true", help="print the token counts on stderr")
     parser.add_argument("--save-media", metavar="DIR", help=_SAVE_MEDIA)
@@ -157,7 +160,7 @@ def _models_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _prompt_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to ask."""
+    """The prompt and its attachments."""
     parser.add_argument(
         "prompt",
         nargs="*",
@@ -186,10 +189,10 @@ def _prompt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--no-history", action="store_true", help="do not keep the lines that are typed for later sessions"
+        "--no-history", action="store_true", help="do not keep typed lines for later sessions"
     )
     parser.add_argument(
-        "--load", metavar="FILE", help="continue a conversation that /save has saved, with its model"
+        "--load", metavar="FILE", help="continue a conversation saved with /save, with its model"
     )
     parser.add_argument(
         "--usage", action="store_true", help="print the token counts of each answer on stderr"
@@ -230,7 +233,7 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="RESULTS.jsonl",
-        help="results are appended, and nothing in the file is lost; - is standard output; a run that "
+        help="results are appended, and existing ones are kept; - is standard output; a run that "
         "writes to standard output, a pipe or a device cannot be resumed",
     )
     parser.add_argument(
@@ -246,7 +249,7 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ordered",
         action="store_true",
-        help="write results in the order of the prompts; one that is early waits in memory",
+        help="write results in the order of the prompts; early ones wait in memory",
     )
     parser.add_argument(
         "--retry-failed",
@@ -254,39 +257,42 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
         help="remove the failures of an earlier run from the output, and send those prompts again",
     )
     parser.add_argument(
-        "--alt", choices=("sse", "json"), default="sse", help="the framing to ask the server for"
+        "--alt",
+        choices=("sse", "json"),
+        default="sse",
+        help="the framing to request from the server (default: %(default)s)",
     )
     _model_arguments(parser, short_option=False)  # -o is the output
     _endpoint_arguments(parser)
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="the port to listen on (default: a free port)")
     parser.add_argument(
         "--profile",
         default="google",
-        help="whose rules it enforces: google, chainhub, bifrost, vertex or gateway (default: %(default)s)",
+        help="the system to imitate: google, chainhub, bifrost, vertex or gateway (default: %(default)s)",
     )
     parser.add_argument(
         "--api-key",
         metavar="KEY",
         default="local-key",
-        help="the key that it asks for (default: %(default)s)",
+        help="the key that clients must send (default: %(default)s)",
     )
     parser.add_argument(
         "--piece-delay",
         type=float,
         metavar="SECONDS",
         default=OFFLINE_PIECE_DELAY,
-        help="between two pieces of an answer (default: %(default)s)",
+        help="delay between two pieces of an answer (default: %(default)s)",
     )
     parser.add_argument(
         "--latency",
         type=float,
         metavar="SECONDS",
         default=0.0,
-        help="before each answer (default: %(default)s)",
+        help="delay before each answer (default: %(default)s)",
     )
     parser.add_argument(
         "--words-per-chunk",
@@ -298,13 +304,13 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--script",
         metavar="FILE.json",
-        help="answers and faults to give; pydoc geministream.testing.script_file describes the file",
+        help="a script of answers and faults; its format: pydoc geministream.testing.script_file",
     )
     parser.add_argument(
         "--control",
         action="store_true",
         help="let tests queue answers and read requests under /_control/, without a key; "
-        "pydoc geministream.testing.control describes it",
+        "see pydoc geministream.testing.control",
     )
     _recording_arguments(parser)
 
@@ -314,7 +320,7 @@ def _recording_arguments(parser: argparse.ArgumentParser) -> None:
     recordings.add_argument(
         "--record",
         metavar="DIR",
-        help="forward to --upstream, and write each exchange to a file here, without credentials",
+        help="forward to --upstream, and write each exchange to a file in DIR, without credentials",
     )
     recordings.add_argument(
         "--upstream",
@@ -322,23 +328,21 @@ def _recording_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the endpoint; its key is {' or '.join(KEY_VARIABLES)} in the environment, "
         "else the client's credentials are forwarded",
     )
-    recordings.add_argument(
-        "--replay", metavar="DIR", help="play recordings back, each to the request that it answered"
-    )
+    recordings.add_argument("--replay", metavar="DIR", help="answer each request with its recording from DIR")
     recordings.add_argument(
         "--replay-speed",
         type=speed,
         metavar="FACTOR",
-        help="keep the rhythm of the recording; 2 is twice as fast (default: no pauses)",
+        help="keep the pauses of the recording; 2 is twice as fast (default: no pauses)",
     )
 
 
 def _model_arguments(parser: argparse.ArgumentParser, *, short_option: bool = True) -> None:
-    """Which model, and how it should answer."""
+    """The model and its settings."""
     group = parser.add_argument_group("the model")
     group.add_argument("-m", "--model", help=f"default: {MODEL_VARIABLE}, or {DEFAULT_MODEL}")
     group.add_argument("-s", "--system", metavar="TEXT", help="the system instruction")
-    group.add_argument("--temperature", type=number, metavar="NUMBER", help="0 for the likeliest words")
+    group.add_argument("--temperature", type=number, metavar="NUMBER", help="0 for the most likely words")
     group.add_argument("--top-p", type=number, metavar="NUMBER", help="0 to 1, nucleus sampling")
     group.add_argument(
         "--max-tokens", type=integer(1), metavar="NUMBER", help="the token limit of the answer"
@@ -353,11 +357,14 @@ def _model_arguments(parser: argparse.ArgumentParser, *, short_option: bool = Tr
         help="a field of the generation config, such as seed 7; may be repeated",
     )
     group.add_argument(
-        "--thinking", type=thinking, metavar="LEVEL|BUDGET", help="how much to think: low, high, or tokens"
+        "--thinking",
+        type=thinking,
+        metavar="LEVEL|BUDGET",
+        help="how much to think: low, high, or a number of tokens",
     )
     group.add_argument("--search", action="store_true", help="let the model search with Google")
     group.add_argument("--code", action="store_true", help="let the model run code")
-    group.add_argument("--url-context", action="store_true", help="let the model read URLs of the prompt")
+    group.add_argument("--url-context", action="store_true", help="let the model read URLs in the prompt")
     group.add_argument(
         "--safety",
         type=safety,
@@ -366,7 +373,7 @@ def _model_arguments(parser: argparse.ArgumentParser, *, short_option: bool = Tr
         metavar="CATEGORY=THRESHOLD",
         help="such as harassment=only_high; may be repeated",
     )
-    group.add_argument("--schema", metavar="FILE.json", help="ask for JSON that matches this JSON schema")
+    group.add_argument("--schema", metavar="FILE.json", help="request JSON that matches this JSON schema")
     group.add_argument(
         "--thoughts",
         action="store_true",
@@ -398,7 +405,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "--upload-protocol",
         choices=("resumable", "multipart"),
         default="resumable",
-        help="of the server's Files API (default: %(default)s)",
+        help="the upload protocol of the server's Files API (default: %(default)s)",
     )
     group.add_argument(
         "--timeout",
@@ -410,7 +417,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "--retries",
         type=integer(0),
         metavar="NUMBER",
-        help="how often a failed request is sent again (default: 3)",
+        help="how many times to retry a failed request (default: 3)",
     )
     group.add_argument(
         "--offline",

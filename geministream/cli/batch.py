@@ -1,11 +1,11 @@
-"""``geministream batch``: the prompts of a file, several at once, through any interruption.
+"""``geministream batch``: send the prompts of a file, several at once, and resume after interruptions.
 
-The output is the only memory.  Each prompt has one line there, written in one
-piece when its answer is whole; so a process that is killed leaves whole lines
-and at most one torn one at the end, which the next run cuts off and redoes.
-A line's ``input`` is a hash of the prompt's line, so that an output is never
-continued with prompts that are not its own.  An output that is not a regular file
-(stdout, a pipe, a device) remembers nothing: it is only written to.
+All state is in the output.  Each prompt has one line there, written in one piece
+when its answer is complete; so a killed process leaves complete lines and at most
+one truncated line at the end, which the next run removes and replaces.  A line's
+``input`` is a hash of the prompt's line, so that an output is never resumed with
+other prompts.  A run whose output is not a regular file (stdout, a pipe, a
+device) cannot be resumed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _BEGINNING = b'{"index":'
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask all prompts that have no line in the output yet."""
+    """Send all prompts that have no line in the output yet."""
     fields = request_fields(args)
     name = "standard input" if args.prompts == "-" else args.prompts
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             with closing(results):
                 for result in results:
                     writer.result(result)
-            last_words = "--retry-failed asks the failed prompts again" if progress.failed else ""
+            last_words = "--retry-failed sends the failed prompts again" if progress.failed else ""
         finally:
             try:
                 writer.write_early_ones()
@@ -91,7 +91,7 @@ def _open_prompts(path: str) -> Iterator[BinaryIO]:
 
 
 def _survey(file: BinaryIO, path: str, done: "_Done") -> Optional[int]:
-    """How many prompts the file holds, checked against what is done; None if it can be read only once."""
+    """Count the prompts, and check those that are done; None if the file can be read only once."""
     if not _is_regular(file):
         return None
     count, start = 0, file.tell()  # standard input may not be at its start
@@ -109,7 +109,7 @@ def _is_regular(file: BinaryIO) -> bool:
 
 @dataclass
 class _Place:
-    """Where a prompt comes from."""
+    """The place of a prompt in the input."""
 
     index: int  # of its line, from 0
     id: Any
@@ -127,13 +127,16 @@ def _hash(line: bytes) -> str:
 
 
 def _request(line: bytes, is_text: bool) -> "tuple[Any, Any]":
-    """The request that a line asks for, and its id; ConfigurationError for a bad line."""
+    """The request in a line, and its id.
+
+    :raises ConfigurationError: if the line is not valid.
+    """
     try:
         if is_text:
             return {"contents": line.decode("utf-8-sig").strip("\r\n")}, None
         value = json.loads(line.decode("utf-8-sig"))
         if isinstance(value, dict):
-            # It goes into the output, which has to be read again, perhaps from further up the stack.
+            # The id is written to the output, which must be readable at a greater stack depth.
             json.loads("[" * 50 + json_line(value.get("id")) + "]" * 50)
     except UnicodeDecodeError:
         raise ConfigurationError("the line is not UTF-8") from None
@@ -150,7 +153,7 @@ def _request(line: bytes, is_text: bool) -> "tuple[Any, Any]":
 
 
 class _Done:
-    """What the output holds.
+    """The prompts that have a result in the output.
 
     :ivar inputs: the hash of each prompt that is done, by its index.
     :ivar failed: how many of them failed.
@@ -161,7 +164,10 @@ class _Done:
         self.failed = 0
 
     def has(self, index: int, line: bytes, path: str) -> bool:
-        """Whether the prompt in this line is done."""
+        """Whether the prompt in this line is done.
+
+        :raises ConfigurationError: if the output has the result of another prompt there.
+        """
         if index not in self.inputs:
             return False
         if self.inputs[index] != _hash(line):
@@ -174,9 +180,9 @@ class _Done:
 
 @contextmanager
 def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[tuple[BinaryIO, _Done]]":
-    """The output, to be added to by this process alone, and what earlier runs have done.
+    """Open the output for this process alone, and read what earlier runs have done.
 
-    With ``retry_failed`` the failures are taken out.
+    With ``retry_failed`` the failures are removed.
     """
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         if retry_failed:
@@ -196,18 +202,18 @@ def _open_output(path: str, prompts: BinaryIO, retry_failed: bool) -> "Iterator[
                 if "error" not in (_result_in(line) or {}):
                     kept.write(line)
             if os.name == "nt":
-                output.close()  # Windows replaces no file that is open
+                output.close()  # Windows cannot replace an open file
     with _locked(path) as output:
         yield output, _read_output(path, output)
 
 
 def _opened(path: str, mode: str) -> BinaryIO:
-    """Unbuffered: a line is with the operating system as soon as it is written."""
+    """Open the output unbuffered, so that each line reaches the operating system at once."""
     if path == "-" and sys.stdout is None:
         raise ConfigurationError("standard output is closed; name a file with -o")
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(folder):
-        raise ConfigurationError(f"-o {path}: there is no folder {folder}; create it first")
+        raise ConfigurationError(f"-o {path}: there is no directory {folder}; create it first")
     try:
         if path == "-":
             return open(sys.stdout.fileno(), mode, buffering=0, closefd=False)  # type: ignore[return-value]
@@ -236,19 +242,19 @@ def _locked(path: str) -> Iterator[BinaryIO]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigurationError(f"another batch is writing to {path}") from None
-            # Before it was locked, --retry-failed may have put another file in its place.
+            # Before the lock, --retry-failed in another process may have replaced the file.
             if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 yield file
                 return
 
 
 def _read_output(path: str, output: BinaryIO) -> _Done:
-    """Read what earlier runs have done, and cut off a torn last line."""
+    """Read what earlier runs have done, and remove a truncated last line."""
     done = _Done()
     for number, line, start in _lines(path):
         result = _result_in(line)
         if result is None:
-            # A machine that lost its power may have left zeros.
+            # A power failure may have left zeros.
             torn = line.rstrip(b"\0")
             if line.endswith(b"\n") or not (torn.startswith(_BEGINNING) or _BEGINNING.startswith(torn)):
                 raise ConfigurationError(
@@ -258,14 +264,14 @@ def _read_output(path: str, output: BinaryIO) -> _Done:
             break
         done.failed += "error" in result
         done.inputs[result["index"]] = result["input"]
-        if not line.endswith(b"\n"):  # all that is missing
+        if not line.endswith(b"\n"):  # only the line end is missing
             output.write(b"\n")
             break
     return done
 
 
 def _lines(path: str) -> "Iterator[tuple[int, bytes, int]]":
-    """The lines of the output: number from 1, bytes, and where each begins."""
+    """The lines of the output: number (from 1), bytes, and offset of each."""
     start = 0
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
@@ -274,7 +280,7 @@ def _lines(path: str) -> "Iterator[tuple[int, bytes, int]]":
 
 
 def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
-    """The result in a line; None if it is not one of ours, or torn."""
+    """The result in a line; None if it is not a result, or truncated."""
     if not line.startswith(_BEGINNING):
         return None
     try:
@@ -294,12 +300,12 @@ class _Writer:
         self._strict = args.strict
         self._lines = args.lines
         self._ordered = args.ordered
-        self._turns: Deque[int] = deque()  # the prompts whose results are not written, in their order
+        self._turns: Deque[int] = deque()  # the prompts without a written result, in order
         self._early: Dict[int, str] = {}  # results of prompts whose turn has not come
         self._output = output
         self._is_regular = _is_regular(output)
         self._progress = progress
-        self._places: Dict[int, _Place] = {}  # of the prompts that are asked now, by generate_many's index
+        self._places: Dict[int, _Place] = {}  # of the prompts in progress, by generate_many's index
         self._taken = 0
 
     def requests(self, prompts: BinaryIO, done: _Done) -> Iterator[Any]:
@@ -321,14 +327,14 @@ class _Writer:
             yield request
 
     def result(self, result: BatchResult) -> None:
-        """Write what became of a prompt."""
+        """Write the result of a prompt."""
         place = self._places.pop(result.index)
         more: Dict[str, Any] = {"attempts": result.attempts, "seconds": round(result.seconds, 3)}
         response, error = result.response, result.error
         try:
             if response is not None:
                 self._progress.count(response)
-                error = problem_of(_block_of(response), response.finish_reason, whole=self._strict)
+                error = problem_of(_block_of(response), response.finish_reason, complete=self._strict)
                 more = {"text": response.text, **more, "response": response.to_dict()}
             elif getattr(error, "partial", None) is not None:
                 more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
@@ -344,7 +350,7 @@ class _Writer:
         fields = {**place.fields(), "error": _error_fields(error)}
         try:
             self._write({**fields, **more})
-        except RecursionError:  # in what came of the answer, or in the error's details
+        except RecursionError:  # in the partial answer, or in the error's details
             fields["error"].pop("details", None)
             self._write(fields)
         self._progress.one_failed(f"line {place.index + 1} of {self._prompts}: {in_options(error)}")
@@ -359,7 +365,7 @@ class _Writer:
             self._print(self._early.pop(self._turns.popleft()))
 
     def write_early_ones(self) -> None:
-        """After an interruption, write the results that wait for their turn: they are paid for."""
+        """After an interruption, write the results that wait for their turn, so that they are not lost."""
         while self._early:
             self._print(self._early.pop(min(self._early)))
 
@@ -378,7 +384,7 @@ class _Writer:
                 while data:
                     data = data[self._output.write(data) :]
         except BaseException:
-            # A full disk, or Ctrl-C: other lines may follow, and must not follow half a line.
+            # After a full disk or Ctrl-C, other lines may follow; remove the partial line.
             if self._is_regular:
                 self._output.truncate(start)
             raise

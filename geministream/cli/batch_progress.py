@@ -1,4 +1,4 @@
-"""How a batch goes: a line that counts, on a terminal; elsewhere a line every 30 seconds."""
+"""Show the progress of a batch: on a terminal a line that is updated, elsewhere a line every 30 seconds."""
 
 import math
 import sys
@@ -20,12 +20,12 @@ _MOST_PRINTED = 20
 
 
 class Progress:
-    """Counts prompts, and shows the progress, also while no result comes.
+    """Counts prompts, and shows the progress, even if no result arrives.
 
-    :param total: how many prompts there are, or None if that is not known.
+    :param total: the number of prompts, or None if unknown.
     :param done: how many of them earlier runs have finished.
     :param failed: how many of these failed.
-    :ivar failed: how many failed, earlier runs included.
+    :ivar failed: how many failed, including earlier runs.
     """
 
     def __init__(self, total: Optional[int], done: int, failed: int) -> None:
@@ -41,7 +41,7 @@ class Progress:
         self._ticker = Ticker(self._tick)
 
     def start(self) -> None:
-        """Show the progress from now on, until ``end()``."""
+        """Show the progress until ``end()``."""
         self._line.show(self._words())
         self._ticker.start()
 
@@ -52,7 +52,7 @@ class Progress:
             note(self._words())
 
     def count(self, response: GenerateContentResponse) -> None:
-        """Count an answer's tokens, and whether it is a whole one."""
+        """Count an answer's tokens, and whether it is cut off or empty."""
         count = getattr(response.usage_metadata, "total_token_count", None)
         self._tokens += count if isinstance(count, int) else 0
         if response.finish_reason == FinishReason.MAX_TOKENS:
@@ -61,14 +61,14 @@ class Progress:
             self._empty += 1
 
     def one_done(self) -> None:
-        """A prompt has its result."""
+        """Count a prompt that has its result."""
         with self._ticker.lock:
             self._done += 1
             self._rate.reached(self._done)
             self._line.show(self._words())
 
     def one_failed(self, text: str) -> None:
-        """A prompt has failed; ``text`` says which and why."""
+        """Count a prompt that has failed; ``text`` names it and its error."""
         with self._ticker.lock:
             self.failed += 1
             self._printed += 1
@@ -79,26 +79,26 @@ class Progress:
             self.one_done()
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Show that the server asked for a pause; the retries of single prompts would be noise."""
+        """Show that the server asked for a pause; retries of single prompts are not shown."""
         with self._ticker.lock:
             if event.gate == "opened":
                 self._resumes_at = None
             elif event.gate == "closed":
                 self._resumes_at = time.monotonic() + event.delay
-                if not self._was_limited:  # the line says so each time, but not why
+                if not self._was_limited:  # the line shows each pause, but not its reason
                     self._was_limited = True
                     self._line.note(f"{cause_words(event)}; resuming in {math.ceil(event.delay)} s")
                 self._line.show(self._words(), now=True)
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Let there be no line, for a result that the block writes on the same terminal."""
+        """Clear the line while the block writes a result to the same terminal."""
         with self._ticker.lock:
             self._line.clear()
             yield
 
     def end(self, last_words: str = "") -> None:
-        """Write the line that stays."""
+        """Write the final line."""
         with self._ticker.lock:
             self._ticker.stop()
             self._line.clear()

@@ -1,8 +1,8 @@
 """``geministream chat``: a conversation in the terminal.
 
 ================  ==============================================================
-``lines``         what a person types: editing, pastes, completion, kept lines
-``conversation``  what it means: messages and commands
+``lines``         input: editing, pastes, completion, lines of earlier sessions
+``conversation``  messages and commands
 ``saved``         conversations in files
 ``editor``        messages that are written in an editor
 ================  ==============================================================
@@ -25,11 +25,13 @@ from .terminal import is_terminal, note, print_out
 
 
 def run(args: argparse.Namespace) -> int:
-    """Converse until the end of stdin, and return the exit status."""
+    """Run a conversation until the end of stdin, and return the exit status."""
     fields = {**request_fields(args), "deadline": args.deadline}
     media = media_directory(args)
     with open_endpoint(args) as endpoint, ExitStack() as stack:
-        conversation = Conversation(thoughts=args.thoughts, usage=args.usage, media=media, whole=args.strict)
+        conversation = Conversation(
+            thoughts=args.thoughts, usage=args.usage, media=media, complete=args.strict
+        )
         chat = Chat(model_of(args), endpoint=telling(endpoint, conversation.on_retry), **fields)
         conversation.chat = stack.enter_context(chat)
         if args.load is not None:
@@ -42,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _converse(conversation: Conversation, kept: Optional[str]) -> int:
-    """Read lines and do what they say.
+    """Read messages and commands, and handle each.
 
-    At a terminal the conversation continues after a failure; a script that pipes
-    its lines in ends at the first one.
+    At a terminal the conversation continues after a failure; with piped lines it
+    ends at the first failure.
     """
     check_stdin()
     at_terminal = is_terminal(sys.stdin)
@@ -57,7 +59,7 @@ def _converse(conversation: Conversation, kept: Optional[str]) -> int:
     while True:
         try:
             text = read_message(read, conversation.prompt)
-        except KeyboardInterrupt:  # forget the line, as shells do
+        except KeyboardInterrupt:  # discard the line, as shells do
             print_out("\n")
             continue
         except EOFError:
@@ -84,4 +86,4 @@ def _converse(conversation: Conversation, kept: Optional[str]) -> int:
 
 
 def _keep_nothing(text: str) -> None:
-    """A script's lines are the script's."""
+    """Piped lines are not kept for later sessions."""

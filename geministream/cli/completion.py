@@ -1,16 +1,16 @@
-"""Scripts that let a shell complete commands and options, made from the parsers themselves."""
+"""Scripts that let a shell complete commands and options, generated from the parsers."""
 
 import argparse
 from typing import Any, Dict, List, Tuple
 
 SHELLS = ("bash", "zsh", "fish")
 
-# The words before the one that is completed, such as ("files", "list"), and the parser at that place.
+# The words before the one to complete, such as ("files", "list"), and the parser at that place.
 _Parsers = Dict[Tuple[str, ...], argparse.ArgumentParser]
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for a shell; its own instructions are in its first lines."""
+    """The script for a shell; its first line says how to install it."""
     parsers = _parsers(parser, ())
     made: str = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](parsers)
     return made
@@ -48,7 +48,7 @@ def _cases(parsers: _Parsers) -> str:
 
 def _bash(parsers: _Parsers) -> str:
     return f"""\
-# Put this into ~/.bashrc:  eval "$(geministream --completion bash)"
+# Put this in ~/.bashrc:  eval "$(geministream --completion bash)"
 _geministream() {{
     local word="${{COMP_WORDS[COMP_CWORD]}}" commands options
     case "geministream ${{COMP_WORDS[*]:1:COMP_CWORD-1}} " in
@@ -59,14 +59,14 @@ _geministream() {{
         *) COMPREPLY=($(compgen -W "$commands" -- "$word")) ;;
     esac
 }}
-# Where nothing of ours fits, it is a path.
+# Anything else is a path.
 complete -o default -F _geministream geministream
 """
 
 
 def _zsh(parsers: _Parsers) -> str:
     return f"""\
-# Put this into ~/.zshrc, after compinit:  eval "$(geministream --completion zsh)"
+# Put this in ~/.zshrc, after compinit:  eval "$(geministream --completion zsh)"
 _geministream() {{
     local word="${{words[CURRENT]}}" commands options
     case "geministream ${{words[2,CURRENT-1]}} " in
@@ -85,7 +85,7 @@ compdef _geministream geministream
 
 
 def _fish(parsers: _Parsers) -> str:
-    lines = ["# Put this into ~/.config/fish/config.fish:  geministream --completion fish | source"]
+    lines = ["# Put this in ~/.config/fish/config.fish:  geministream --completion fish | source"]
     for words, parser in parsers.items():
         others = list(_commands(parser))
         here = " ".join(f"; and __fish_seen_subcommand_from {word}" for word in words)

@@ -1,7 +1,7 @@
 """A conversation at the terminal: messages, and commands that begin with ``/``.
 
-The conversation itself, and what belongs into its history, is `Chat`'s business;
-this room shows answers, and remembers what was said last, for ``/retry``.
+`Chat` keeps the conversation and its history; this module shows answers, and
+remembers the last message for ``/retry``.
 """
 
 import os
@@ -23,8 +23,8 @@ from .terminal import note, one_line, print_out
 
 HELP = """\
 A line is a message, and so is a paste of several lines.  A line that ends with \\
-goes on in the next one; everything between two lines of \"\"\" is one message.
-A message that begins with / is written with //.
+continues in the next one; everything between two lines of \"\"\" is one message.
+To begin a message with /, type //.
 
   /file PATH_OR_URI   attach a file to the next message
   /edit [TEXT]        write the next message in $VISUAL or $EDITOR
@@ -32,13 +32,13 @@ A message that begins with / is written with //.
   /system [TEXT]      show the system instruction, or set it; /system - clears it
   /history            show the conversation
   /retry              send the last message again, in place of its answer
-  /undo               remove pending attachments, or else the last message
+  /undo               remove pending attachments, else the last message
   /clear              start a new conversation
-  /usage              show the tokens of the last answer, and of all
+  /usage              show the tokens of the last answer, and the total
   /save FILE          save the conversation as JSON
-  /load FILE          continue a conversation that was saved, with its model
+  /load FILE          continue a saved conversation, with its model
   /help               show this
-  /quit               quit, as Ctrl-D does
+  /quit               quit, like Ctrl-D
 
 Tab completes commands and paths.  Ctrl-C stops an answer; its message is then
 not part of the conversation.
@@ -49,21 +49,21 @@ WITH_PATHS = ("/file", "/save", "/load")
 
 
 class Conversation:
-    """A `Chat`, and what was said last.
+    """A `Chat`, and the last message.
 
     :ivar chat: the chat; it calls `on_retry` before each retry.
     """
 
     chat: Chat
 
-    def __init__(self, *, thoughts: bool, usage: bool, media: Optional[Path], whole: bool) -> None:
-        self._answer: Optional[Answer] = None  # the one under way
+    def __init__(self, *, thoughts: bool, usage: bool, media: Optional[Path], complete: bool) -> None:
+        self._answer: Optional[Answer] = None  # the current one
         self._media = media
-        self._whole = whole
+        self._complete = complete
         self._thoughts = thoughts
         self._usage = usage
-        self._files: List[Any] = []  # that wait for the next message
-        self._names: List[str] = []  # theirs
+        self._files: List[Any] = []  # attachments of the next message
+        self._names: List[str] = []  # names of these attachments
         self._message: Optional[List[Any]] = None  # the last one
         self._answered = False  # whether it is part of the history
         self._last_usage = ""
@@ -77,7 +77,7 @@ class Conversation:
             "/retry": self._retry,
             "/undo": self._undo,
             "/clear": self._clear,
-            "/usage": self._tell_usage,
+            "/usage": self._show_usage,
             "/save": self.save,
             "/load": self.load,
             "/help": lambda rest: print_out(HELP),
@@ -85,13 +85,13 @@ class Conversation:
 
     @property
     def prompt(self) -> str:
-        """What stands before a message: the attachments that go with it."""
+        """The prompt before a message, with the attachments of that message."""
         if not self._names:
             return "> "
         return f"[{self._names[0] if len(self._names) == 1 else f'{len(self._names)} files'}] > "
 
     def do(self, text: str) -> int:
-        """Send a message or obey a command; the exit status of its answer."""
+        """Send a message or run a command; return the exit status."""
         if "\n" in text or not text.startswith("/"):  # a command has one line; a paste may begin with a slash
             return self._say([*self._files, text])
         if text.startswith("//"):
@@ -115,7 +115,7 @@ class Conversation:
         self._message, self._answered = message, False
         before = len(self.chat.history)
         answer = self._answer = Answer(
-            thoughts=self._thoughts, usage=True, media=self._media, whole=self._whole
+            thoughts=self._thoughts, usage=True, media=self._media, complete=self._complete
         )
         try:
             with closing(self.chat.send(message)) as chunks:
@@ -169,7 +169,7 @@ class Conversation:
         room = LARGEST_INLINE - inline_bytes([*sent, *self._files])
         self._files.append(attachment(os.path.expanduser(name), self.chat.endpoint, room=room))
         self._names.append(one_line(os.path.basename(name) or name))
-        note(f"{name} goes with the next message")
+        note(f"{name} will be sent with the next message")
 
     def _forget_files(self) -> None:
         self._files, self._names = [], []
@@ -213,7 +213,7 @@ class Conversation:
         self._message = None
         note("conversation cleared; the model and the system instruction stay")
 
-    def _tell_usage(self, rest: str) -> None:
+    def _show_usage(self, rest: str) -> None:
         note(f"last answer: {self._last_usage or 'not known'}; total: {self._tokens} tokens")
 
     def save(self, rest: str) -> None:
@@ -223,14 +223,14 @@ class Conversation:
             raise ConfigurationError("/save takes the path of a file, such as /save talk.json")
         if os.path.exists(path):
             if not os.path.isfile(path):
-                raise ConfigurationError(f"{path} is not a regular file; give /save another name")
-            read_conversation(path)  # only a conversation is replaced
+                raise ConfigurationError(f"{path} is not a regular file; choose another name")
+            read_conversation(path)  # replaces only a saved conversation
         system = self.chat.request_fields.get("system_instruction")
         write_conversation(path, Saved(self.chat.history, system, self.chat.model))
         note(f"saved {len(self.chat.history)} contents to {path}")
 
     def load(self, rest: str) -> None:
-        """Go on with a conversation that was saved, or with any list of contents."""
+        """Continue a saved conversation, or any list of contents."""
         path = os.path.expanduser(_unquoted(rest))
         if not path:
             raise ConfigurationError("/load takes the path of a file, such as /load talk.json")
@@ -247,7 +247,7 @@ class Conversation:
 
 
 def _last_message(history: List[Content]) -> Optional[int]:
-    """Where the last turn begins: with what the user said, not with what functions gave back."""
+    """The index of the last message of the user, which is not a function response."""
     for index in range(len(history) - 1, -1, -1):
         parts = [part for part in history[index].parts or () if isinstance(part, Part)]
         if history[index].role == "user" and any(part.function_response is None for part in parts):
@@ -256,13 +256,13 @@ def _last_message(history: List[Content]) -> Optional[int]:
 
 
 def kind_of(part: Part) -> str:
-    """What a part without text is: its MIME type, or the name of its field."""
+    """Describe a part without text: by its MIME type, or the name of its field."""
     if isinstance(part.inline_data, Blob):
         return str(part.inline_data.mime_type)
     return next((name for name in part.to_dict() if name not in ("thought", "thoughtSignature")), "nothing")
 
 
 def _unquoted(path: str) -> str:
-    """A path as people type or paste it: perhaps in quotes."""
+    """A typed or pasted path, without quotes around it."""
     path = path.strip()
     return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"" else path

@@ -1,4 +1,4 @@
-"""``geministream count``: how many tokens a request has."""
+"""``geministream count``: count the tokens of a request."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from .waiting import waiting
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the number, and return the exit status."""
+    """Print the number of tokens, and return the exit status."""
     prompt = read_prompt(args)
     fields = request_fields(args)
     with open_endpoint(args) as endpoint:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically."""
 
 import os
 import stat
@@ -11,10 +11,10 @@ from .terminal import naming
 
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
-    """A file whose content becomes that of ``path`` when the block has ended well, all at once.
+    """A new file that replaces ``path`` if the block ends without an exception.
 
-    ``path`` stays what it is: a link stays a link, and the file keeps its mode,
-    and its owner if that is allowed.
+    A link stays a link, and the file keeps its mode, and its owner if that is
+    allowed.
     """
     target = os.path.realpath(path)
     beside = f"{target}.{os.urandom(4).hex()}.tmp"
@@ -35,14 +35,14 @@ def replacing(path: str) -> Iterator[BinaryIO]:
 
 
 def _take_owner(path: str, before: os.stat_result, mode: int) -> int:
-    """Give the file the owner and group of another; the mode that it may then have."""
+    """Give the file the owner and group of another; return the mode to set."""
     for owner in (before.st_uid, -1) if hasattr(os, "chown") else ():
         try:
             os.chown(path, owner, before.st_gid)
             return mode
         except PermissionError:
-            pass  # giving files away takes root
-    return mode & ~stat.S_IRWXG if hasattr(os, "chown") else mode  # that was meant for another group
+            pass  # only root may change the owner
+    return mode & ~stat.S_IRWXG if hasattr(os, "chown") else mode  # those bits were for another group
 
 
 def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
@@ -50,7 +50,7 @@ def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
     import mimetypes
 
     essence = mime_type.partition(";")[0].strip().lower()
-    # Nothing of the server's but its type, which is looked up, gets into the path.
+    # The server's MIME type is only looked up, so it cannot inject a path.
     kind = essence.partition("/")[0]
     kind = kind if kind in ("image", "audio", "video", "text") else "data"
     suffix = _SUFFIXES.get(essence) or mimetypes.guess_extension(essence) or ".bin"
@@ -66,12 +66,12 @@ def save_media(data: bytes, mime_type: str, directory: Path) -> Path:
         with naming(str(path)), file:
             file.write(data)
     except BaseException:
-        os.unlink(path)  # half an image is none
+        os.unlink(path)  # a truncated image is useless
         raise
     return path
 
 
-# What the standard library of Python 3.8 does not know, or knows by an odd name.
+# Types that the standard library of Python 3.8 does not know, or with an unusual suffix.
 _SUFFIXES = {
     "image/jpeg": ".jpg",
     "image/webp": ".webp",

@@ -1,4 +1,4 @@
-"""A message that is written in an editor of the user's choice."""
+"""Write a message in the user's editor."""
 
 import os
 import shlex
@@ -13,12 +13,12 @@ from .status import reason_of
 
 
 def edited(text: str) -> str:
-    """Let a person edit the text, and return what it is then, without line ends at its end.
+    """Let the user edit the text, and return the result without trailing line ends.
 
     :raises ConfigurationError: if there is no editor, or it fails.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-    with tempfile.TemporaryDirectory() as folder:  # readable by its owner alone
+    with tempfile.TemporaryDirectory() as folder:  # readable only by its owner
         path = os.path.join(folder, "message.md")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
@@ -39,7 +39,7 @@ def edited(text: str) -> str:
 
 @contextmanager
 def _ctrl_c_is_the_editors() -> Iterator[None]:
-    """Both get the signal of a terminal.  It is not ignored, since the editor would inherit that."""
+    """Leave Ctrl-C to the editor.  The signal is not ignored here, because the editor would inherit that."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         yield

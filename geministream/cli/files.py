@@ -18,17 +18,17 @@ from .waiting import waiting
 
 
 def run(args: argparse.Namespace) -> int:
-    """``upload``, ``list``, ``get`` or ``delete``, as ``args.action`` says."""
+    """Run ``args.action``: ``upload``, ``list``, ``get`` or ``delete``."""
     show = _as_line
     if getattr(args, "json", False) or args.action == "get":
         prepare_streams(utf8=True)
         show = _as_json if args.json else _in_full
     types: Dict[str, str] = {}
     if args.action == "upload":
-        # Before anything is sent: every file is there, and of a type that is known.
+        # Before the first upload, check that every file exists and has a known type.
         status = _each(args.paths, lambda path: types.update({path: mime_type_of_file(path, args.mime_type)}))
         if status != DONE:
-            note("nothing was uploaded; correct or leave out what is wrong")
+            note("nothing was uploaded; correct or leave out these files")
             return status
     with open_endpoint(args) as endpoint:
         if args.action == "upload":
@@ -38,25 +38,25 @@ def run(args: argparse.Namespace) -> int:
 
             return _each(args.paths, upload)
         if args.action == "list":
-            with waiting(endpoint) as patient:
-                files = list(list_files(endpoint=patient))
+            with waiting(endpoint) as watched:
+                files = list(list_files(endpoint=watched))
             print_out("".join([*([] if args.json else [_HEADER]), *map(show, files)]))
             return DONE
 
         def get(name: str) -> None:
-            with waiting(endpoint) as patient:
-                file = get_file(name, endpoint=patient)
+            with waiting(endpoint) as watched:
+                file = get_file(name, endpoint=watched)
             print_out(show(file))
 
         def delete(name: str) -> None:
-            with waiting(endpoint) as patient:
-                delete_file(name, endpoint=patient)
+            with waiting(endpoint) as watched:
+                delete_file(name, endpoint=watched)
 
         return _each(args.names, get if args.action == "get" else delete)
 
 
 def _each(names: List[str], act: Callable[[str], None]) -> int:
-    """Do it for each; a failure of one stops nothing.  The status is that of the first failure."""
+    """Call ``act`` for each name, even after a failure; return the status of the first failure."""
     status = DONE
     for name in names:
         try:
@@ -75,14 +75,14 @@ _HEADER = row(["NAME", "STATE", "TYPE", "SIZE", "EXPIRES", "DISPLAY NAME"], _WID
 
 
 def _as_line(file: File) -> str:
-    """The name that a person gave it comes last, as it may hold spaces."""
+    """A line of the table; the display name comes last, because it may contain spaces."""
     bytes_of = size(file.size_bytes) if isinstance(file.size_bytes, int) else None
     expires = _time_until(file.expiration_time)
     return row([file.name, file.state, file.mime_type, bytes_of, expires, file.display_name], _WIDTHS)
 
 
 def _time_until(timestamp: object) -> Optional[str]:
-    """``in 47 h``, ``in 59 min``; None for what is not an RFC 3339 time in UTC."""
+    """``in 47 h``, ``in 59 min``; None if it is not an RFC 3339 time in UTC."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z", str(timestamp))
     try:
         then = datetime.strptime(match.group(1) if match else "", "%Y-%m-%dT%H:%M:%S")

@@ -1,4 +1,4 @@
-"""How the model is to answer: the request's fields, as the options ask for them."""
+"""The request's fields, from the options."""
 
 import argparse
 import json
@@ -13,13 +13,13 @@ MODEL_VARIABLE = "GEMINI_MODEL"
 
 
 def model_of(args: argparse.Namespace) -> str:
-    """The model to ask: the option's, the environment's, or the default."""
+    """The model: from the option, the environment, or the default."""
     model: str = args.model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     return model
 
 
 def request_fields(args: argparse.Namespace) -> Dict[str, Any]:
-    """What a request has beyond its contents, as keyword arguments of `stream_generate`."""
+    """All request fields except the contents, as keyword arguments of `stream_generate`."""
     return {
         "system_instruction": args.system,
         "generation_config": _generation_config(args),
@@ -64,5 +64,5 @@ def _tools(args: argparse.Namespace) -> Optional[List[Dict[str, Any]]]:
 
 
 def _safety_settings(settings: List[Tuple[str, str]]) -> Optional[List[Dict[str, str]]]:
-    # The last one of a category counts.
+    # The last one of a category is used.
     return [{"category": category, "threshold": each} for category, each in dict(settings).items()] or None

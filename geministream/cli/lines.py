@@ -1,9 +1,9 @@
-"""The lines that a person types, or pastes, or pipes in.
+"""Read lines that are typed, pasted or piped in.
 
-At a terminal, lines can be edited and called back, also those of earlier sessions,
+At a terminal, lines can be edited and recalled, including those of earlier sessions;
 Tab completes commands and paths, and a paste of several lines is one line with
 line ends in it.  Python's readline module does most of that; without it, as on
-Windows, the console does what it can.
+Windows, only the console's own editing is available.
 """
 
 import glob
@@ -38,16 +38,16 @@ def read_message(read: Callable[[str], str], prompt: str = "> ") -> str:
                 lines.append(line)
                 line = read(". ")
             return "\n".join(lines)
-        while line.endswith("\\") and not line.startswith("/"):  # a path of Windows may end so
+        while line.endswith("\\") and not line.startswith("/"):  # a Windows path may end with it
             lines.append(line[:-1])
             line = read(". ")
         return "\n".join([*lines, line])
     except EOFError:
-        return "\n".join(lines)  # what was begun is a message too; the next call finds the end
+        return "\n".join(lines)  # an unfinished message is sent; the next call raises EOFError
 
 
 def piped_lines() -> Callable[[str], str]:
-    """What reads a line of a pipe; the prompt is not shown."""
+    """A function that reads a line from a pipe; it does not show the prompt."""
 
     def read(prompt: str) -> str:
         line = sys.stdin.readline()
@@ -61,9 +61,9 @@ def piped_lines() -> Callable[[str], str]:
 class TypedLines:
     """Reads lines at a terminal.
 
-    :param commands: what Tab completes at the start of a line.
-    :param with_paths: those of them after which it completes paths.
-    :param kept: the file of the lines across sessions; None keeps none.
+    :param commands: the commands that Tab completes at the start of a line.
+    :param with_paths: the commands after which Tab completes paths.
+    :param kept: the file with the lines of earlier sessions; None: no lines are kept.
     """
 
     def __init__(self, commands: Sequence[str], with_paths: Sequence[str], kept: Optional[str]) -> None:
@@ -79,22 +79,22 @@ class TypedLines:
                 self._readline.add_history(line)
 
     def read(self, prompt: str) -> str:
-        """Read a line, which has line ends in it if it was pasted."""
+        """Read a line; a paste may contain line ends."""
         if self._at_end:
             raise EOFError
         text = input(prompt)
         if not _takes_pastes(self._readline):
-            # What is there already was pasted, or it would not be there so soon.
+            # Input that is available at once was pasted.
             while select.select([sys.stdin], [], [], 0.05)[0]:
                 try:
                     text += "\n" + input(". ")
-                except EOFError:  # the next call's, as this one has something to return
+                except EOFError:  # the next call raises it; this one returns the text
                     self._at_end = True
                     break
         return text.rstrip("\r\n")
 
     def keep(self, text: str) -> None:
-        """Let the text be called back, in this session and in later ones."""
+        """Make the text available in this session and in later ones."""
         if self._readline is not None and hasattr(self._readline, "set_auto_history"):
             self._readline.add_history(text)
         if self._kept is None or self._readline is None:
@@ -103,14 +103,14 @@ class TypedLines:
             os.makedirs(os.path.dirname(self._kept), mode=0o700, exist_ok=True)
             with open(os.open(self._kept, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
                 if hasattr(os, "fchmod"):
-                    os.fchmod(file.fileno(), 0o600)  # whatever it was
+                    os.fchmod(file.fileno(), 0o600)  # it may have existed with another mode
                 file.write(json.dumps(text) + "\n")
         except OSError as error:
-            note(f"{self._kept} cannot be written: {reason_of(error)}; give --no-history to keep no lines")
+            note(f"{self._kept} cannot be written: {reason_of(error)}; use --no-history to keep no lines")
             self._kept = None
 
     def _lines_kept(self) -> List[str]:
-        """The lines of earlier sessions; if they have become too many, the oldest are dropped."""
+        """The lines of earlier sessions; if there are too many, the oldest are removed."""
         if self._kept is None or not os.path.exists(self._kept):
             return []
         try:
@@ -120,20 +120,20 @@ class TypedLines:
                 with replacing(self._kept) as new:
                     new.write("".join(lines[-_MOST_KEPT:]).encode("ascii", "replace"))
         except OSError as error:
-            note(f"{self._kept} cannot be read: {reason_of(error)}; give --no-history to keep no lines")
+            note(f"{self._kept} cannot be read: {reason_of(error)}; use --no-history to keep no lines")
             self._kept = None
             return []
         return [line for line in map(_text_in, lines[-_MOST_KEPT:]) if line]
 
     def _complete(self, word: str, number: int) -> Optional[str]:
-        """The candidates for Tab, one call for each: readline's interface."""
+        """Return the candidates for Tab, one in each call, as readline requires."""
         if number == 0 and self._readline is not None:
             line = self._readline.get_line_buffer()[: self._readline.get_endidx()]
             self._candidates = [word + rest for rest in self.rests(line)]
         return self._candidates[number] if number < len(self._candidates) else None
 
     def rests(self, line: str) -> List[str]:
-        """What may follow after this much of a line."""
+        """The possible completions of the beginning of a line."""
         command, space, path = line.partition(" ")
         if not space:
             return [f"{name} "[len(line) :] for name in self._commands if line and name.startswith(line)]
@@ -153,28 +153,28 @@ def _prepared_readline() -> Optional[ModuleType]:
     if _is_gnu(readline):
         readline.parse_and_bind("tab: complete")
         readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
-    else:  # libedit's way; PyPy's own readline takes neither
+    else:  # for libedit; PyPy's own readline ignores both
         readline.parse_and_bind("bind ^I rl_complete")
-    if hasattr(readline, "set_auto_history"):  # PyPy has not
-        readline.set_auto_history(False)  # a message of several lines is called back as a whole
+    if hasattr(readline, "set_auto_history"):  # PyPy does not have it
+        readline.set_auto_history(False)  # keep() adds a message of several lines as one entry
     return readline
 
 
 def _is_gnu(readline: ModuleType) -> bool:
-    # readline.backend came with Python 3.13, and PyPy's readline, which is another, has fewer functions.
+    # readline.backend is new in Python 3.13; PyPy's own readline has fewer functions.
     return "libedit" not in (readline.__doc__ or "") and hasattr(readline, "set_auto_history")
 
 
 def _takes_pastes(readline: Optional[ModuleType]) -> bool:
-    """Whether a paste comes as one line.  On Windows nobody can look whether more is there."""
+    """Whether a paste arrives as one line; also True on Windows, where select() does not work here."""
     if readline is None:
         return os.name == "nt"
-    # input() edits lines only if stdout is a terminal, too.
+    # input() supports editing only if stdout is also a terminal.
     return _is_gnu(readline) and os.environ.get("TERM") != "dumb" and is_terminal(sys.stdout)
 
 
 def _text_in(line: str) -> str:
-    """The text in a line of the file; "" for one that was cut by the end of a process."""
+    """The text in a line of the file; "" for a truncated line."""
     try:
         text = json.loads(line)
     except ValueError:
@@ -183,7 +183,7 @@ def _text_in(line: str) -> str:
 
 
 def place_of_lines() -> str:
-    """Where lines are kept: https://specifications.freedesktop.org/basedir-spec/latest/"""
+    """The file for kept lines: https://specifications.freedesktop.org/basedir-spec/latest/"""
     home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(home, "geministream", "chat-history")
 

@@ -1,4 +1,4 @@
-"""``geministream models``: which models the server has."""
+"""``geministream models``: list the models of the server."""
 
 import argparse
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_line(model: Model) -> str:
-    """The name that ``-m`` takes, the most tokens of a prompt and of an answer, and the name for people."""
+    """The name for ``-m``, the token limits of a prompt and of an answer, and the display name."""
     name = str(model.name or "-")
     name = name[len("models/") :] if name.startswith("models/") else name
     return row([name, model.input_token_limit, model.output_token_limit, model.display_name], _WIDTHS)

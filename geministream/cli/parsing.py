@@ -1,7 +1,7 @@
-"""How a command line is read: its options' values, and one line for each mistake.
+"""Parse the command line: convert options' values, and report each mistake in one line.
 
-``arguments`` says which commands and options there are; this room knows argparse,
-and says what is wrong in the words that were typed.
+``arguments`` has the commands and options; this module adapts argparse, so that its
+errors name what the user typed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ _AUTH_WAYS = ("header", "query", "bearer")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help that can be read: no wider than 80 columns, however wide the terminal is."""
+    """Help of at most 80 columns, so that it is readable on a wide terminal."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         settings.setdefault("width", min(_columns(), 80) - 2)
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse unknown options here, where their command and its options are known."""
+        """Reject unknown options here, where the command and its options are known."""
         found, rest = super().parse_known_args(args, namespace)
         self._refuse_options(rest)
         return found, rest
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_options(self, rest: List[str]) -> None:
         for text in rest:
-            # What else is left may be the words of a prompt, between its options.
+            # Other words may belong to a prompt, between options.
             if re.match(r"--?[A-Za-z][^ ]*$", text):
                 typed = text.partition("=")[0]
                 self.error(f"unknown option {typed}{nearest(typed, self._option_string_actions)}")
@@ -102,7 +102,7 @@ def number(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """The type of an option that takes a time."""
+    """The type of an option that takes a number of seconds."""
     value = _float(text)
     if value is None or not 0 < value <= MOST_SECONDS:
         raise argparse.ArgumentTypeError(f"must be a number of seconds > 0, got {_shown(text)}")
@@ -118,12 +118,12 @@ def speed(text: str) -> float:
 
 
 def auth(text: str) -> Tuple[str, ...]:
-    """The type of ``--auth``: the ways in which the key travels."""
+    """The type of ``--auth``: the ways in which the key is sent."""
     ways = tuple(way.strip() for way in text.split(","))
     if ways == ("none",):
         return ()
     if not set(ways) <= set(_AUTH_WAYS):
-        # A key that stands here by mistake is not shown; it is longer than any of these.
+        # A long value may be a key, typed here by mistake; do not show it.
         got = f"got {_shown(text)}" if len(text) <= 12 else "got something else, which may be a key"
         raise argparse.ArgumentTypeError(
             f"must be header, query, bearer, several of these joined by commas, or none; {got}"
@@ -133,7 +133,7 @@ def auth(text: str) -> Tuple[str, ...]:
 
 def thinking(text: str) -> Dict[str, Any]:
     """The type of ``--thinking``: a thinkingConfig with a level or a budget."""
-    from ..types import ThinkingLevel  # here, as below: --help needs no types
+    from ..types import ThinkingLevel  # imported here, as below, because --help does not need it
 
     levels = _names(ThinkingLevel, "")
     if text.upper() in levels:
@@ -168,7 +168,7 @@ def _names(enum: Any, prefix: str) -> List[str]:
 
 
 def _member(what: str, text: str, known: List[str], prefix: str) -> str:
-    """A value of an enumeration, which may be typed in small letters and without its prefix."""
+    """A value of an enumeration, which may be typed in lower case and without its prefix."""
     name = text.strip().upper().replace("-", "_")
     name = name[len(prefix) :] if name.startswith(prefix) else name
     if name not in known:
@@ -197,7 +197,7 @@ class GenerationOption(argparse.Action):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            value = text  # a word needs no quotes
+            value = text  # a string may be typed without quotes
         if snake == "stop_sequences" and not isinstance(value, list):
             value = [text]
         camel = re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
@@ -218,7 +218,7 @@ def _one_of(choices: Iterable[Any]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A value in an error: an empty one is visible, and a long one is cut."""
+    """A value for an error message: quoted if it is empty, truncated if it is long."""
     if not text.strip():
         return repr(text)
     return text if len(text) <= 40 else f"{text[:40]}..."

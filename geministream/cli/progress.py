@@ -1,4 +1,4 @@
-"""A line on stderr about work that takes a while, and uploads with such a line."""
+"""A progress line on stderr, and uploads with such a line."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ class ProgressLine:
         self._due = 0.0
 
     def show(self, text: str, *, now: bool = False) -> None:
-        """Write it, at most ten times a second unless ``now`` is set."""
+        """Write the line, at most ten times a second unless ``now`` is set."""
         if not self._on or (time.monotonic() < self._due and not now):
             return
         self._due = time.monotonic() + 0.1
@@ -41,18 +41,18 @@ class ProgressLine:
         self._text = text
 
     def clear(self) -> None:
-        """Take it away."""
+        """Clear the line."""
         if self._text:
             write_quietly(sys.stderr, "\r" + " " * len(self._text) + "\r")
             self._text = ""
 
     def on_retry(self, event: RetryEvent) -> None:
-        """Show at a terminal why there is a wait."""
+        """Show the reason for a wait, if stderr is a terminal."""
         if self._on:
             self.note(retry_words(event))
 
     def note(self, text: str) -> None:
-        """A note that stays, above the line."""
+        """Write a permanent note above the line."""
         line = self._text
         self.clear()
         note(text)
@@ -68,23 +68,25 @@ def telling(endpoint: Endpoint, on_retry: Callable[[RetryEvent], None]) -> Endpo
 
 
 class Rate:
-    """How fast something goes, by the last half minute.
+    """The rate of progress over the last 30 seconds.
 
-    :ivar seconds: since the beginning.
+    :ivar seconds: since the start.
     """
 
     WINDOW = 30.0
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._amounts: Deque[Tuple[float, float]] = deque([(self._began, 0.0)])  # when, how much by then
+        self._amounts: Deque[Tuple[float, float]] = deque(
+            [(self._began, 0.0)]
+        )  # time, total amount at that time
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
     def reached(self, amount: float) -> None:
-        """So much is done by now, since the beginning."""
+        """Record the amount that is done since the start."""
         now = time.monotonic()
         self._amounts.append((now, amount))
         while len(self._amounts) > 2 and self._amounts[1][0] < now - self.WINDOW:
@@ -92,12 +94,12 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Up to now, so that it falls while nothing is done."""
+        """The rate up to now, so that it falls if nothing is done."""
         (began, before), (_, after), now = self._amounts[0], self._amounts[-1], time.monotonic()
         return max(after - before, 0.0) / (now - began) if now > began else 0.0
 
     def time_left(self, amount: float, pause: float = 0.0) -> str:
-        """For so much more, after a pause of so many seconds: ``0:08 left``, or "" if it is not known."""
+        """The time for this amount after a pause of ``pause`` seconds: ``0:08 left``, or "" if unknown."""
         rate = self.per_second
         return f"{duration(amount / rate + pause)} left" if rate > 0 else ""
 
@@ -107,8 +109,8 @@ def upload_with_progress(
 ) -> File:
     """Upload a file, with a bar on stderr if that is a terminal.
 
-    :param source: its path, or its bytes.
-    :param wait: until the server has processed it.
+    :param source: the path of the file, or its bytes.
+    :param wait: wait until the server has processed the file.
     """
     line = ProgressLine()
     rate = Rate()

@@ -1,4 +1,4 @@
-"""What is asked: the words, what is piped in, and the files that are sent along."""
+"""The prompt: its words, piped text, and attached files."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ from .terminal import is_terminal, note
 
 
 def read_prompt(args: argparse.Namespace) -> str:
-    """The words of the prompt, and the text that is piped in.
+    """The words of the prompt, and the piped text.
 
     :raises ConfigurationError: if there is nothing to send, not even a file.
     """
@@ -35,21 +35,21 @@ def read_prompt(args: argparse.Namespace) -> str:
     prompt = "\n\n".join(text for text in texts if text.strip())
     if not prompt and not args.file:
         raise ConfigurationError(
-            "there is nothing to send; give a prompt, pipe one in, or attach a file with -f"
+            "there is nothing to send; type a prompt, pipe one in, or attach a file with -f"
         )
     if args.file.count("-") > 1:
-        raise ConfigurationError("-f - attaches standard input, which can be read only once; give it once")
+        raise ConfigurationError("-f - attaches standard input, which can be read only once; use it once")
     return prompt
 
 
 def contents_of(args: argparse.Namespace, prompt: str, endpoint: Endpoint) -> List[Any]:
-    """The contents of a request: the attachments, uploaded if need be, and the prompt."""
+    """The contents of a request: the attachments, uploaded if necessary, and the prompt."""
     contents: List[Any] = []
     for name in args.file:
         room = LARGEST_INLINE - inline_bytes(contents)
         attach = _standard_input if name == "-" else attachment
         contents.append(attach(name, endpoint, mime_type=args.mime_type, upload=args.upload, room=room))
-    # Google's advice: media before the text that is about them.
+    # Google recommends media before the text about them.
     return [*contents, prompt] if prompt else contents
 
 
@@ -61,14 +61,14 @@ def attachment(
     upload: bool = False,
     room: int = LARGEST_INLINE,
 ) -> Union[Part, File]:
-    """What ``-f`` names, as something that goes into contents.
+    """The file or URI of ``-f``, for the contents of a request.
 
-    A local file is sent inside the request if there is room, and is otherwise
+    A local file is sent inside the request if there is room; otherwise it is
     uploaded first.
 
-    :param mime_type: if it cannot be guessed from the name.
-    :param upload: upload it however small it is.
-    :param room: the bytes that the request can still take.
+    :param mime_type: default: guessed from the name.
+    :param upload: upload the file even if it is small.
+    :param room: the number of bytes that still fit in the request.
     :raises ConfigurationError: if there is no such file, or its type is not known.
     """
     try:
@@ -92,29 +92,29 @@ def _attachment(
         return part_from_path(name, mime_type)
 
     file = upload_with_progress(name, endpoint, mime_type, wait=True)
-    note(f"uploaded {name} as {file.name}, which -f takes too for 48 hours")
+    note(f"uploaded {name} as {file.name}, which -f also accepts for 48 hours")
     return file
 
 
 def _standard_input(
     name: str, endpoint: Endpoint, *, mime_type: Optional[str], upload: bool, room: int
 ) -> Union[Part, File]:
-    """What is piped in, as a file."""
+    """Standard input as an attachment."""
     data = sys.stdin.buffer.read() if sys.stdin is not None else b""
     if not data:
         raise ConfigurationError("cannot attach standard input: it is empty; pipe a file into it")
     mime_type = mime_type or _mime_type_of_data(data)
     if mime_type is None:
-        raise ConfigurationError("cannot guess the MIME type of standard input; give --mime-type")
+        raise ConfigurationError("cannot guess the MIME type of standard input; set --mime-type")
     limit = LARGEST_PDF if mime_type == "application/pdf" else LARGEST_INLINE
     if not upload and len(data) <= min(limit, room):
         return part_from_bytes(data, mime_type)
     file = upload_with_progress(data, endpoint, mime_type, wait=True)
-    note(f"uploaded standard input as {file.name}, which -f takes too for 48 hours")
+    note(f"uploaded standard input as {file.name}, which -f also accepts for 48 hours")
     return file
 
 
-# How the files begin that people pipe.
+# The first bytes of common files.
 _BEGINNINGS = (
     (rb"\x89PNG\r\n", "image/png"),
     (rb"\xff\xd8\xff", "image/jpeg"),
@@ -130,7 +130,7 @@ _BEGINNINGS = (
 
 
 def _mime_type_of_data(data: bytes) -> Optional[str]:
-    """What the data are by their beginning, or plain text; None if they are neither."""
+    """Guess the MIME type from the first bytes; None if the data are not a known type or text."""
     for beginning, mime_type in _BEGINNINGS:
         if re.match(beginning, data, re.DOTALL):
             return mime_type
@@ -138,7 +138,7 @@ def _mime_type_of_data(data: bytes) -> Optional[str]:
 
 
 def _is_text(head: bytes) -> bool:
-    # The last character may be cut in half.
+    # The last character may be incomplete.
     return b"\0" not in head and "\ufffd" not in head.decode("utf-8", "replace")[:-1]
 
 
@@ -162,7 +162,7 @@ def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
         with open(path, "rb") as file:
             head = file.read(2**16)
         if not _is_text(head):
-            raise ConfigurationError(f"cannot guess the MIME type of {path}; give --mime-type")
+            raise ConfigurationError(f"cannot guess the MIME type of {path}; set --mime-type")
         mime_type = "text/plain"
     return mime_type
 
@@ -170,13 +170,13 @@ def mime_type_of_file(path: str, mime_type: Optional[str] = None) -> str:
 def piped_text(stdin: Optional[TextIO]) -> str:
     """The text that is piped into stdin; "" if it is a terminal, empty or closed.
 
-    :raises ConfigurationError: if that is not text.
+    :raises ConfigurationError: if it is not text.
     """
     if stdin is None or is_terminal(stdin):
         return ""
     _warn_of_silence(stdin)
     data = stdin.buffer.read()
-    # Windows PowerShell pipes UTF-16, and older programs there their code page.
+    # Windows PowerShell pipes UTF-16; older Windows programs use their code page.
     encodings = ["utf-16"] if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", stdin.encoding]
     for encoding in encodings:
         try:
@@ -189,9 +189,9 @@ def piped_text(stdin: Optional[TextIO]) -> str:
 
 
 def _warn_of_silence(stdin: TextIO) -> None:
-    """Say why nothing happens, if stdin is a pipe into which nobody writes."""
+    """Print a note if stdin is a pipe that stays silent."""
     try:
         if not select.select([stdin], [], [], 2.0)[0]:
-            note("waiting for standard input to end; give --no-stdin if nothing is piped in")
+            note("waiting for standard input to end; use --no-stdin if nothing is piped in")
     except (OSError, ValueError):
-        pass  # Windows can select on sockets alone
+        pass  # Windows can select only on sockets

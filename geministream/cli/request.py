@@ -1,4 +1,4 @@
-"""What the arguments of a command mean: the endpoint to ask, and the directory for media."""
+"""The endpoint, and the directory for media, from the arguments of a command."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ from .terminal import note
 
 @contextmanager
 def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
-    """The endpoint that the arguments name; the embedded server lives as long."""
+    """The endpoint for the arguments; with --offline an embedded server runs until the block ends."""
     settings: Dict[str, Any] = {}
     if args.timeout is not None:
         settings["timeout"] = (min(args.timeout, 10), args.timeout)
@@ -34,7 +34,7 @@ def open_endpoint(args: argparse.Namespace) -> Iterator[Endpoint]:
     endpoint = Endpoint(base_url, args.api_version, upload_protocol=args.upload_protocol, **settings)
     if endpoint.ways and not any(os.environ.get(name) for name in KEY_VARIABLES):
         raise ConfigurationError(
-            f"no API key: set {' or '.join(KEY_VARIABLES)}; get a key at {GET_A_KEY}, give --auth none "
+            f"no API key: set {' or '.join(KEY_VARIABLES)}; get a key at {GET_A_KEY}, use --auth none "
             "for a server without keys, or try --offline"
         )
     yield endpoint
@@ -49,8 +49,8 @@ def _embedded(args: argparse.Namespace) -> Iterator[Endpoint]:
 
     note("offline: the answers come from an embedded test server, which is not a model")
     server = LocalServer(piece_delay=OFFLINE_PIECE_DELAY, reply=reply, keep_requests=0)
-    with server, new_session(256) as session:  # a batch shares it
-        session.trust_env = False  # a proxy of the environment would be another machine
+    with server, new_session(256) as session:  # enough connections for a batch
+        session.trust_env = False  # a proxy from the environment would be another machine
         yield replace(server.endpoint, session=session)
 
 

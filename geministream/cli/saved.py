@@ -1,4 +1,4 @@
-"""Conversations in files: what ``/save`` writes, and what ``/load`` reads."""
+"""Conversations in files: written by ``/save``, read by ``/load``."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .status import reason_of
 
 @dataclass
 class Saved:
-    """A conversation, as it is in a file: a request that one could send."""
+    """A conversation as saved in a file, in the form of a request."""
 
     contents: List[Content]
     system: Optional[str] = None
@@ -37,9 +37,9 @@ def write_conversation(path: str, saved: Saved) -> None:
 
 
 def read_conversation(path: str) -> Saved:
-    """A conversation that was saved, or any list of contents.
+    """Read a saved conversation, or any list of contents.
 
-    :raises ConfigurationError: if there is none in the file.
+    :raises ConfigurationError: if the file does not contain one.
     """
     try:
         with open(path, "rb") as file:
@@ -52,7 +52,9 @@ def read_conversation(path: str) -> Saved:
         raise ConfigurationError(f"{path} is not a saved conversation: {error}") from error
     contents = saved.get("contents") if isinstance(saved, dict) else saved
     if not isinstance(contents, list) or not all(map(_is_content, contents)):
-        raise ConfigurationError(f"{path} is not a saved conversation: it holds no list of contents")
+        raise ConfigurationError(
+            f"{path} is not a saved conversation: it does not contain a list of contents"
+        )
     system = saved.get("systemInstruction") if isinstance(saved, dict) else None
     text = None
     if system is not None:
@@ -63,7 +65,7 @@ def read_conversation(path: str) -> Saved:
         text = "\n".join(part.text for part in Content.from_dict(system).parts or () if part.text)
     model = saved.get("model") if isinstance(saved, dict) else None
     if model is not None and not isinstance(model, str):
-        raise ConfigurationError(f"{path} is not a saved conversation: its model is not a name")
+        raise ConfigurationError(f"{path} is not a saved conversation: its model is not a string")
     return Saved(to_contents(contents) if contents else [], text, model)
 
 

@@ -1,4 +1,4 @@
-"""``geministream serve``: the test server in the foreground."""
+"""``geministream serve``: run the test server in the foreground."""
 
 import argparse
 import os
@@ -21,14 +21,14 @@ from .terminal import note, one_line, print_out
 
 
 def run(args: argparse.Namespace) -> NoReturn:
-    """Serve until Ctrl-C, and tell of each request."""
+    """Serve until Ctrl-C, and print a line for each request."""
     if args.profile not in PROFILES:
-        raise ConfigurationError(f"--profile is one of {', '.join(PROFILES)}, not {args.profile!r}")
+        raise ConfigurationError(f"--profile must be one of {', '.join(PROFILES)}, got {args.profile!r}")
     if not 0 <= args.port < 2**16:
         raise ConfigurationError(f"--port must be 0 to 65535, got {args.port}")
     for option, value in (("--piece-delay", args.piece_delay), ("--latency", args.latency)):
         if not 0 <= value <= MOST_SECONDS:
-            raise ConfigurationError(f"{option} must be seconds, at least 0, got {value}")
+            raise ConfigurationError(f"{option} must be a number of seconds >= 0, got {value}")
     if re.search(r"[\s\x00-\x1f\ud800-\udfff]", args.host):
         raise ConfigurationError(f"--host must be a host name or an address, got {args.host!r}")
     with _local_server(args) as server:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> NoReturn:
             try:
                 server.wait_until(
                     partial(_has_news, server, seen, waiting),
-                    timeout=1.0,  # Windows lets Ctrl-C through between two waits only
+                    timeout=1.0,  # Windows handles Ctrl-C only between two waits
                 )
             except TimeoutError:
                 continue
@@ -62,7 +62,7 @@ def _own_address() -> str:
     """The address of this machine in its network, or its name."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(("192.0.2.1", 9))  # an address for documentation, RFC 5737; nothing is sent
+            sock.connect(("192.0.2.1", 9))  # a documentation address, RFC 5737; nothing is sent
             address: str = sock.getsockname()[0]
             return address
     except OSError:
@@ -94,7 +94,7 @@ def _local_server(args: argparse.Namespace) -> LocalServer:
 
 def _recorder(args: argparse.Namespace) -> Optional[Recorder]:
     if (args.record is None) != (args.upstream is None):
-        raise ConfigurationError("--record DIR and --upstream URL need each other; give both")
+        raise ConfigurationError("--record DIR and --upstream URL need each other; use both")
     if args.record is None:
         return None
     if args.replay is not None:
@@ -103,7 +103,7 @@ def _recorder(args: argparse.Namespace) -> Optional[Recorder]:
     try:
         return Recorder(args.record, args.upstream, key)
     except ValueError:
-        # The URL may have a key in it by mistake, and is not shown.
+        # The URL may contain a key by mistake, so it is not shown.
         raise ConfigurationError(
             "--upstream must be a URL such as https://host/path, without credentials or a query"
         ) from None
@@ -125,14 +125,14 @@ def _replay(args: argparse.Namespace) -> Optional[Replay]:
 
 
 def _has_news(server: Any, seen: int, waiting: List[Any]) -> bool:
-    """Whether a request came, or one that came before is answered now."""
+    """Whether a new request arrived, or a waiting one was answered."""
     return server.request_count > seen or any(each.finished.is_set() for each in waiting)
 
 
 def how_to_ask(server: Any) -> str:
-    """The server's address, and a command that asks it."""
+    """The server's address, and a command that uses it."""
     endpoint = server.endpoint
-    # Its key is no secret; one that was given might be.
+    # The default key is not a secret; another one may be.
     key = server.api_key if server.api_key == "local-key" else "..."
     options = [f"--base-url {endpoint.base_url}"]
     if endpoint.api_version != "v1beta":
@@ -142,6 +142,6 @@ def how_to_ask(server: Any) -> str:
     if endpoint.upload_protocol != "resumable":
         options.append(f"--upload-protocol {endpoint.upload_protocol}")
     return (
-        f"the test server (no model) listens at {server.url}; Ctrl-C ends it.  Ask it with:\n"
+        f"the test server (not a model) listens at {server.url}; Ctrl-C stops it.  Try it with:\n"
         f'{KEY_VARIABLES[0]}={key} geministream stream {" ".join(options)} "Hello there"'
     )

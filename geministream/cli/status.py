@@ -1,4 +1,4 @@
-"""Exit statuses, and errors in the words of the command line."""
+"""Exit statuses, and error messages for the command line."""
 
 import errno
 import math
@@ -23,7 +23,7 @@ from ..types import FinishReason
 
 DONE, FAILED, USAGE, BLOCKED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-# How an answer can end that is neither its end nor a block: the model gave up.
+# Finish reasons that are neither a normal end nor a block: the model failed.
 FAILED_FINISH_REASONS = frozenset(
     [
         FinishReason.LANGUAGE,
@@ -42,7 +42,7 @@ FAILED_FINISH_REASONS = frozenset(
 def status_of(error: GeministreamError, *, began: bool = False) -> int:
     """The exit status for an error.
 
-    :param began: whether something of the answer had come.
+    :param began: whether any part of the answer had arrived.
     """
     if isinstance(error, ConfigurationError):
         return USAGE
@@ -54,15 +54,15 @@ def status_of(error: GeministreamError, *, began: bool = False) -> int:
 
 
 def problem_of(
-    blocked: Optional[BlockedError], finish_reason: Optional[str], *, whole: bool = False
+    blocked: Optional[BlockedError], finish_reason: Optional[str], *, complete: bool = False
 ) -> Optional[GeministreamError]:
-    """What is wrong with an answer whose stream completed; None if nothing is.
+    """The error of an answer whose stream completed, or None.
 
-    :param whole: an answer that was cut off is of no use, as half a JSON text.
+    :param complete: an answer that is cut off at the token limit is an error, as for JSON.
     """
     if blocked is not None:
         return blocked
-    if finish_reason in FAILED_FINISH_REASONS or (whole and finish_reason == FinishReason.MAX_TOKENS):
+    if finish_reason in FAILED_FINISH_REASONS or (complete and finish_reason == FinishReason.MAX_TOKENS):
         return IncompleteStreamError(f"the answer ended early: {finish_reason}")
     return None
 
@@ -74,7 +74,7 @@ def retry_words(event: RetryEvent) -> str:
 
 
 def cause_words(event: RetryEvent) -> str:
-    """Why a request is sent again: ``429 rate limit (the server's message)``"""
+    """The reason for a retry: ``429 rate limit (the server's message)``"""
     error = event.error
     if not isinstance(error, APIError):
         return in_options(error)
@@ -84,28 +84,28 @@ def cause_words(event: RetryEvent) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a path cannot be used: the system's words for an OSError, Python's for what is not a path."""
+    """Why a path cannot be used: the system's message for an OSError, else Python's."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def system_error(error: OSError) -> str:
-    """What the system could not do, and with which file."""
+    """The message for an OSError, with the file's name if it has one."""
     name = f"{error.filename}: " if error.filename else ""
     hint = "; free some space and try again" if error.errno == errno.ENOSPC else ""
     return f"{name}{reason_of(error)}{hint}"
 
 
 def nearest(typed: str, known: Iterable[str]) -> str:
-    """`` (did you mean --model?)``, or "" if nothing that is known is near."""
+    """`` (did you mean --model?)``, or "" if there is no similar name."""
     import difflib
 
     found = difflib.get_close_matches(typed, list(known), 1, cutoff=0.7)
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-# Errors in the words of the command line -----------------------------------------
+# Errors for the command line -----------------------------------------
 
-# The library's words for its arguments, and those of the command line.
+# The library's names for its arguments, and those of the command line.
 _WORDS = (
     (r"set Endpoint\(timeout=\)", "set --timeout"),
     (r"\(auth=\)", "(--auth)"),
@@ -118,7 +118,7 @@ _WORDS = (
     (r"use Endpoint\(params=\)", "leave it out"),
 )
 
-# The variables in which requests looks for a file of CA certificates.
+# The environment variables from which requests takes a file of CA certificates.
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -135,7 +135,7 @@ def in_options(error: BaseException) -> str:
 
 
 def _what_to_do(text: str) -> str:
-    """The text of a connection that failed, and what a person can do about it."""
+    """The error of a failed connection, and what to do now."""
     proxy = re.search(r"^cannot connect to the proxy .*\((\w+)\): ", text)
     if proxy:
         return f"{text}; check {proxy.group(1)}, or unset it"
@@ -148,20 +148,20 @@ def _what_to_do(text: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         how = f"check {bundle}" if bundle else f"set {_CA_VARIABLES[0]} to the file of its CA's certificate"
         return f"{text}; {how}"
-    # What OpenSSL says, by its version, about the first bytes of an answer in plain HTTP.
+    # OpenSSL's errors for an answer in plain HTTP, depending on its version.
     if re.search("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG", text):
         where = _where_the_base_url_is_from()
         return f"{server} does not speak TLS; write http:// instead of https:// in {where}"
     if server not in GOOGLE and host:
-        return f"{text}; check {_where_the_base_url_is_from()}, and that the server runs"
+        return f"{text}; check {_where_the_base_url_is_from()}, and that the server is running"
     return text
 
 
 def _where_the_base_url_is_from() -> str:
-    """What a person has to correct: the option if there is one, as it overrides the variable."""
+    """The source of the base URL, for errors: the option, which overrides the variable, or the variable."""
     given = any(re.match("--base-url(=|$)", text) for text in command_line)
     return BASE_URL_VARIABLE if os.environ.get(BASE_URL_VARIABLE) and not given else "--base-url"
 
 
-# What was typed, for errors that name the option or the variable to correct.
+# The typed arguments, for errors that name the option or the variable to correct.
 command_line: List[str] = []

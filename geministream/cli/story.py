@@ -1,4 +1,4 @@
-"""A story for the first command that a newcomer tries, so that there is something to watch."""
+"""A long answer of the test server, for the first command that a newcomer tries."""
 
 from typing import Any, Dict, Optional
 

@@ -1,4 +1,4 @@
-"""``geministream stream``: one question, and its answer as it arrives."""
+"""``geministream stream``: send one prompt, and show the answer as it arrives."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from .terminal import prepare_streams
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, show the answer, and return the exit status."""
+    """Send the prompt, show the answer, and return the exit status."""
     if args.json:
         prepare_streams(utf8=True)
     prompt = read_prompt(args)
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             thoughts=args.thoughts,
             usage=args.usage,
             media=media,
-            whole=args.strict or args.schema is not None,
+            complete=args.strict or args.schema is not None,
         )
         chunks = stream_generate(
             model_of(args),

@@ -1,9 +1,9 @@
-"""What a person sees on stdout and stderr.
+"""Write to stdout and stderr.
 
-On a terminal, control characters in text from others are made visible,
-since a model, a server or a file's name could otherwise steer the terminal:
-everything goes through `visible` or `one_line`.  A pipe or a file gets an answer
-as it is.
+On a terminal, control characters in text from others are made visible;
+otherwise a model, a server or a file's name could control the terminal.
+All text passes through `visible` or `one_line`.  A pipe or a file gets an answer
+unchanged.
 """
 
 import io
@@ -16,28 +16,28 @@ from typing import Any, Dict, Iterable, Iterator, Optional, TextIO
 
 from ..endpoint import KEY_VARIABLES
 
-# C0 and C1 control characters to Unicode's pictures of them, or to the
-# replacement character; tabs and line ends stay, carriage returns go.
+# Maps C0 and C1 control characters to Unicode's control pictures, or to the
+# replacement character; tabs and line ends stay, carriage returns are removed.
 _VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
 _VISIBLE.update({code: 0xFFFD for code in range(0x80, 0xA0)})
 _VISIBLE[0x7F] = 0x2421
-# What shows text in another order than it has: https://trojansource.codes
+# Characters that change the order of displayed text: https://trojansource.codes
 _VISIBLE.update({code: 0xFFFD for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))})
 _VISIBLE_ON_TERMINAL: Dict[int, Optional[int]] = {**_VISIBLE, 13: None}
 
 
 def prepare_streams(*, utf8: bool = False) -> None:
-    """Let stdout and stderr take every character.
+    """Make stdout and stderr accept every character.
 
-    What their encoding cannot show is written as an escape.
+    A character that their encoding does not have is written as an escape.
 
-    :param utf8: stdout gets JSON, in UTF-8 regardless of the locale, except on a terminal.
+    :param utf8: write UTF-8 to stdout regardless of the locale, except on a terminal; for JSON.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
-            continue  # closed, or something else was put in its place
+            continue  # closed, or replaced by another object
         encoding = stream.encoding
-        # Windows gives files and pipes an old code page.
+        # On Windows files and pipes default to an old code page.
         windows_file = os.name == "nt" and not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
         if (stream is sys.stdout and utf8 and not stream.isatty()) or windows_file:
             encoding = "utf-8"
@@ -45,10 +45,10 @@ def prepare_streams(*, utf8: bool = False) -> None:
 
 
 def is_terminal(stream: Optional[TextIO]) -> bool:
-    """Whether a person looks at this stream."""
+    """Whether this stream is a terminal."""
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
+    except ValueError:  # the stream is closed
         return False
 
 
@@ -57,7 +57,7 @@ def shows_styles(stream: Optional[TextIO]) -> bool:
     if not is_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     if os.name == "nt":
-        os.system("")  # makes the console of Windows obey escape sequences
+        os.system("")  # enables escape sequences in the Windows console
     return True
 
 
@@ -74,12 +74,12 @@ def note(text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """The text for a terminal: control characters become visible, and steer nothing."""
+    """The text for a terminal: control characters are made visible and have no effect."""
     return text.translate(_VISIBLE_ON_TERMINAL)
 
 
 def one_line(text: str) -> str:
-    """The text without line ends and control characters, for a line of ours wherever it goes."""
+    """The text without line ends and control characters."""
     return " ".join(text.split()).translate(_VISIBLE)
 
 
@@ -93,12 +93,12 @@ def row(values: Iterable[object], widths: Iterable[int]) -> str:
 
 
 def print_out(text: str) -> None:
-    """Write to stdout, flush, and let no text steer a terminal."""
+    """Write to stdout and flush; control characters have no effect on a terminal."""
     Column(sys.stdout).write(text)
 
 
 def write_quietly(stream: Optional[TextIO], text: str) -> None:
-    """Write what is worth no failure: nobody may be listening."""
+    """Write and flush, and ignore errors: the text is not worth a failure."""
     try:
         if stream is not None:
             stream.write(text)
@@ -109,7 +109,7 @@ def write_quietly(stream: Optional[TextIO], text: str) -> None:
 
 @contextmanager
 def naming(file: str) -> Iterator[None]:
-    """Let an OSError name the file that the block writes; the system does so for paths alone."""
+    """Add the file's name to an OSError of the block; the system does so only for paths."""
     try:
         yield
     except OSError as error:
@@ -118,7 +118,7 @@ def naming(file: str) -> Iterator[None]:
 
 
 class Column:
-    """A stream that knows whether it stands at the start of a line."""
+    """A stream that tracks whether it is at the start of a line."""
 
     def __init__(self, stream: Optional[TextIO]) -> None:
         self._stream = stream
@@ -127,12 +127,12 @@ class Column:
         self.at_start = True
 
     def write(self, text: str, *, dim: bool = False) -> None:
-        """Write and flush; a person waits for it."""
+        """Write and flush, so that the text appears at once."""
         if self._safe:
             text = visible(text)
         if not text or self._stream is None:
             return
-        # First this: a Ctrl-C may come as soon as the text is out.
+        # Set this first: Ctrl-C may arrive as soon as the text is written.
         self.at_start = text.endswith("\n")
         with naming("standard output" if self._stream is sys.stdout else "standard error"):
             self._stream.write(f"\x1b[2m{text}\x1b[22m" if dim and self._styles else text)
@@ -147,6 +147,6 @@ class Column:
 def json_line(value: Any) -> str:
     """The value as one line of JSON for a UTF-8 stream with ``backslashreplace``."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # Valid in JSON as they are, but line ends to many a program.  (A lone
+    # These are valid in JSON, but many programs take them for line ends.  (A lone
     # surrogate becomes its escape when it is written.)
     return re.sub("[\x85\u2028\u2029]", lambda match: f"\\u{ord(match.group()):04x}", text) + "\n"

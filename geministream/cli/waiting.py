@@ -1,6 +1,6 @@
-"""What a person sees while nothing comes: a line on stderr that counts the seconds.
+"""Show a wait: a line on stderr that counts the seconds until data arrives.
 
-The main thread is then blocked in a read, so a daemon thread writes the line.  It
+The main thread is blocked in a read, so a daemon thread writes the line.  It
 runs only between ``start()`` and ``stop()``, and writes nothing after ``stop()``.
 """
 
@@ -17,15 +17,15 @@ from .progress import ProgressLine, telling
 from .status import retry_words
 from .terminal import is_terminal, note
 
-# Seconds between two ticks: short enough that no second is left out.
+# Seconds between two ticks: short enough to show every second.
 _TICK = 0.2
 
 
 class Ticker:
-    """Calls a function again and again on a daemon thread.
+    """Calls a function repeatedly on a daemon thread.
 
-    :param tick: never runs while somebody else holds ``lock``.
-    :ivar lock: a reentrant lock, to be held around whatever ``tick`` also uses.
+    :param tick: never runs while another thread holds ``lock``.
+    :ivar lock: a reentrant lock; hold it to use anything that ``tick`` uses.
     """
 
     def __init__(self, tick: Callable[[], None]) -> None:
@@ -35,17 +35,17 @@ class Ticker:
 
     @property
     def running(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether it has started and not stopped."""
         return self._ended is not None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start, unless it is running."""
         if self._ended is None:
             self._ended = threading.Event()
             threading.Thread(target=self._run, args=(self._ended,), daemon=True).start()
 
     def stop(self) -> None:
-        """End; a tick under way is waited for, and no other follows."""
+        """Wait for a running tick, then stop."""
         with self.lock:
             if self._ended is not None:
                 self._ended.set()
@@ -69,25 +69,25 @@ class Waiting:
         self._dots = "\u2026" if encoding.startswith("utf") else "..."
 
     def start(self) -> None:
-        """Begin to count, unless it has begun; the line appears after a second."""
+        """Start to count, unless it is running; the line appears after a second."""
         if is_terminal(sys.stderr) and not self._ticker.running:
             self._began = time.monotonic()
             self._ticker.start()
 
     def stop(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         with self._ticker.lock:
             self._ticker.stop()
             self._line.clear()
 
     def retry(self, event: RetryEvent) -> None:
-        """Say why a request is sent again, and count down to it."""
+        """Print the reason for a retry, and count down to it."""
         if not is_terminal(sys.stderr):
             return
         with self._ticker.lock:
             self._line.clear()
             note(retry_words(event))
-            if event.delay > 1:  # a shorter one is over before it can be read
+            if event.delay > 1:  # a shorter delay ends before the line can be read
                 self._retry_at = time.monotonic() + event.delay
         self.start()
 
@@ -104,7 +104,7 @@ class Waiting:
 
 @contextmanager
 def waiting(endpoint: Endpoint) -> Iterator[Endpoint]:
-    """The endpoint for one call without a stream; a person sees its silence and its retries."""
+    """The endpoint for one call without a stream; waits and retries are shown at a terminal."""
     line = Waiting()
     try:
         line.start()

@@ -158,7 +158,7 @@ def test_tab_completes_commands_and_paths(server, tmp_path):
     with on_terminal("chat", server=server) as (process, read):
         read("> ")
         os.write(process.terminal, f"/fi\t{tmp_path}/a\t\n".encode())
-        read("a photo.png goes with the next message\n")
+        read("a photo.png will be sent with the next message\n")
         assert read("> ").endswith("[a photo.png] > ")
         type_line(process, "What?")
         read("1\n")

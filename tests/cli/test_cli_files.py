@@ -75,7 +75,7 @@ def test_stream_uploads_when_asked(here, server, film):
     (name,) = server.files
     assert result.status == 0
     assert f"video/mp4, {2**20} bytes, SHA-256 {hashlib.sha256(film.read_bytes()).hexdigest()}" in result.out
-    assert result.notes == [f"uploaded {film} as {name}, which -f takes too for 48 hours"]
+    assert result.notes == [f"uploaded {film} as {name}, which -f also accepts for 48 hours"]
     again = here("stream", "-f", name, "What happens?", server=server)
     assert (again.status, again.out, again.err) == (0, result.out, "")
 

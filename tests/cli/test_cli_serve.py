@@ -42,7 +42,7 @@ def test_a_script(tmp_path):
 @pytest.mark.parametrize(
     "args, words",
     [
-        (["--latency", "-1"], "--latency must be seconds, at least 0, got -1.0"),
+        (["--latency", "-1"], "--latency must be a number of seconds >= 0, got -1.0"),
         (["--words-per-chunk", "0"], "--words-per-chunk must be an integer >= 1, got 0; see geministream serve --help"),
         (["--script", "no/such.json"], "--script no/such.json: No such file or directory"),
     ],
@@ -102,8 +102,8 @@ def test_a_recording_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize(
     "args, words",
     [
-        (["--record", "x"], "--record DIR and --upstream URL need each other; give both"),
-        (["--upstream", "http://x"], "--record DIR and --upstream URL need each other; give both"),
+        (["--record", "x"], "--record DIR and --upstream URL need each other; use both"),
+        (["--upstream", "http://x"], "--record DIR and --upstream URL need each other; use both"),
         (
             ["--record", "x", "--upstream", "http://x", "--replay", "y"],
             "--record and --replay exclude each other; leave one out",

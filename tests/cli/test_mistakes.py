@@ -76,7 +76,7 @@ def test_wrong_files(here, server, tmp_path, monkeypatch):
             "cannot attach gone.png: gone.png cannot be read: No such file or directory",
         ),
         (["stream", "-f", "empty.png"], "cannot attach empty.png: empty.png is empty"),
-        (["batch", "prompts", "-o", "no/r"], "-o no/r: there is no folder no; create it first"),
+        (["batch", "prompts", "-o", "no/r"], "-o no/r: there is no directory no; create it first"),
         (
             ["batch", "gone", "-o", "r"],
             "gone cannot be read: No such file or directory; name a file of prompts, or - for standard input",
@@ -149,9 +149,9 @@ def test_a_proxy_that_refuses(closed_port):
 def test_a_server_that_refuses(closed_port):
     url = f"http://127.0.0.1:{closed_port}"
     told = the_note(run("stream", "--retries", "0", "Hi", "--base-url", url), 1)
-    assert told.endswith("Connection refused; check --base-url, and that the server runs")
+    assert told.endswith("Connection refused; check --base-url, and that the server is running")
     told = the_note(run("stream", "--retries", "0", "Hi", env={"GOOGLE_GEMINI_BASE_URL": url}), 1)
-    assert told.endswith("check GOOGLE_GEMINI_BASE_URL, and that the server runs")
+    assert told.endswith("check GOOGLE_GEMINI_BASE_URL, and that the server is running")
 
 
 def test_https_to_a_port_of_http():

@@ -141,7 +141,7 @@ def test_a_file_from_standard_input_is_uploaded_when_asked(here, server):
     result = here("stream", "-f", "-", "--upload", "What?", server=server, stdin=b"%PDF-1.7")
     (name,) = server.files
     assert result.status == 0
-    assert result.notes == [f"uploaded standard input as {name}, which -f takes too for 48 hours"]
+    assert result.notes == [f"uploaded standard input as {name}, which -f also accepts for 48 hours"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_serve():
         example = process.stdout.readline().decode()
         url = first.split(" listens at ")[1].split(";")[0]
         assert (
-            "no model" in first
+            "not a model" in first
             and f"GOOGLE_API_KEY=local-key geministream stream --base-url {url}" in example
         )
         result = run("stream", "--base-url", url, "Hello", env={"GOOGLE_API_KEY": "local-key"})
