@@ -9,6 +9,8 @@ from typing import Any
 
 from .prompt import whole_number
 
+_KINDS = {"1": "string", "2": "number", "3": "integer", "4": "boolean", "5": "array", "6": "object"}
+
 
 def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = None, depth: int = 0) -> Any:
     """The simplest instance of a schema (JSON Schema, or Gemini's subset of OpenAPI's).
@@ -36,7 +38,8 @@ def instance_of(schema: Any, name: str = "value", number: int = 1, root: Any = N
         kind = next((each for each in kind if str(each).lower() != "null"), "null")
     if not kind:
         kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
-    kind = str(kind).lower()
+    # Some clients send the number of the enum: https://ai.google.dev/api/caching#Type
+    kind = _KINDS.get(str(kind), str(kind).lower())
     if kind == "object":
         properties = schema.get("properties") or {}
         order = schema.get("propertyOrdering") or schema.get("property_ordering") or list(properties)

@@ -103,11 +103,14 @@ def _named_call(part: Dict[str, Any]) -> str:
 
 
 def _canonical(part: Dict[str, Any]) -> str:
-    """The content of a part, without its signature and without optional empty fields."""
+    """The content of a part, without its signature, a call's id and optional empty fields.
+
+    Some clients leave the id out when they send a call back.
+    """
     said: Dict[str, Any] = {k: v for k, v in part.items() if k != "thoughtSignature" and v is not None}
     if isinstance(said.get("functionCall"), dict):
         call = said["functionCall"]
-        said["functionCall"] = [call.get("name"), call.get("args") or {}, call.get("id") or None]
+        said["functionCall"] = [call.get("name"), call.get("args") or {}]
     if not said.get("thought"):
         said.pop("thought", None)
     return json.dumps(said, sort_keys=True)

@@ -90,7 +90,6 @@ def test_structured_output(server, model):
     assert schema["properties"] == {"name": {"type": 1}, "minutes": {"type": 3}}
 
 
-@pytest.mark.xfail(strict=True, reason="LocalServer makes no sample of a schema whose types are numbers")
 def test_sample_of_a_schema_with_numbers_as_types(model):
     answer = text_of(model.generate_content("a recipe", generation_config=STRUCTURED, stream=True))
     assert json.loads(answer) == {"minutes": 1, "name": "name"}
