@@ -107,10 +107,19 @@ def test_many(server, capsys):
     assert sorted(lines) == sorted(f"{n} You said: Write a haiku about the number {n}" for n in range(1000))
 
 
-def test_gateway(monkeypatch, capsys):
-    with LocalServer(profile="gateway", api_key="YOUR-KEY") as server:
-        code = readme.code("gateway")
-        assert '"https://gateway.example.com"' in code
-        exec(code.replace("https://gateway.example.com", server.url), {})
-        assert capsys.readouterr().out == "You said: Hello\n"
-        assert "openai/gpt-4o" in server.requests[0].path
+def test_your_code(tmp_path, run_python):
+    example = tmp_path / "test_mine.py"
+    example.write_text(readme.code("your-code"), "utf-8")
+    plugin = "geministream.testing.pytest_plugin"
+    code = (
+        "import pytest, sys\n"
+        f"found = any(each.value == {plugin!r} for each in entry_points())\n"
+        f"sys.exit(pytest.main(['-q', *([] if found else ['-p', {plugin!r}]), {str(example)!r}]))"
+    )
+    finds = (
+        "from importlib import metadata\n"
+        "def entry_points():\n"
+        "    return [each for dist in metadata.distributions() for each in dist.entry_points]\n"
+    )
+    done = run_python(finds + code)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
