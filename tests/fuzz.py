@@ -3,7 +3,7 @@
     python tests/fuzz.py [COUNT] [--seed N] [--from CASE]
 
 For each case: no exception outside the tree, the same outcome however the body
-is split and whatever the limit, and no more CPU time than ``SECONDS``.  Of events
+is split and for every limit, and no more CPU time than ``SECONDS``.  Of events
 with their fields in any order, half events, error events and deep ones among
 them, the outcome is known beforehand.  The same seed and count give
 the same cases; ``--from`` starts at a case that failed.  ``test_fuzz.py`` runs

@@ -1,4 +1,4 @@
-"""Cancel at every instruction: in a signal handler it meets whatever the main thread is doing."""
+"""Cancel at every instruction: in a signal handler it meets the main thread at any point."""
 
 import os
 import sys

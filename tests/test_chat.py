@@ -58,7 +58,7 @@ def test_a_turn_is_recorded_when_its_stream_has_ended_not_before(server):
     assert list(stream) == [] and len(chat.history) == 2
 
 
-def test_thoughts_and_signatures_are_recorded_as_they_came(server):
+def test_thoughts_and_signatures_are_recorded_unchanged(server):
     chat = chat_with(server, generation_config=THINKING)
     answer = say(chat, "Hello there, how are you today my friend")
     parts = chat.history[1].parts

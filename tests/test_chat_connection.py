@@ -56,7 +56,7 @@ def test_bad_arguments_are_refused_at_once(server, arguments):
 
 @pytest.mark.parametrize("name", ["temprature", "tool", "continuation_token", "continue_automatically"])
 def test_other_arguments_do_not_exist(server, name):
-    """So that an editor or a type checker tells, too."""
+    """So that an editor or a type checker reports them, too."""
     with pytest.raises(TypeError, match=name):
         Chat(MODEL, endpoint=server.endpoint, **{name: None})
     with pytest.raises(TypeError, match=name):
@@ -123,7 +123,7 @@ def test_one_conversation_uses_one_connection(server):
     server.wait_for_connections(0)
 
 
-def test_a_closed_chat_can_go_on(server):
+def test_a_closed_chat_can_continue(server):
     chat = chat_with(server)
     say(chat, "Hello")
     chat.close()

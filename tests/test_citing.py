@@ -107,7 +107,7 @@ def test_citations(name):
         {"citationMetadata": {"citations": [{"uri": 3}, {"startIndex": 1}]}},
     ],
 )
-def test_what_a_server_may_send_is_no_error(candidate):
+def test_odd_values_from_a_server_do_not_raise(candidate):
     assert find_sources(answer("Hi", **candidate)) == []
 
 

@@ -237,7 +237,7 @@ def test_each_program_of_the_start_is_short():
 
 @pytest.mark.parametrize("page", [*readme.PAGES, readme.ROOT / "CHANGES.rst"], ids=lambda page: page.name)
 def test_plain_english(page):
-    """As in the package; but "the whole answer" is what users look for."""
+    """As in the package, with one exception: a phrase that users look for."""
     text = " ".join(page.read_text("utf-8").split())
     text = re.sub(r"whole[ -]answer|example: \S+", "", text)
     found = [

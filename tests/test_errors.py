@@ -195,7 +195,7 @@ def test_fields_that_the_server_refused():
         ("Bad.", [("", "")], "400: Bad."),
     ],
 )
-def test_a_violation_is_told_once(message, violations, text):
+def test_a_violation_is_reported_once(message, violations, text):
     details = [
         {
             "@type": TYPE + "BadRequest",
@@ -258,11 +258,11 @@ def test_the_longer_wait_counts():
     assert made_of({"code": 503, "details": details}, 503, retry_after="9").retry_after == 9
 
 
-def test_a_number_in_quotes_is_no_status():
+def test_a_number_in_quotes_is_not_a_status():
     assert made_of({"code": "429", "message": "m"}).status is None
 
 
-def test_several_errors_are_all_told():
+def test_several_errors_are_all_reported():
     message = made_of([{"message": "one"}, {"message": "two"}], 400).message
     assert "one" in message and "two" in message
 

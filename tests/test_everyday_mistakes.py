@@ -87,12 +87,12 @@ class Recipe:
 
 
 @pytest.mark.parametrize("name", ["response_schema", "response_json_schema", "responseSchema"])
-def test_a_class_is_no_schema(name):
+def test_a_class_is_not_a_schema(name):
     with pytest.raises(ConfigurationError, match=r"use json_schema\(Recipe\)"):
         stream_generate(MODEL, "Hi", generation_config={name: Recipe}, api_key="k")
 
 
-def test_a_class_in_a_message_is_no_schema():
+def test_a_class_in_a_message_is_not_a_schema():
     config = GenerationConfig(response_json_schema=Recipe)
     with pytest.raises(ConfigurationError, match=r"use json_schema\(Recipe\)"):
         stream_generate(MODEL, "Hi", generation_config=config, api_key="k")
@@ -118,7 +118,7 @@ def test_a_stream_that_was_read_already(endpoint):
         collect(chunks)
 
 
-def test_ask_returns_the_whole_answer(endpoint):
+def test_ask_returns_the_complete_answer(endpoint):
     with Chat(MODEL, endpoint=endpoint) as chat:
         assert chat.ask("Hello").text == "You said: Hello"
         assert len(chat.history) == 2

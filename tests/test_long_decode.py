@@ -124,7 +124,7 @@ def test_a_continuation_with_the_token_that_was_sent_goes_nowhere():
 
 @pytest.mark.parametrize("order", ["first", "last", "one chunk"])
 def test_of_several_candidates_none_is_continued_and_none_forgotten(order):
-    """A token belongs to one of them: going on would say the others again, or drop them."""
+    """A token belongs to one of them: continuing would repeat the others, or drop them."""
     cut = candidate(1, "cut off", finishReason="CONTINUATION", continuationToken="t1")
     done = candidate(0, "done", finishReason="STOP")
     chunks = {
@@ -310,7 +310,7 @@ def test_tokens_that_go_round_in_a_circle_end_in_an_error():
         assert text == "xxxx" and type(error) is IncompleteStreamError
 
 
-def test_a_server_that_continues_for_ever_without_content_ends_in_an_error():
+def test_a_server_that_continues_forever_without_content_ends_in_an_error():
     def answer(request):
         return Answer(
             chunks=[text_chunk("", finishReason="CONTINUATION", continuationToken=f"t{request.number}")]
@@ -370,8 +370,8 @@ def test_a_cancel_holds_over_all_hops():
         canceller.join()
 
 
-def test_odd_values_beside_a_continuation_are_no_crash():
-    """A candidate that is no object is passed on, and a token that is no text is none."""
+def test_odd_values_beside_a_continuation_do_not_crash():
+    """A candidate that is not an object is passed on, and a token that is not a string is ignored."""
     with LocalServer() as server:
         odd = text_chunk("one ", finishReason="CONTINUATION", continuationToken="t1")
         odd["candidates"].append("x")

@@ -29,7 +29,7 @@ def test_thoughts_stay_apart_from_answers():
     ) == [{"text": "t1t2", **thought}, {"text": "ab"}, {"text": "t3", **thought}, {"text": "c"}]
 
 
-def test_a_part_with_a_signature_stays_as_it_came():
+def test_a_part_with_a_signature_is_kept_unchanged():
     signed, empty = {"text": "b", "thoughtSignature": "c2ln"}, {"text": "", "thoughtSignature": "c2ln"}
     assert parts_of(
         content({"text": "a"}),
@@ -53,7 +53,7 @@ def test_a_part_with_a_signature_stays_as_it_came():
     ]
 
 
-def test_a_part_with_anything_unknown_stays_as_it_came():
+def test_a_part_with_an_unknown_field_is_kept_unchanged():
     new = {"text": "b", "newField": {"a": 1}}
     assert parts_of(content({"text": "a"}), content(new), content({"text": "c"})) == [
         {"text": "a"},
@@ -343,7 +343,7 @@ def test_a_partial_response_that_is_there_already_stays():
     assert caught.value.partial is known
 
 
-def test_whatever_ends_it_closes_the_stream():
+def test_every_way_to_end_closes_the_stream():
     closed = []
 
     def stream(last):

@@ -46,7 +46,7 @@ def answering_in_turn(*bodies, targets=None):
     return script
 
 
-def test_generate_returns_the_whole_answer(server, endpoint):
+def test_generate_returns_the_complete_answer(server, endpoint):
     response = generate(MODEL, "Hello there", endpoint=endpoint)
     assert response.text == "You said: Hello there"
     assert response.finish_reason == "STOP"
@@ -81,7 +81,7 @@ def test_tokens_of_a_text_are_counted(server, endpoint):
     assert request.json == {"contents": [{"parts": [{"text": "one two three"}], "role": "user"}]}
 
 
-def test_other_fields_are_counted_inside_a_whole_request(server, endpoint):
+def test_other_fields_are_counted_inside_a_complete_request(server, endpoint):
     plain = count_tokens(MODEL, "one", endpoint=endpoint).total_tokens
     more = count_tokens(MODEL, "one", system_instruction="two three four", endpoint=endpoint).total_tokens
     assert more > plain

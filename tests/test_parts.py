@@ -151,7 +151,7 @@ def test_part_from_path_names_what_is_wrong(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_no_file(tmp_path):
+def test_a_pipe_is_not_a_regular_file(tmp_path):
     pipe = tmp_path / "pipe.png"
     os.mkfifo(str(pipe))
     with pytest.raises(ConfigurationError, match="regular"):
@@ -366,7 +366,7 @@ def test_callables_and_declarations_become_one_tool():
     assert [declaration["name"] for declaration in tools[1]["functionDeclarations"]] == ["clock", "f"]
 
 
-def test_signatures_go_back_as_they_came():
+def test_signatures_go_back_unchanged():
     parts = [
         {"functionCall": {"name": "f", "args": {"snake_case": {"a_b": 1}}}, "thoughtSignature": "a-_/+b"},
         {"text": "", "thoughtSignature": "c2ln"},
@@ -384,7 +384,7 @@ def test_user_data_is_left_alone():
     assert body_of("hi", extra_body=data)["snake_case"] == data["snake_case"]
 
 
-def test_media_is_base64_whatever_its_size():
+def test_media_of_any_size_is_base64():
     for size in (1, 2, 3, 65535, 65536, 65537, 3 * 2**16, 3 * 2**16 + 1, 10**6):
         data = os.urandom(min(size, 50)) * (size // min(size, 50) + 1)
         data = data[:size]
@@ -418,7 +418,7 @@ def test_extra_body_may_replace_media(size):
     assert base64.b64decode(json.loads(sent)["contents"][0]["parts"][1]["inlineData"]["data"]) == one
 
 
-def test_media_of_unusual_spelling_goes_back_as_it_came():
+def test_media_of_unusual_spelling_goes_back_unchanged():
     spelled = base64.urlsafe_b64encode(b"\xff\xfe" * 10**5).decode().rstrip("=")
     blob = Blob.from_dict({"data": spelled, "mimeType": "a/b"})
     assert blob.data == b"\xff\xfe" * 10**5 and decode_base64(spelled) == blob.data
@@ -506,7 +506,7 @@ for _ in range(100000):
     ids=lambda arguments: ", ".join(arguments),
 )
 @pytest.mark.filterwarnings("ignore::geministream.UnknownFieldWarning")
-def test_arguments_that_cannot_work_are_told_at_the_call(arguments):
+def test_arguments_that_cannot_work_raise_at_the_call(arguments):
     with pytest.raises(ConfigurationError) as caught:
         stream_generate("m", **{"contents": "hi", "endpoint": Endpoint(api_key="k"), **arguments})
     assert len(str(caught.value)) < 1000
@@ -528,7 +528,7 @@ def test_a_compressed_file_is_not_sent_as_what_is_inside(tmp_path, name):
         part_from_path(tmp_path / name)
 
 
-def test_half_a_character_goes_out_escaped():
+def test_a_lone_surrogate_is_sent_escaped():
     """Servers send such halves in their texts, and a history must not be stuck because of one."""
     assert (
         RequestBody("a\ud83d").with_token(None)

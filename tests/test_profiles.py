@@ -1,4 +1,4 @@
-"""Each system of the README through the public API: where it is, as whom, in both framings, its errors, its files.
+"""Each system of the README through the public API: its URL, credentials, both framings, errors and files.
 
 The endpoints are written out here as a user writes them.  The examples of
 README.rst run as they stand, with their own host names, through a proxy that

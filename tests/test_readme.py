@@ -53,7 +53,7 @@ def test_text(server, capsys):
     assert capsys.readouterr().out == "You said: Tell me a story"
 
 
-def test_whole(server, capsys):
+def test_complete_answer(server, capsys):
     run("whole")
     out = capsys.readouterr().out
     assert out.startswith("You said: Why is the sky blue?\nSTOP UsageMetadata(")

@@ -24,7 +24,7 @@ from geministream.testing import Answer, LocalServer
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_stream_that_broke_at_a_checkpoint_goes_on_there(how):
+def test_a_stream_that_broke_at_a_checkpoint_resumes_there(how):
     start = b"".join(_sse(text_chunk(*c, **t)) for c, t in [(("one ",), {"continuationToken": "t1"})])
     with LocalServer() as server:
         server.queue(

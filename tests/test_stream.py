@@ -337,7 +337,7 @@ def test_several_candidates(server, endpoint):
 
 
 @pytest.mark.parametrize("token", [7, None, "", [], {}, True], ids=repr)
-def test_a_token_that_is_no_text_continues_nothing(server, endpoint, token):
+def test_a_token_that_is_not_a_string_continues_nothing(server, endpoint, token):
     """The same request again would give the same answer again."""
     whole = {"candidates": [{**chunk("a", "CONTINUATION")["candidates"][0], "continuationToken": token}]}
     server.queue(Answer(chunks=[whole]))
@@ -549,7 +549,7 @@ def test_json_is_what_json_says(server, endpoint):
 
 
 def test_http_chunks_of_http_chunks(server, endpoint):
-    """A gateway that chunks what is chunked already makes a stream of garbage, which is told."""
+    """A gateway that chunks a chunked body again makes a stream of garbage, which raises an error."""
     body = b"".join(http_chunk(sse(each)) for each in (A, B, C)) + b"0\r\n\r\n"
     server.queue(Answer(body=body, gzip=False))
     texts, error = outcome(ask(endpoint))
@@ -587,7 +587,7 @@ def test_deadlines_that_work(server, endpoint, deadline):
 
 
 @pytest.mark.parametrize("body", [b'{"hello": "world"}', b'[{"hello": "world"}]', sse({"hello": "world"})])
-def test_other_json_is_no_answer(server, endpoint, body):
+def test_other_json_is_not_an_answer(server, endpoint, body):
     server.queue(Answer(body=body))
     with pytest.raises(StreamDecodeError, match="not a Gemini answer.*hello"):
         list(ask(endpoint))

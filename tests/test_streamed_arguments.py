@@ -59,7 +59,7 @@ def test_two_calls_in_pieces():
     ]
 
 
-def test_a_string_that_goes_on_is_not_a_string_that_is_given_again():
+def test_continuing_a_string_differs_from_sending_it_again():
     assert parts_of(
         call(
             {"jsonPath": "$.a", "stringValue": "x", "willContinue": True},
@@ -135,7 +135,7 @@ def test_what_does_not_fit_into_the_arguments_stays_beside_them(before, piece):
     assert part["functionCall"] == {"name": "f", "args": before, "partialArgs": [piece]}
 
 
-def test_arguments_that_come_whole_do_not_lose_a_string_that_goes_on():
+def test_complete_arguments_do_not_lose_a_string_that_continues():
     second = call({"jsonPath": "$.a", "stringValue": "y"})
     second["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] = {"a": {"b": 1}}
     (part,) = parts_of(

@@ -244,7 +244,7 @@ class Minus:
 
 
 def test_the_work_of_a_union_in_unions_grows_with_the_value_alone():
-    """What tells the members apart comes last, so each of them has read all that is below by then."""
+    """The members differ only at the end, so each of them has read all that is below by then."""
 
     def chain(depth, inmost=Leaf(1)):  # noqa: B008  never changed; 1, not 1.0: no level fits exactly
         for _ in range(depth):
@@ -340,7 +340,7 @@ def test_no_elements(text, key):
     assert list(iter_items(text, key=key)) == []
 
 
-def test_each_element_comes_as_soon_as_it_is_whole():
+def test_each_element_comes_as_soon_as_it_is_complete():
     given = []
 
     def chunks():
@@ -398,7 +398,7 @@ def test_what_leaves_the_elements_closes_the_stream(leave):
         assert list(stream) == []
 
 
-def test_what_is_no_stream_is_not_closed(tmp_path):
+def test_an_iterable_that_is_not_a_stream_is_not_closed(tmp_path):
     path = tmp_path / "answer.json"
     path.write_text("[1,\n2]\n")
     with open(path) as lines:
@@ -467,12 +467,12 @@ def test_an_element_that_does_not_fit():
     assert str(error).startswith("$['list of'][0]: expected an integer")
 
 
-def test_thoughts_are_no_part_of_the_answer():
+def test_thoughts_are_not_part_of_the_answer():
     # `response` puts a thought before each text.
     assert list(iter_items([response("[1", finish=None), response(", 2]")])) == [1, 2]
 
 
-def test_an_early_end_raises_after_the_whole_elements():
+def test_an_early_end_raises_after_the_complete_elements():
     cut = [response("[1, 2, 3", finish=None), response("4", finish="MAX_TOKENS", continuationToken="t")]
     got, error = ends(cut)
     assert got == [1, 2]
@@ -486,7 +486,7 @@ def test_an_early_end_raises_after_the_whole_elements():
     assert ends([response("[1, 2]", finish="MAX_TOKENS")]) == ([1, 2], None)
 
 
-def test_a_block_raises_after_the_whole_elements():
+def test_a_block_raises_after_the_complete_elements():
     got, error = ends([response("[1, 2, 3", finish="SAFETY")])
     assert got == [1, 2] and isinstance(error, BlockedError)
     got, error = ends([GenerateContentResponse.from_dict({"promptFeedback": {"blockReason": "OTHER"}})])
@@ -501,7 +501,7 @@ def test_a_block_raises_after_the_whole_elements():
         ({"stream_error": 503}, ServerError),
     ],
 )
-def test_a_broken_stream_raises_after_the_whole_elements(fault, kind):
+def test_a_broken_stream_raises_after_the_complete_elements(fault, kind):
     with LocalServer() as server:
         server.queue(Answer(chunks=["[1, ", "2, ", "3", "]"], **fault))
         got, error = ends(stream_generate("m", "Count", endpoint=server.endpoint), int)

@@ -221,7 +221,7 @@ def test_a_forked_child_leaves_the_batch_alone(server, run_python):
     assert (done.returncode, server.request_count) == (0, 26)
 
 
-def test_closing_takes_every_step_whatever_one_of_them_raises(server, monkeypatch):
+def test_closing_takes_every_step_even_if_one_of_them_raises(server, monkeypatch):
     """As with sockets that another library has put in their place."""
     never = threading.Event()
     server.answer_with(lambda recorded: None if b"prompt 0" in recorded.body else Answer(wait=never))

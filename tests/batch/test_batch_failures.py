@@ -1,4 +1,4 @@
-"""Prompts that fail, are tried again, and go on from a token."""
+"""Prompts that fail, are retried, and resume from a token."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ def test_one_failing_prompt_stops_nothing(server):
     assert all(KEY not in repr(result) + str(result.error) for result in results)
 
 
-def test_what_fails_in_passing_is_tried_again(server):
+def test_temporary_failures_are_retried(server):
     server.faults = [Answer.failure(503), Answer.nothing("reset"), Answer(chunks=["half"], finish=None)]
     (result,) = generate_many(["x"], model=MODEL, endpoint=server.endpoint)
     assert result.text == "You said: x" and result.attempts == 4
@@ -123,7 +123,7 @@ def test_an_answer_over_several_requests(server):
 
 
 @pytest.mark.parametrize("fault", [Answer.failure(429), Answer.failure(503), Answer.nothing("drop")])
-def test_a_long_answer_goes_on_from_its_token(fault):
+def test_a_long_answer_resumes_from_its_token(fault):
     """The request for the third stretch fails: the first two are not asked for again."""
     long = " ".join(f"w{k}" for k in range(40))
     with LocalServer(tokens_per_request=9) as server:
@@ -137,7 +137,7 @@ def test_a_long_answer_goes_on_from_its_token(fault):
     assert sum(usage.candidates_token_count for usage in usages) == 42
 
 
-def test_what_came_after_the_last_checkpoint_is_not_told_twice():
+def test_text_after_the_last_checkpoint_is_not_repeated():
     """The stream breaks between two checkpoints, and what is generated again reads otherwise."""
     long = " ".join(f"w{k}" for k in range(40))
     with LocalServer(words_per_chunk=1, checkpoint_every=4, reword=True) as server:

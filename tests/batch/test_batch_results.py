@@ -33,7 +33,7 @@ def test_each_prompt_has_its_result(server, alt):
     assert {"alt" in recorded.query for recorded in server.requests} == {alt == "sse"}
 
 
-def test_whatever_makes_contents_is_a_prompt(server, tmp_path):
+def test_anything_that_makes_contents_is_a_prompt(server, tmp_path):
     picture = tmp_path / "a.png"
     picture.write_bytes(b"not quite a picture")
     given = [
@@ -171,7 +171,7 @@ def test_bad_arguments_are_refused_at_the_call(arguments):
         generate_many(given.pop("requests"), **given)
 
 
-def test_a_missing_key_is_told_at_the_call():
+def test_a_missing_key_raises_at_the_call():
     with pytest.raises(ConfigurationError, match="API key"):
         generate_many(["x"], model=MODEL)
 

@@ -135,7 +135,7 @@ def test_only_the_last_lines_are_kept(tmp_path):
 
 
 @needs_pty
-def test_a_file_of_lines_that_cannot_be_written_is_told_once(server, tmp_path):
+def test_a_history_file_that_cannot_be_written_is_reported_once(server, tmp_path):
     (tmp_path / "geministream").write_text("a file where the folder should be")
     server.queue("1", "2")
     with on_terminal("chat", server=server, env={"XDG_STATE_HOME": str(tmp_path)}) as (process, read):
@@ -279,7 +279,7 @@ def test_load_restores_the_model(here, server, tmp_path):
 
 
 @pytest.mark.parametrize("model", [5, "a model"])
-def test_a_saved_model_that_is_no_name(here, server, tmp_path, model):
+def test_a_saved_model_that_is_not_a_valid_name(here, server, tmp_path, model):
     path = tmp_path / "talk.json"
     path.write_text(json.dumps({"model": model, "contents": []}))
     result = here("chat", "--load", path, server=server, stdin=b"Hello\n")

@@ -143,7 +143,7 @@ def test_failures_are_results(here, server, prompts, output):
     check_all_right(output)
 
 
-def test_many_failures_are_not_all_told(here, server, tmp_path, output):
+def test_many_failures_are_not_all_reported(here, server, tmp_path, output):
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("bad\n" * 50)
     result = here("batch", prompts, "-o", output, server=server)

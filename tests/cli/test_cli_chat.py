@@ -176,7 +176,7 @@ def test_only_a_regular_file_is_replaced(here, server, path):
     assert result.status == 2 and "not a regular file" in result.notes[0]
 
 
-def test_what_replaces_a_file_is_whole(tmp_path):
+def test_a_file_is_only_replaced_by_a_complete_one(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"before")
     with pytest.raises(KeyError):
@@ -277,7 +277,7 @@ def test_wrong_commands(here, server, line, words):
     assert words in result.notes[0]
 
 
-def test_help_tells_every_command(here, server):
+def test_help_lists_every_command(here, server):
     from geministream.cli.conversation import HELP
 
     result = here("chat", server=server, stdin=b"/help\n/quit\nnever sent\n")

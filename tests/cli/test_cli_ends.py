@@ -140,7 +140,7 @@ def test_no_key(server):
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_key_in_clear_text_is_told_in_one_line(here):
+def test_a_key_in_clear_text_is_reported_in_one_line(here):
     result = here("stream", "--base-url", "http://gateway.invalid", "--retries", "0", "Hello")
     assert result.status == 1
     assert [("clear text" in line) for line in result.notes] == [True, False]
@@ -196,7 +196,7 @@ _OPTIONS = [
         (["files", "delete"], None),
     ],
 )
-def test_bad_values_are_no_bugs(here, server, tmp_path, monkeypatch, command, options):
+def test_bad_values_are_not_reported_as_bugs(here, server, tmp_path, monkeypatch, command, options):
     """Each option with each of them, or as an argument; some may even work."""
     monkeypatch.chdir(tmp_path)
     for name, data in {
@@ -217,7 +217,7 @@ def test_bad_values_are_no_bugs(here, server, tmp_path, monkeypatch, command, op
 @pytest.mark.parametrize(
     "line", ["/save {}", "/load {}", "/file {}", "/system {}", "/undo {}", "/nosuch{}", "{}"]
 )
-def test_bad_values_in_a_chat_are_no_bugs(here, server, tmp_path, monkeypatch, line):
+def test_bad_values_in_a_chat_are_not_reported_as_bugs(here, server, tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
     for value in _BAD:
         stdin = line.format(value).encode("utf-8", "surrogatepass") + b"\n"
@@ -229,7 +229,7 @@ def test_bad_values_in_a_chat_are_no_bugs(here, server, tmp_path, monkeypatch, l
         assert not [note for note in result.notes if "bug" in note], stdin
 
 
-def test_a_bug_is_told_in_one_line(here, monkeypatch):
+def test_a_bug_is_reported_in_one_line(here, monkeypatch):
     monkeypatch.setattr("geministream.cli.stream.run", lambda args: {}[f"wrong\n{KEY}"])
     result = here("stream", "Hello")
     assert result.status == 1

@@ -183,7 +183,7 @@ def test_a_long_answer_is_not_kept():
     assert answer.usage == "1 tokens"
 
 
-def test_what_is_no_text_is_mentioned(here, server):
+def test_parts_that_are_not_text_are_mentioned(here, server):
     server.queue(Answer.call("look_up", {"word": "x"}))
     result = here("stream", "Hello", server=server)
     assert (result.status, result.out) == (0, "")
@@ -220,7 +220,7 @@ def test_a_terminal_is_not_steered_by_the_answer(server):
 
 
 @needs_pty
-def test_a_person_is_told_that_it_tries_again(server):
+def test_a_terminal_shows_a_retry(server):
     server.queue(Answer.failure(503, retry_info="0.01s"), Answer.text("better"))
     with on_terminal("stream", "--retries", "1", "Hello", server=server) as (process, read):
         text = read()
@@ -229,7 +229,7 @@ def test_a_person_is_told_that_it_tries_again(server):
 
 
 @needs_pty
-def test_a_person_is_told_that_it_resumed():
+def test_a_terminal_shows_that_the_answer_resumed():
     words = "one two three four five six seven eight nine ten"
     with LocalServer(api_key=KEY, checkpoint_every=1, faults=[Answer(stop_after=-20)]) as server:
         with on_terminal("stream", words, "--retries", "1", server=server) as (process, read):

@@ -174,7 +174,7 @@ def test_what_is_piped_in_is_added(here, server, words, stdin, asked):
 
 @needs_posix
 @pytest.mark.parametrize("how", ["/dev/null", "closed"])
-def test_an_empty_stdin_is_no_prompt(server, how):
+def test_an_empty_stdin_is_not_a_prompt(server, how):
     stdin = subprocess.DEVNULL if how == "/dev/null" else None
     preexec = (lambda: os.close(0)) if how == "closed" else None
     with started("stream", "Hello", server=server, stdin=stdin, preexec_fn=preexec) as process:
@@ -185,7 +185,7 @@ def test_an_empty_stdin_is_no_prompt(server, how):
 
 
 @needs_posix
-def test_a_silent_pipe_is_waited_for_and_the_person_is_told(server):
+def test_a_silent_pipe_is_waited_for_with_a_message(server):
     with started("stream", "Hello", server=server, stdin=subprocess.PIPE) as process:
         assert b"waiting for standard input" in process.stderr.readline()
         process.stdin.write(b"at last")
@@ -193,7 +193,7 @@ def test_a_silent_pipe_is_waited_for_and_the_person_is_told(server):
         assert rest_of(process).out == "You said: Hello\n\nat last\n"
 
 
-def test_what_is_no_text_is_no_prompt(here, server):
+def test_stdin_that_is_not_text_is_not_a_prompt(here, server):
     result = here("stream", "Look", server=server, stdin=b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     assert (result.status, len(server.requests)) == (2, 0)
     assert "-f" in result.notes[0]

@@ -1,4 +1,4 @@
-"""The command line: each mistake is told in one line, in the words that were typed."""
+"""The command line: each mistake is reported in one line, in the words that were typed."""
 
 import socket
 import threading
@@ -94,7 +94,7 @@ def test_wrong_files(here, server, tmp_path, monkeypatch):
     assert server.requests == []
 
 
-def test_each_path_that_cannot_be_uploaded_is_told(here, server, tmp_path):
+def test_each_path_that_cannot_be_uploaded_is_reported(here, server, tmp_path):
     good = tmp_path / "good.png"
     good.write_bytes(b"PNG")
     result = here("files", "upload", tmp_path / "a", good, tmp_path, server=server)
@@ -106,7 +106,7 @@ def test_each_path_that_cannot_be_uploaded_is_told(here, server, tmp_path):
     ]
 
 
-def test_each_upload_that_fails_is_told(here, server, tmp_path):
+def test_each_upload_that_fails_is_reported(here, server, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     for path in paths:
         path.write_bytes(path.name.encode())

@@ -52,7 +52,7 @@ def test_an_option_that_is_mistyped(here):
 
 
 @pytest.mark.parametrize("value", ["", "nan", "[" * 10**5, "\ud800", '{"a": 1e999}', "null"])
-def test_odd_values_of_an_option_are_no_bugs(here, server, value):
+def test_odd_values_of_an_option_are_not_reported_as_bugs(here, server, value):
     result = here("stream", "-o", "seed", value, "Hi", server=server)
     assert result.status in (0, 1, 2) and "bug" not in result.err
 

@@ -11,7 +11,7 @@ from geministream.testing import LocalServer
 FIRST = "Tell me a story about a lighthouse"
 
 
-def test_the_first_command_tells_a_story():
+def test_the_first_command_prints_a_story():
     result = run("stream", "--offline", FIRST)
     assert (result.status, result.out) == (0, STORY + "\n")
 

@@ -38,7 +38,7 @@ def test_a_silence_is_counted_until_the_first_piece(server):
 
 
 @needs_pty
-def test_thoughts_that_are_not_shown_are_no_piece(server):
+def test_hidden_thoughts_do_not_count_as_output(server):
     server.queue(
         Answer(
             chunks=[{"candidates": [{"content": {"parts": [{"text": "Hm", "thought": True}]}}]}, "Yes"],
@@ -117,7 +117,7 @@ def test_other_commands_count_too(command):
 
 @needs_pty
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
-def test_retries_of_other_commands_are_told(command):
+def test_retries_of_other_commands_are_shown(command):
     with LocalServer(api_key=KEY) as gone:
         pass
     with on_terminal(*command, "--base-url", gone.url, "--retries", "1") as (process, read):
