@@ -84,7 +84,7 @@ class Client:
         return CONTENDERS[self._contender](self._url, model, alt, media)
 
     def _stream(self, model: str, alt: str, media: Any = None) -> None:
-        """One whole answer, read as its caller would; the floor's caller looks at nothing."""
+        """One complete answer, read as its caller would; the floor's caller looks at nothing."""
         count = 0
         chunks = self._start(model, alt, media)
         if self._contender == "floor":

@@ -150,7 +150,7 @@ class Bench:
         return {name: partial(self.do, name, job, *arguments) for name in (FLOOR, OURS, SDK)}
 
     def answers(self, what: str, model: str, budget: float, times: int = 1, share: int = 1) -> Row:
-        """A row on the CPU of whole answers, ``share`` of the usual number of rounds."""
+        """A row on the CPU of complete answers, ``share`` of the usual number of rounds."""
         rounds = max(self.rounds // share, 3)
         return self.compare(what, budget, rounds, self.jobs("cpu", model, "sse", times))
 

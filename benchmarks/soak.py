@@ -225,7 +225,7 @@ class Soak:
 
 
 def held():
-    """What the process holds: open files, threads, objects, resident bytes (None where it cannot be told)."""
+    """What the process holds: open files, threads, objects, resident bytes (None if the system does not show it)."""
     for _ in range(3):
         gc.collect()
     try:

@@ -299,7 +299,7 @@ def test_a_form_whose_answer_never_comes(bifrost):
     assert stored(bifrost).sha256 == sha256(CONTENT)
 
 
-def test_a_fresh_token_gets_the_whole_body_again(either):
+def test_a_fresh_token_sends_the_body_again(either):
     """After a 401 the same body is sent once more, from its beginning."""
     tokens = iter(["stale-token", "local-key"])
     endpoint = replace(either.endpoint, api_key=None, auth=lambda: next(tokens), retry=None)

@@ -68,7 +68,7 @@ class _NonBlocking:
         (lambda t: ["a.mp3"], "got \\["),
     ],
 )
-def test_what_is_no_source(either, tmp_path, make, says):
+def test_values_that_are_not_a_valid_source(either, tmp_path, make, says):
     source = make(tmp_path)
     with pytest.raises(ConfigurationError, match=says):
         upload_file(source, mime_type="audio/mpeg", endpoint=either.endpoint)
@@ -102,7 +102,7 @@ def test_impossible_arguments(server, arguments, says):
     assert server.request_count == 0
 
 
-def test_a_name_that_tells_no_mime_type(server, tmp_path):
+def test_a_name_without_a_known_mime_type(server, tmp_path):
     (tmp_path / "thing.unheard-of").write_bytes(b"x")
     with pytest.raises(ConfigurationError, match="from the name 'thing.unheard-of'; pass mime_type="):
         upload_file(tmp_path / "thing.unheard-of", endpoint=server.endpoint)

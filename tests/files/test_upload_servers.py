@@ -283,7 +283,7 @@ def test_a_proxy_that_takes_the_status_away():
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{", b"\xff", b'{"file": 5}', b'{"file": {}}', b""])
-def test_an_answer_that_is_no_file(answer):
+def test_an_answer_that_is_not_a_file(answer):
     with pytest.raises(StreamDecodeError):
         Talk(begun(), reply(answer, x_goog_upload_status="final")).upload(b"x")
     with RawServer(Talk(reply(answer))) as server, pytest.raises(StreamDecodeError):

@@ -1,4 +1,4 @@
-"""Sources of an upload: each arrives whole, in pieces and as a form."""
+"""Sources of an upload: each arrives complete, in pieces and as a form."""
 
 import email
 import gzip
@@ -88,7 +88,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
-def test_every_source_arrives_whole(either, make, tmp_path):
+def test_every_source_arrives_complete(either, make, tmp_path):
     source = make(tmp_path)
     progress = []
     file = upload_file(
@@ -201,7 +201,7 @@ def test_pieces_are_multiples_of_the_granularity(server, chunk_bytes, pieces):
     assert sent_pieces(server)[0] == ("upload", 0, pieces)
 
 
-def test_the_mime_type_is_told_by_the_name(server, tmp_path):
+def test_the_mime_type_is_guessed_from_the_name(server, tmp_path):
     path = tmp_path / "CLIP.MP4"
     path.write_bytes(b"moov")
     assert upload_file(path, endpoint=server.endpoint).mime_type == "video/mp4"

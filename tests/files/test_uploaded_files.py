@@ -140,7 +140,7 @@ def test_a_list_without_end():
 
 
 @pytest.mark.parametrize("token", [{"a": 1}, ["t"], 5, True, "\ud800"])
-def test_a_page_token_that_is_no_text(token):
+def test_a_page_token_that_is_not_a_string(token):
     page = reply({"files": [{"name": "files/x"}], "nextPageToken": token})
     with RawServer(Talk(page, page)) as server:
         files = list_files(endpoint=raw_endpoint(server))

@@ -89,7 +89,7 @@ def test_a_silent_server_does_not_make_the_wait_longer(server):
     assert time.monotonic() - start < 5
 
 
-def test_wait_survives_hiccups():
+def test_wait_survives_temporary_failures():
     with LocalServer(processing_polls=2) as server:
         file = upload_file(b"moov", mime_type="video/mp4", endpoint=server.endpoint)
         answers = [Answer.failure(503), None, Answer.nothing("reset"), None, None, None]

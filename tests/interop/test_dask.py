@@ -98,7 +98,7 @@ def test_failures_come_back_as_they_are(server, client):
     assert "200000 bytes" in results[5].text
 
 
-def test_an_answer_that_goes_on_after_a_429(client):
+def test_an_answer_that_resumes_after_a_429(client):
     long = " ".join(f"w{k}" for k in range(40))
     with LocalServer(tokens_per_request=9) as server, client.get_executor() as executor:
         server.faults = [None, None, Answer.failure(429, retry_info="0.05s")]

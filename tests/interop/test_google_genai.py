@@ -349,7 +349,7 @@ def test_cut_event(server, client, asynchronous):
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("how", ["drop", "reset"])
 def test_broken_connection(server, client, how, asynchronous):
-    """The error is that of its HTTP client: httpx, aiohttp or requests, whichever this version uses."""
+    """The error is that of the HTTP client that this version uses: httpx, aiohttp or requests."""
     server.queue(Answer(["You ", "said"], stop_after=-20, stop_how=how, gzip=False))
     with pytest.raises(Exception) as caught:  # noqa: PT011  some have no message
         streamed(client, "x", asynchronous)

@@ -96,7 +96,7 @@ def test_sample_of_a_schema_with_numbers_as_types(model):
 
 
 def test_files(server, model):
-    """It finds where to upload in a document at Google, whatever its endpoint; the rest of files works."""
+    """It looks for the upload URL in a document at Google, even with another endpoint; the other file calls work."""
     stored = upload_file(b"some notes", mime_type="text/plain", endpoint=server.endpoint)
     file = genai.get_file(stored.name)
     assert (file.uri, file.size_bytes, file.state.name) == (stored.uri, 10, "ACTIVE")

@@ -97,7 +97,7 @@ with requests.Session() as session:
 
 
 def test_many_at_once(run, server):
-    """None is answered before all have come: each wait lets the others go on."""
+    """None is answered before all have come: each wait lets the others continue."""
     count = 8
     all_here = threading.Event()
 

@@ -94,7 +94,7 @@ def assert_streams(server):
     assert sorted(result.text for result in results) == [f"You said: {prompt}" for prompt in prompts]
 
 
-def told(error):
+def texts_of(error):
     """The texts of an error and of what caused it."""
     texts = []
     while error is not None:
@@ -174,7 +174,7 @@ def test_proxy_py_with_a_wrong_password(server, proxy_py, monkeypatch):
     with pytest.raises(GeministreamError, match="407") as caught:
         list(streamed(server.endpoint))
     assert server.request_count == 0
-    text = told(caught.value)
+    text = texts_of(caught.value)
     assert KEY not in text and "not-this-one" not in text
 
 
@@ -276,7 +276,7 @@ def test_socks_with_a_wrong_password(server, monkeypatch):
                 list(plainly(endpoint))
             with pytest.raises(TransportError) as caught:
                 list(streamed(endpoint))
-            text = told(caught.value)
+            text = texts_of(caught.value)
             assert KEY not in text and "not-this-one" not in text
     assert server.request_count == 0 and not proxy.requests
 

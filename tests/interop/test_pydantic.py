@@ -35,7 +35,7 @@ def test_the_schema_is_within_geminis_subset():
     assert "default" not in str(schema)
 
 
-def test_a_whole_answer_and_a_streamed_list():
+def test_a_complete_answer_and_a_streamed_list():
     config = {"response_mime_type": "application/json", "response_json_schema": json_schema(Recipe)}
     with LocalServer() as server:
         server.queue(Answer.text(TEXT), Answer.text(TEXT))

@@ -79,7 +79,7 @@ def test_responses_then_a_retry(session, responses):
     ],
     ids=["read timeout", "connect timeout", "connection error"],
 )
-def test_responses_that_are_no_answers(session, responses, failure, error, requests_sent):
+def test_responses_that_are_not_answers(session, responses, failure, error, requests_sent):
     responses.post(url_of(MOCKED), body=failure)
     with pytest.raises(type(failure)):
         plainly(session, MOCKED)

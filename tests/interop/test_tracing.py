@@ -76,7 +76,7 @@ def streamed(server, auth="header", **options):
     return "".join(chunk.text for chunk in stream_generate(MODEL, "Hello", endpoint=endpoint))
 
 
-def told(spans):
+def comparable(spans):
     """What of the spans is the same for the same request."""
     return [
         (
@@ -96,7 +96,7 @@ def test_spans_are_those_of_plain_requests(server, spans, own):
     with requests.Session() as session:
         assert streamed(server, session=session if own else None) == "You said: Hello"
     made = spans()
-    assert expected and told(made) == told(expected)
+    assert expected and comparable(made) == comparable(expected)
     assert KEY not in json.dumps(made)
     # The context of the trace went along.
     assert all("traceparent" in recorded.headers for recorded in server.requests)
@@ -110,7 +110,7 @@ def test_spans_of_a_failure_and_of_a_batch(server, spans):
     with pytest.raises(APIError):
         streamed(server)
     made = spans()
-    assert told(made) == told(expected) and made[0]["status"]["status_code"] == "ERROR"
+    assert comparable(made) == comparable(expected) and made[0]["status"]["status_code"] == "ERROR"
     endpoint = Endpoint(server.url, api_key=KEY)
     assert all(result.text for result in generate_many(map(str, range(6)), model=MODEL, endpoint=endpoint))
     made += spans()

@@ -84,7 +84,7 @@ class Answer:
     :ivar closes: whether the server closes the connection behind it.
     :ivar spoiled: whether its connection must not be used again.
     :ivar status: the HTTP status, or None for a head that was cut.
-    :ivar events: those that arrive whole, in order.
+    :ivar events: those that arrive complete, in order.
     :ivar ends_well: whether the body ends as its framing and HTTP say.
     """
 

@@ -71,8 +71,8 @@ class Watching(ThreadPoolExecutor):
 
 
 def one_is_refused(server, gate_closed, workers):
-    """Let the first of ``workers`` requests be told to wait 0.3 s when all have come; when the others
-    are answered, the batch has heard of it.  Returns the list of the requests' arrivals."""
+    """Refuse the first of ``workers`` requests with a delay of 0.3 s when all have come; when the others
+    are answered, the batch knows the delay.  Return the list of the requests' arrivals."""
     arrivals, lock, all_here = [], threading.Lock(), threading.Event()
 
     def decide(recorded):

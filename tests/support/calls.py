@@ -49,7 +49,7 @@ def closed_port():
 
 @contextlib.contextmanager
 def full_port():
-    """A port whose queue is full: connecting to it takes for ever, at 127.0.0.1, 127.0.0.2 and so on."""
+    """A port whose queue is full: connecting to it takes forever, at 127.0.0.1, 127.0.0.2 and so on."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("", 0))

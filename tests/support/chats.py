@@ -26,7 +26,7 @@ def chat_with(server, **arguments):
 
 
 def say(chat, message, **arguments):
-    """The whole answer to a message."""
+    """The complete answer to a message."""
     return collect(chat.send(message, **arguments))
 
 

@@ -16,7 +16,7 @@ def usage(prompt, answer):
 
 
 def read(server, *, prompt="Go on", **arguments):
-    """``(text, error)`` of a stream read to its end, whichever way it ends."""
+    """``(text, error)`` of a stream read to its end; the error is None if it ends well."""
     text = []
     try:
         for chunk in stream_generate(MODEL, prompt, endpoint=server.endpoint, **arguments):

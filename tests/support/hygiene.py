@@ -16,7 +16,7 @@ from geministream.testing import Answer, LocalServer
 
 
 def open_files():
-    """How many file descriptors this process has; None where it cannot be told."""
+    """How many file descriptors this process has; None if the system does not show it."""
     try:
         return len(os.listdir("/proc/self/fd"))
     except OSError:

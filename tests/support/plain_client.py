@@ -59,7 +59,7 @@ def post_bytes(body=None, path=STREAM + "?alt=sse", extra="Connection: close\r\n
     ).encode() + body
 
 
-def whole(server, **how):
+def body_bytes(server, **how):
     """The body's bytes, undisturbed."""
     server.queue(Answer(**how))
     return ask(server).content

@@ -15,7 +15,7 @@ class Proxy:
     """An HTTP proxy on loopback: it forwards ``http://`` requests and tunnels (CONNECT) all else.
 
     :param routes: ``{"host:port": port on loopback}``, in place of what the names stand for.
-    :param user: ``"name:password"`` that it wants to be told, else 407.
+    :param user: ``"name:password"`` that it requires, else it answers 407.
     :param tls: an `ssl.SSLContext`, for a proxy that is itself spoken to by TLS.
     :param refuse: a status line, such as ``"403 Forbidden"``, with which it answers everything.
     :ivar requests: the first line of each request that it was asked, as sent.
@@ -99,7 +99,7 @@ class Proxy:
                     sock.close()
 
     def _begin(self, client):
-        """Read what is asked; the connection to whom it is for, or None where it is refused."""
+        """Read what is asked; the connection to whom it is for, or None if it is refused."""
         data = b""
         while b"\r\n\r\n" not in data:
             piece = client.recv(65536)

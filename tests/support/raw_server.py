@@ -12,7 +12,7 @@ lengths, speak another protocol, or answer with a redirect to anywhere.
         ... server.url ...
 
 The script runs once for each connection, on a thread of its own; the
-connection is closed when it returns.  That the client leaves is no error; any
+connection is closed when it returns.  A client that leaves causes no error; any
 other exception of a script is raised at the end of the ``with``.
 """
 

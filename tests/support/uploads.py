@@ -55,7 +55,7 @@ CONTENT = some_bytes(3 * STEP + 12345)
 
 
 def reply(value=None, status="200 OK", **headers):
-    """A whole response."""
+    """A complete response."""
     body = b"" if value is None else value if isinstance(value, bytes) else json.dumps(value).encode()
     return head(status, content_length=len(body), **headers) + body
 

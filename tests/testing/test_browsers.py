@@ -1,4 +1,4 @@
-"""A page in a browser may talk to the test server, whatever its origin."""
+"""A page in a browser may talk to the test server from any origin."""
 
 import pytest
 import requests
@@ -40,7 +40,7 @@ def test_answers_and_errors_may_be_read():
         assert "Access-Control-Allow-Origin" not in plain.headers
 
 
-def test_options_that_is_no_preflight():
+def test_options_that_is_not_a_preflight():
     with LocalServer() as server:
         headers = {"x-goog-api-key": "local-key"}
         url = server.url + "/v1beta/models/m:streamGenerateContent"

@@ -76,7 +76,7 @@ def test_a_cache_stands_before_the_prompt_and_its_tokens_are_counted(client):
     assert "cachedContentTokenCount" not in client.ask().json()["usageMetadata"]
 
 
-def test_a_long_answer_of_a_cached_prompt_is_known_whole():
+def test_a_long_answer_of_a_cached_prompt_is_known_in_full():
     with LocalServer(tokens_per_request=3) as server:
         client = Client(server)
         name = client("POST", "cachedContents", CACHE).json()["name"]

@@ -96,7 +96,7 @@ def test_this_library_gets_the_same_chunks(upstream, recorder, tapes, alt):
         assert chunks(replay) == direct
 
 
-def test_pieces_go_on_as_they_arrive(upstream, recorder, tapes):
+def test_pieces_are_forwarded_as_they_arrive(upstream, recorder, tapes):
     gate = threading.Event()
     upstream.queue(Answer(["first", gate, "second"]))
     with requests.post(
@@ -339,7 +339,7 @@ def test_a_request_that_cannot_be_forwarded(recorder, tapes):
     assert recorder.errors == [] and files(tapes) == []
 
 
-def test_a_second_recording_goes_on_in_the_directory(upstream, recorder, tapes):
+def test_a_second_recording_continues_the_numbers_in_the_directory(upstream, recorder, tapes):
     body_of(recorder)
     with LocalServer(record=Recorder(str(tapes), upstream.url, KEY)) as second:
         body_of(second)

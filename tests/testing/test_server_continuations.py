@@ -78,7 +78,7 @@ def test_a_spent_budget_can_be_raised():
         assert told == expected_text(prompt("a b c d e f g"))
 
 
-def test_what_is_told_again_reads_otherwise():
+def test_text_that_is_generated_again_reads_otherwise():
     body = prompt("a b c d e f g h")
     with LocalServer(checkpoint_every=1, words_per_chunk=2, reword=True) as server:
         first = sse(ask(server, body).content)  # of which only two chunks are made use of
@@ -119,7 +119,7 @@ def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
             except requests.RequestException:
                 pass
             finish = None
-            for chunk in whole_chunks(received):
+            for chunk in complete_chunks(received):
                 candidate = chunk["candidates"][0]
                 finish = candidate.get("finishReason")
                 after += text_of([chunk])
@@ -134,8 +134,8 @@ def test_long_answers_can_be_followed_through_breaks_exactly_once(seed):
         assert [word.partition("~")[0] for word in told.split()] == expected_text(body).split()
 
 
-def whole_chunks(data):
-    """The chunks that came whole, from either framing."""
+def complete_chunks(data):
+    """The complete chunks, in either framing."""
     if not data.startswith(b"["):
         return sse(data[: data.rfind(b"\r\n\r\n") + 4])
     chunks, decoder, text = [], json.JSONDecoder(), data.decode("utf-8", "ignore")

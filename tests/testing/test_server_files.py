@@ -54,7 +54,7 @@ def test_upload_rules(server):
 
 
 @pytest.mark.parametrize("how", ["reset", "drop", "503", 429, "stall"])
-def test_upload_breaks_and_goes_on_from_what_was_received(server, how):
+def test_upload_breaks_and_resumes_from_what_was_received(server, how):
     data = bytes(range(256)) * 4096  # 1 MiB
     server.fail_upload(how, piece=1, after_bytes=70_000)
     url = start_upload(server, len(data)).headers["X-Goog-Upload-URL"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from support.plain_client import HELLO, KEY, PLAIN, STREAM, ask, post_bytes, raw, sse, text_of, whole
+from support.plain_client import HELLO, KEY, PLAIN, STREAM, ask, body_bytes, post_bytes, raw, sse, text_of
 
 from geministream.testing import Answer, LocalServer, expected_text
 
@@ -86,7 +86,7 @@ def test_generate_content_is_one_object(server):
 @pytest.mark.parametrize("transfer", ["chunked", "length", "close"])
 @pytest.mark.parametrize("piece_bytes", [None, 1, 7, 10_000])
 def test_the_bytes_are_the_same_however_they_are_cut(server, transfer, piece_bytes):
-    expected = whole(server)
+    expected = body_bytes(server)
     server.queue(Answer(transfer=transfer, piece_bytes=piece_bytes))
     response = ask(server)
     assert response.content == expected
@@ -100,7 +100,7 @@ def test_the_bytes_are_the_same_however_they_are_cut(server, transfer, piece_byt
 @pytest.mark.parametrize("transfer", ["chunked", "length", "close"])
 @pytest.mark.parametrize("stop", [0, 1, 100, -1, -100])
 def test_stop_ends_drops_and_resets(server, transfer, stop):
-    expected = whole(server)
+    expected = body_bytes(server)
     expected = expected[:stop] if stop else b""
     for how in ("end", "drop", "reset"):
         server.queue(Answer(transfer=transfer, stop_after=stop, stop_how=how))

@@ -403,7 +403,7 @@ def test_odd_requests_of_the_other_methods_are_answered(profile, lenient):
 
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("profile", ["google", "gateway", "bifrost", "chainhub", "vertex"])
-def test_whatever_comes_is_answered(profile, lenient):
+def test_every_request_is_answered(profile, lenient):
     """No request is too odd for an answer of the server's, and none makes it fail."""
     seeds = random.Random(f"whatever/{profile}/{lenient}")
     statuses = set()

@@ -138,7 +138,7 @@ def test_a_hundred_levels_are_read(server):
         assert response.status_code == status
 
 
-def test_whole_numbers_are_read_in_each_spelling(server):
+def test_integers_are_read_in_each_spelling(server):
     for two in (2, 2.0, "2", "2.0", "2e0"):
         chunks = sse(
             ask(
