@@ -122,7 +122,7 @@ def test_the_place_of_a_mismatch(annotation, value, place):
 
 
 @pytest.mark.parametrize("args", [[], "", 0, False])
-def test_arguments_that_are_no_object(args):
+def test_arguments_that_are_not_an_object(args):
     with pytest.raises(Mismatch, match=r"\$: expected an object"):
         Function(weather).arguments(args)
 

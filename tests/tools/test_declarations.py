@@ -166,7 +166,7 @@ def test_an_annotation_is_declared(annotation, schema):
     json.dumps(made)
 
 
-def test_a_whole_declaration():
+def test_a_complete_declaration():
     declaration = function_declaration(weather)
     assert isinstance(declaration, FunctionDeclaration)
     assert declaration.to_dict() == {

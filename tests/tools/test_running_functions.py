@@ -153,7 +153,7 @@ def test_what_cannot_be_looked_at_is_an_error_for_the_model(make, error):
         lambda: {"a": 10**4000, "b": True},
     ],
 )
-def test_whatever_a_function_returns_can_be_sent(make):
+def test_any_value_that_a_function_returns_can_be_sent(make):
     """What fits differs: some Pythons write numbers of any length."""
     response = gives(make())
     json.dumps(response, ensure_ascii=False, allow_nan=False).encode()
@@ -161,7 +161,7 @@ def test_whatever_a_function_returns_can_be_sent(make):
         assert "digits" in response["error"] and hasattr(sys, "set_int_max_str_digits")
 
 
-def test_a_turn_goes_on_whatever_a_function_does():
+def test_a_turn_continues_after_any_outcome_of_a_function():
     outcomes = [
         10**5000,
         Unset(),

@@ -93,7 +93,7 @@ def test_it_reads_itself():
     assert parse('[{"name": "C"}]', List[City])[0].name == "C"
 
 
-def test_what_it_refuses_is_told_with_the_place():
+def test_a_refused_value_is_reported_with_its_place():
     with pytest.raises(StreamDecodeError, match=r"\$\[1\]: not a valid City: ValueError: 1 validation error"):
         parse('[{"name": "A"}, {}]', List[City])
     with pytest.raises(StreamDecodeError, match=r"\$\[1\].*name is missing"):

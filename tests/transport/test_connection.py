@@ -79,7 +79,7 @@ def test_an_interim_answer_is_not_the_answer(name, apart):
         assert raw.connections == 1
 
 
-def test_interim_answers_for_ever():
+def test_endless_interim_answers():
     def script(connection):
         connection.read_request()
         while True:

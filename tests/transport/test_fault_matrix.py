@@ -1,8 +1,8 @@
-"""Every framing, every way to send a body, every fault: the chunks that were whole, then the right exception.
+"""Every framing, every way to send a body, every fault: the complete chunks, then the right exception.
 
 A cell is one stream over a real socket.  What must come out of it is worked out
 here from the bytes that are sent, by other means than the library's.  What was
-whole is delivered; all of it, except where the connection is reset, for a reset
+complete is delivered; all of it, unless the connection is reset, for a reset
 may take bytes away from the receiver that had arrived.
 """
 
@@ -86,8 +86,8 @@ class Cell:
         """After which of the bytes sent the body is cut: the ways to send it share them, until all are run."""
         return sample(range(len(self.sent(body)) + 1), len(TRANSFERS), first=TRANSFERS.index(self.transfer))
 
-    def whole_of(self, body, cut):
-        """The texts of the chunks that are whole in the first ``cut`` bytes sent, and whether the body is."""
+    def complete_in(self, body, cut):
+        """The texts of the chunks that are complete in the first ``cut`` bytes sent, and whether the body is."""
         sent = self.sent(body)
         plain = zlib.decompressobj(wbits=31).decompress(sent[:cut]) if self.transfer == "gzip" else body[:cut]
         texts = [text for text, each in zip(TEXTS, CHUNKS) if each in plain]
@@ -108,7 +108,7 @@ def test_the_packed_body_is_what_the_server_sends(matrix_server):
     assert matrix_server.requests[-1].bytes_sent == len(cell.sent(BODIES["SSE"]))
 
 
-def test_whole(cell):
+def test_complete_body(cell):
     for piece in (None, 1, 2, 7):
         assert cell.run(BODIES[cell.framing], piece_bytes=piece) == (TEXTS, None)
         cell.count("whole")
@@ -119,7 +119,7 @@ def test_cut_at_every_byte(cell, how):
     body = BODIES[cell.framing]
     length = len(cell.sent(body))
     for cut in cell.cuts(body):
-        texts, closed = cell.whole_of(body, cut)
+        texts, closed = cell.complete_in(body, cut)
         # Whether HTTP says that this was all: then the body alone can tell.
         believable = {
             "chunked": how == "end",
@@ -136,7 +136,7 @@ def test_reset_at_every_byte(cell):
     body = BODIES[cell.framing]
     length = len(cell.sent(body))
     for cut in cell.cuts(body):
-        texts, _ = cell.whole_of(body, cut)
+        texts, _ = cell.complete_in(body, cut)
         came, error = cell.run(body, stop_after=cut, stop_how="reset")
         assert came == texts[: len(came)], f"reset after {cut} bytes"
         if error is None:  # all had been read before the reset came
@@ -204,7 +204,7 @@ def test_stalled(matrix_server):
         with LocalServer() as server:
             cell = Cell(server, framing, transfer, timeout=(10, 2))
             came = cell.run(BODIES[framing], stop_after=cut, stop_how="stall")
-            assert came == (cell.whole_of(BODIES[framing], cut)[0], "StreamTimeoutError"), (
+            assert came == (cell.complete_in(BODIES[framing], cut)[0], "StreamTimeoutError"), (
                 f"stalled after {cut} bytes"
             )
             return cell
@@ -223,7 +223,7 @@ ERROR = {"error": {"code": 429, "message": "Quota.", "status": "RESOURCE_EXHAUST
 
 
 def broken_off(framing, whole, tail):
-    """The body with ``whole`` chunks and then ``tail``, in which ``,`` stands for what divides two elements."""
+    """The body of some complete chunks and then ``tail``, in which ``,`` stands for what divides two elements."""
     if framing == "SSE":
         return b"".join(b"data: " + each + b"\r\n\r\n" for each in CHUNKS[:whole]) + tail
     return b"[" + b"\n,\r\n".join([*CHUNKS[:whole], tail]) + b"\n]\n"

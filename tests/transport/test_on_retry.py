@@ -1,4 +1,4 @@
-"""``Retry(on_retry=)``: who is told of a retry, when, and what."""
+"""``Retry(on_retry=)``: who receives a retry event, when, and what it holds."""
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor
@@ -40,7 +40,7 @@ def listening(server, on_retry, **settings):
     return replace(server.endpoint, retry=Retry(initial_delay=0.001, on_retry=on_retry, **settings))
 
 
-def test_each_retry_of_a_stream_is_told_before_its_sleep(server, sleeps):
+def test_each_retry_of_a_stream_is_reported_before_its_sleep(server, sleeps):
     told = []
     endpoint = listening(server, lambda event: told.append((event, list(sleeps))))
     server.queue(Answer.failure(503, retry_info="2s"), Answer.failure(500), Answer.text("at last"))
@@ -57,21 +57,21 @@ def test_each_retry_of_a_stream_is_told_before_its_sleep(server, sleeps):
     assert (first.index, first.gate) == (None, None)
 
 
-def test_the_last_failure_is_no_retry(server, heard, events):
+def test_the_last_failure_is_not_a_retry(server, heard, events):
     server.queue(*[Answer.failure(503)] * 4)
     with pytest.raises(ServerError):
         collect(stream_generate(MODEL, "Hello", endpoint=heard))
     assert [event.attempt for event in events] == [1, 2, 3]
 
 
-def test_nothing_is_told_of_what_is_not_retried(server, heard, events):
+def test_a_failure_that_is_not_retried_is_not_reported(server, heard, events):
     server.queue(Answer.failure(400))
     with pytest.raises(Exception, match="400"):
         collect(stream_generate(MODEL, "Hello", endpoint=heard))
     assert events == []
 
 
-def test_resuming_from_a_token_is_told(events):
+def test_resuming_from_a_token_is_reported(events):
     words = "one two three four five six seven eight"
     with LocalServer(checkpoint_every=1, faults=[Answer(stop_after=-20)]) as server:
         response = collect(stream_generate(MODEL, words, endpoint=listening(server, events.append)))
@@ -99,7 +99,7 @@ def test_what_it_raises_ends_the_stream(server):
     assert server.request_count == 1
 
 
-def test_a_chat_tells_and_its_turn_is_whole(server, heard, events):
+def test_a_chat_reports_a_retry_and_its_turn_is_complete(server, heard, events):
     server.queue(Answer.failure(503), Answer.text("hello"))
     with Chat(MODEL, endpoint=heard) as chat:
         assert collect(chat.send("Hi")).text == "hello"
@@ -107,7 +107,7 @@ def test_a_chat_tells_and_its_turn_is_whole(server, heard, events):
         assert len(chat.history) == 2
 
 
-def test_an_upload_tells(server, heard, events):
+def test_an_upload_reports_a_retry(server, heard, events):
     server.fail_upload(503, piece=0)
     file = upload_file(b"x" * 100, mime_type="text/plain", endpoint=heard)
     assert file.size_bytes == 100
@@ -120,7 +120,7 @@ def test_what_it_raises_ends_an_upload(server):
         upload_file(b"x" * 100, mime_type="text/plain", endpoint=listening(server, refuse))
 
 
-def test_a_batch_tells_which_prompt(server, heard, events):
+def test_a_batch_reports_which_prompt(server, heard, events):
     server.queue(Answer.failure(503))
     results = list(generate_many(["a", "b"], model=MODEL, endpoint=heard, max_workers=1))
     assert all(result.error is None for result in results)
@@ -128,7 +128,7 @@ def test_a_batch_tells_which_prompt(server, heard, events):
     assert type(events[0].error) is ServerError
 
 
-def test_a_batch_tells_when_all_prompts_wait_and_go_on(server, heard, events):
+def test_a_batch_reports_when_all_prompts_wait_and_resume(server, heard, events):
     server.queue(Answer.failure(429, retry_info="0.05s"))
     results = list(generate_many(["a", "b", "c"], model=MODEL, endpoint=heard, max_workers=2))
     assert all(result.error is None for result in results)

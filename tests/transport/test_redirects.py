@@ -71,7 +71,7 @@ def test_a_redirect_to_another_origin_is_refused(location, auth, sleeps):
         assert len(raw.seen) == 1 and other.connections == 0 and sleeps == []
 
 
-def test_redirects_for_ever(sleeps):
+def test_endless_redirects(sleeps):
     with recording(redirecting({PATH: "/a", "/a": "/b", "/b": "/a"})) as raw:
         texts, raised = outcome(ask(Endpoint(raw.url, auth=())))
         assert type(raised) is TransportError and "redirects forever" in str(raised)

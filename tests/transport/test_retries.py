@@ -89,7 +89,7 @@ def test_a_chunk_without_text_is_a_chunk(server, retrying, sleeps):
     assert texts == [""] and type(raised) is ServerError and server.request_count == 1
 
 
-def test_comments_are_no_chunks(server, retrying, sleeps):
+def test_comments_are_not_chunks(server, retrying, sleeps):
     server.queue(Answer(chunks=[b": ping\n\ndata:\n\n"], stream_error=(503,)), OK)
     assert outcome(ask(retrying)) == (THREE, None) and server.request_count == 2
 

@@ -1,4 +1,4 @@
-"""The key is in no exception, traceback, log record, pickle or repr, whatever a server does with it.
+"""The key is in no exception, traceback, log record, pickle or repr, even if a server echoes it.
 
 One thing is out of the library's reach: with ``auth="query"`` and a session of
 the caller's own, urllib3's DEBUG log has the URL with ``?key=`` in it.  The
@@ -219,7 +219,7 @@ ECHOES = {
 
 # Every fifth, each time with others: 5 and the 16 ways to send a key have no divisor in common.
 @pytest.mark.parametrize("echo, auth, own", sample(itertools.product(ECHOES, AUTHS, [False, True]), 5))
-def test_a_server_that_tells_the_key_back(echo, auth, own, log):
+def test_a_server_that_echoes_the_key(echo, auth, own, log):
     with RawServer(answering(ECHOES[echo])) as raw, requests.Session() as session:
         endpoint = Endpoint(raw.url, retry=None, session=session if own else None, timeout=10, **AUTHS[auth])
         error = fail(endpoint)

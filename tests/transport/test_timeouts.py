@@ -193,7 +193,7 @@ def test_the_deadline_starts_with_the_first_next(server, endpoint):
     assert len(list(stream)) > 0
 
 
-def test_an_error_is_told_although_its_body_stalls(server, endpoint):
+def test_an_error_is_raised_although_its_body_stalls(server, endpoint):
     server.queue(
         Answer(body=[b'{"error": {"code": 503'], status=503, stop_after=15, stop_how="stall", gzip=False)
     )

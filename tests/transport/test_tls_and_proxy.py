@@ -336,7 +336,7 @@ def test_tls_within_tls(server, certificates, session, monkeypatch):
 
 
 class Tokens:
-    """A callable that gives these tokens, and at last the last one for ever."""
+    """A callable that returns these tokens, then the last one forever."""
 
     def __init__(self, *tokens):
         self.left = list(tokens)

@@ -89,7 +89,7 @@ class Drawing:
 
 
 def spoiled(text):
-    """Base64 as no encoder of ours would write it, and what is no base64 at all."""
+    """Base64 that our encoder would never write, and text that is not base64 at all."""
     return [
         text.replace("+", "-").replace("/", "_"),
         "\n" + text,
@@ -147,7 +147,7 @@ def test_what_came_goes_back_in_the_order_in_which_it_came():
     assert json.dumps(GenerateContentResponse.from_dict(CHUNK).to_dict()) == json.dumps(CHUNK)
 
 
-def test_a_turn_received_goes_into_a_request_as_it_came():
+def test_a_turn_received_goes_into_a_request_unchanged():
     turn = GenerateContentResponse.from_dict(CHUNK).candidates[0].content
     request = types.GenerateContentRequest(contents=[turn])
     assert request.to_dict() == {"contents": [CHUNK["candidates"][0]["content"]]}
@@ -165,7 +165,7 @@ def test_types_of_values():
     assert Blob(data=b"hi").to_dict() == Blob(data=bytearray(b"hi")).to_dict() == {"data": "aGk="}
 
 
-def test_a_field_of_an_unexpected_type_stays_as_it_came():
+def test_a_field_of_an_unexpected_type_is_kept_unchanged():
     came = {"candidates": "none", "usageMetadata": [1], "modelVersion": {"a": 1}, "promptFeedback": 0}
     response = GenerateContentResponse.from_dict(came)
     assert (response.candidates, response.usage_metadata) == ("none", [1])
@@ -209,7 +209,7 @@ def test_what_is_not_base64_is_kept_as_the_text_that_it_is(text):
 
 
 @pytest.mark.parametrize("text", ["", "QQ", "QQ=", "QR==", "\nQQ==", "Q\nQ==", "QQ==\r\n", "QUJD\n\n\n\n"])
-def test_odd_spellings_of_base64_are_bytes_and_go_back_as_they_came(text):
+def test_odd_spellings_of_base64_are_bytes_and_go_back_unchanged(text):
     blob = Blob.from_dict({"data": text})
     assert blob.data in (b"", b"A", b"ABC") and blob.to_dict() == {"data": text}
 

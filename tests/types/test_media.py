@@ -50,7 +50,7 @@ def test_files_with_a_header_are_not_joined(mime_type):
     assert len(response.media) == 2
 
 
-def test_data_that_is_not_base64_stays_as_it_came():
+def test_data_that_is_not_base64_is_kept_unchanged():
     response = collect([chunk(sound("?!")), chunk(sound("BAUG"))])
     assert [part.to_dict() for part in response.parts] == [sound("?!"), sound("BAUG")]
 

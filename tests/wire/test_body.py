@@ -51,7 +51,7 @@ def test_chunks_at_every_split(body):
         assert dechunked([body[k : k + size] for k in range(0, len(body), size)]) == (TEXT, None)
 
 
-def test_a_cut_at_every_byte_is_told():
+def test_a_cut_at_every_byte_raises():
     body = chunked(TEXT[:200], TEXT[200:])
     for cut in range(len(body) - 4):  # from "0" on, the body was whole
         data, error = dechunked([body[:cut]] if cut else [])
@@ -85,7 +85,7 @@ def test_bytes_come_out_as_they_come_in():
         b"\xb2\r\nxx",
     ],
 )
-def test_what_is_no_chunk_is_told(body):
+def test_a_body_that_is_not_chunked_raises(body):
     for pieces in ([body], [body[k : k + 1] for k in range(len(body))]):
         data, error = dechunked(pieces)
         assert error and len(error) < 300
@@ -93,7 +93,7 @@ def test_what_is_no_chunk_is_told(body):
 
 
 @pytest.mark.parametrize("body", [b"x\r\n", b"5\r\nhello\r\n\r\n", b"5;" + b"x" * 5000, b"5" + b" " * 5000])
-def test_damage_is_told_at_once(body):
+def test_damage_raises_at_once(body):
     """Without waiting for bytes that may never come."""
     stream = iter([body])
     with pytest.raises(IncompleteStreamError, match="damaged"):
@@ -101,7 +101,7 @@ def test_damage_is_told_at_once(body):
             pass
 
 
-def test_trailers_are_not_read_for_ever():
+def test_endless_trailers_do_not_hang():
     asked = []
 
     def read(size):
@@ -170,14 +170,14 @@ def test_raw_deflate_that_begins_almost_as_zlib_does():
 
 
 @pytest.mark.parametrize("size", range(2 * PIECE - 3, 2 * PIECE + 300, 29))
-def test_what_fills_a_piece_may_go_on_without_further_input(size):
+def test_output_that_fills_a_piece_may_continue_without_further_input(size):
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = squeeze.compress(bytes(size)) + squeeze.flush()
     for step in (1, len(packed)):
         assert b"".join(inflate(iter(pieces_of(packed, step)))) == bytes(size)
 
 
-def test_no_compressed_bytes_are_no_bytes():
+def test_nothing_compressed_inflates_to_nothing():
     assert list(inflate(iter([]))) == []
 
 
@@ -187,7 +187,7 @@ def test_a_piece_is_never_large():
     assert max(sizes) <= PIECE and sum(sizes) == 20 * 2**20
 
 
-def test_damage_is_told_behind_all_that_was_whole():
+def test_damage_raises_after_all_intact_data():
     squeeze = zlib.compressobj(wbits=31)
     whole = squeeze.compress(TEXT) + squeeze.flush(zlib.Z_SYNC_FLUSH)
     for size in (1, 10, 10**6):

@@ -31,7 +31,7 @@ def test_every_split_gives_the_same(body):
 
 @pytest.mark.parametrize("body, texts, error", [pytest.param(*rest, id=name) for name, *rest in STREAMS])
 def test_what_each_dialect_is(body, texts, error):
-    """As far as the framing can tell: not whether an answer is whole, nor what an error means."""
+    """The framing cannot know whether an answer is complete, nor what an error means."""
     values, found, _ = outcome([body])
     if error is None or error.endswith(("StreamError", "DecodeError")):
         assert found is None or found.__name__ == error
@@ -92,8 +92,8 @@ def test_a_value_comes_with_its_last_byte(body):
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_an_object_does_not_go_on_in_the_next_line(end):
-    """Line ends are white space to JSON: without its data: the next line is no part of the event."""
+def test_an_object_does_not_continue_in_the_next_line(end):
+    """Line ends are white space to JSON: without its data: the next line is not part of the event."""
     body = b'data: {"a":' + end + b" 1}" + end + end
     whole = values_of([body])
     assert whole[0] == [] and whole[1] is StreamDecodeError, whole
@@ -244,7 +244,7 @@ def test_every_beginning_of_a_value_is_an_early_end(end):
         b'{"a": 1e+-',
     ],
 )
-def test_what_is_no_beginning_is_bad_json(bad):
+def test_an_impossible_beginning_is_bad_json(bad):
     for body in (b"data: " + bad, b"data: " + bad + b"\n\n", b"[" + bad, b"[1," + bad):
         assert values_of([body])[1] is StreamDecodeError, body
         assert outcome(in_pieces(body, 1)) == outcome([body])

@@ -122,7 +122,7 @@ def test_a_limit_does_not_depend_on_the_split(body):
 )
 @pytest.mark.parametrize("piece", [7, 2**20], ids=["small pieces", "one piece"])
 def test_the_limit_is_exact_and_counts_one_value(frame, piece):
-    """Four events of 400 characters are no event of 1,600."""
+    """Four events of 400 characters do not count as one of 1,600."""
     value = {"error": None, "candidates": "x" * 200}
     size = len(pretty(value) if frame is array else dumps(value))
     pieces = in_pieces(frame(value, value, value, value), piece)
@@ -252,7 +252,7 @@ def test_the_bound_is_exact_for_the_shortest_value_so_deep(nest):
         assert values_of([frame % nested(nest, DEEPEST + 1)])[1] is StreamDecodeError
 
 
-def test_brackets_in_strings_and_side_by_side_are_no_depth():
+def test_brackets_in_strings_and_side_by_side_add_no_depth():
     for value in (
         {"a": "[{" * 5000},
         {"a": '\\"[' * 500},
@@ -350,7 +350,7 @@ def test_time_is_linear(shape, piece, start):
     pytest.fail(f"four times the bytes took {ratio:.1f} times as long")
 
 
-def test_close_tells_where_the_body_ended():
+def test_close_reports_where_the_body_ended():
     for body, what in ((b"[", "array"), (b'[{"a":', "value"), (b'data: {"a":', "event")):
         framing = Framing()
         list(framing.feed(body))
