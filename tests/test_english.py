@@ -1,4 +1,8 @@
-"""The package's docstrings, comments and texts are in plain English: none has a phrase that readers stumbled over."""
+"""Plain English: no phrase that readers stumbled over.
+
+In the package this holds for docstrings, comments and texts; in tests and
+benchmarks for docstrings and the names of functions.
+"""
 
 import ast
 import io
@@ -11,6 +15,7 @@ import pytest
 import geministream
 
 PACKAGE = Path(geministream.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 
 # A phrase, as a regular expression, and what to write instead.
 INSTEAD_OF = {
@@ -57,9 +62,18 @@ def strings(source):
             yield node.value
 
 
-def relapses(source):
-    """The phrases in a source, each with what to write instead."""
-    for text in [*comments(source), *strings(source)]:
+def names_and_docstrings(source):
+    """Each function's name, as words, and each docstring."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name.replace("_", " ")
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield ast.get_docstring(node) or ""
+
+
+def relapses(texts):
+    """The phrases in some texts, each with what to write instead."""
+    for text in texts:
         text = " ".join(text.split())
         for phrase, instead in INSTEAD_OF.items():
             for match in re.finditer(phrase, text):
@@ -74,8 +88,21 @@ def modules():
 @pytest.mark.parametrize("module", modules())
 def test_plain_english(module):
     source = (PACKAGE / module).read_text("utf-8")
-    found = [advice for _, advice in relapses(source)]
+    found = [advice for _, advice in relapses([*comments(source), *strings(source)])]
     assert not found, "\n".join([module, *found])
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_plain_english_of_tests_and_benchmarks(folder):
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    if not paths:
+        pytest.skip(f"there is no {folder}/ here")
+    found = [
+        f"{path.relative_to(ROOT)}: {advice}"
+        for path in paths
+        for _, advice in relapses(names_and_docstrings(path.read_text("utf-8")))
+    ]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +120,21 @@ def test_plain_english(module):
     ],
 )
 def test_relapses_are_found(source, phrase):
-    assert [found for found, _ in relapses(source)] == [phrase]
+    assert [found for found, _ in relapses([*comments(source), *strings(source)])] == [phrase]
+
+
+@pytest.mark.parametrize(
+    "source, phrase",
+    [
+        ("def test_a_pipe_is_no_file(): pass", "is no "),
+        ("class C:\n    async def goes_on(self): pass", "goes on"),
+        ('"""It takes\nfor\never."""', "for ever"),
+        ('class C:\n    """A whole answer."""', "whole"),
+        ('def f():\n    """What it tells."""', "tells"),
+    ],
+)
+def test_relapses_in_names_and_docstrings_are_found(source, phrase):
+    assert [found for found, _ in relapses(names_and_docstrings(source))] == [phrase]
 
 
 @pytest.mark.parametrize(
@@ -106,4 +147,8 @@ def test_relapses_are_found(source, phrase):
     ],
 )
 def test_plain_english_is_not_a_relapse(source):
-    assert not list(relapses(source))
+    assert not list(relapses([*comments(source), *strings(source), *names_and_docstrings(source)]))
+
+
+def test_other_texts_of_a_test_are_not_checked():
+    assert not list(relapses(names_and_docstrings("whole = told('for ever')  # is no text")))
