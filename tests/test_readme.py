@@ -54,7 +54,7 @@ def test_text(server, capsys):
 
 
 def test_complete_answer(server, capsys):
-    run("whole")
+    run("complete-answer")
     out = capsys.readouterr().out
     assert out.startswith("You said: Why is the sky blue?\nSTOP UsageMetadata(")
 
