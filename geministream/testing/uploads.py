@@ -137,10 +137,10 @@ class Uploads:
         with self._lock:
             self._uploads[upload.id] = upload
         base, _, version = self.files.base().rpartition("/")
-        # A client on another machine may reach the server under another name.
-        host = head.headers.get("host", "")
-        if re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", host):
-            base = urlsplit(base)._replace(netloc=host).geturl()
+        # A client on another machine may reach the server under another name, at the same port.
+        host, own = head.headers.get("host", ""), urlsplit(base)
+        if re.fullmatch(rf"[A-Za-z0-9.:\[\]_-]+:{own.port}", host):
+            base = own._replace(netloc=host).geturl()
         url = (
             f"{self.upload_host or base}/upload/{version}/files"
             f"?upload_id={upload.id}&upload_protocol=resumable"
