@@ -6,7 +6,10 @@ changed and copied by single operations, which are atomic.
 """
 
 import threading
-from typing import Callable, Set
+from typing import Any, Callable, Set
+
+from .errors import ConfigurationError
+from .retry import check_seconds, got
 
 
 class Cancel:
@@ -67,3 +70,11 @@ class Cancel:
             asleep.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
             self.forget(wake)
+
+
+def check_limits(deadline: Any, cancel: Any) -> None:
+    """Raise ConfigurationError if ``deadline`` or ``cancel`` is not valid; both are optional."""
+    if deadline is not None:
+        check_seconds("deadline", deadline)
+    if cancel is not None and not isinstance(cancel, Cancel):
+        raise ConfigurationError(f"cancel= must be a Cancel, {got(cancel)}")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from .errors import ConfigurationError
 from .types import Candidate, GenerateContentResponse
+from .types.codec import shorten
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,16 @@ def find_sources(response: GenerateContentResponse) -> List[Source]:
     The API counts bytes of UTF-8; the spans here are in characters of ``response.text``.
 
     :param response: a complete answer, as `generate` or `collect` returns it.
+    :returns: a list of `Source`; [] if the answer has none.
+    :raises ConfigurationError: if ``response`` is not a `GenerateContentResponse`.
 
     >>> for source in find_sources(answer):    # doctest: +SKIP
     ...     print(source.title, source.uri)
     """
+    if not isinstance(response, GenerateContentResponse):
+        raise ConfigurationError(
+            f"expected a complete answer, got {shorten(response)}; use collect() to merge its chunks"
+        )
     found: Dict[Tuple[Optional[str], Optional[str]], List[Tuple[int, int]]] = {}
     for uri, title, span in (*_grounding(response), *_citations(response)):
         spans = found.setdefault((uri, title), [])
@@ -45,14 +53,15 @@ def cite(response: GenerateContentResponse) -> str:
     The sources are listed below the text.  Without sources, the text is unchanged.
 
     :param response: a complete answer, as `generate` or `collect` returns it.
+    :raises ConfigurationError: if ``response`` is not a `GenerateContentResponse`.
 
     >>> print(cite(answer))    # doctest: +SKIP
     Noon is at 12:00.[1]
     <BLANKLINE>
     [1] timeanddate.com: https://…
     """
-    text = response.text
     sources = find_sources(response)
+    text = response.text
     marks: Dict[int, str] = {}
     for number, source in enumerate(sources, 1):
         # Put the mark after the last word, not after the space or line end that follows it.

@@ -254,7 +254,10 @@ def resolve(endpoint: Union[None, str, Endpoint], api_key: Optional[str] = None)
 
 def key_variable(endpoint: Endpoint) -> Optional[str]:
     """Return the name of the environment variable that holds the endpoint's key, or None."""
-    return next((name for name in KEY_VARIABLES if os.environ.get(name) == endpoint.api_key), None)
+    if endpoint.api_key is None:  # the token of a callable auth=
+        return None
+    held = {os.environ.get(name, "").strip(): name for name in reversed(KEY_VARIABLES)}
+    return held.get(endpoint.api_key)
 
 
 def given_secrets(endpoint: Endpoint) -> Set[str]:

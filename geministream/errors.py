@@ -129,7 +129,7 @@ class PermissionDeniedError(APIError):
 class NotFoundError(APIError):
     """404: the model or file does not exist, or the base URL lacks a part of its path."""
 
-    advice = "Check the model's or file's name, and the base URL."
+    advice = "Check the name (list_models() yields the models) and the base URL."
 
 
 class RateLimitError(APIError):

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
-from .cancel import Cancel
+from .cancel import Cancel, check_limits
 from .endpoint import Endpoint, resolve
 from .errors import ConfigurationError, StreamDecodeError
 from .parts import ContentsLike
@@ -15,7 +15,6 @@ from .request import (
     ToolsLike,
     request_fields,
 )
-from .stream import check_limits
 from .transport import Call
 from .transport.resources import get_object, pages, read_object, with_retries
 from .types import CountTokensResponse, Model

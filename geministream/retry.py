@@ -95,6 +95,14 @@ def got(value: Any) -> str:
     return f"got a {type(value).__name__} ({length}; not shown, it may be a credential)"
 
 
+def check_seconds(name: str, value: Any) -> None:
+    """Raise ConfigurationError if the argument ``name`` is not a number of seconds > 0."""
+    if not is_number(value) or not 0 < value <= MOST_SECONDS:
+        raise ConfigurationError(
+            f"{name}= must be a number of seconds > 0 and <= {MOST_SECONDS}, {got(value)}"
+        )
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
 

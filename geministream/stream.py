@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Iterator, Mapping, Optional, Union
 
-from .cancel import Cancel
+from .cancel import Cancel, check_limits
 from .endpoint import Endpoint, resolve
 from .errors import ConfigurationError
 from .parts import ContentsLike
@@ -15,7 +15,6 @@ from .request import (
     ToolsLike,
     request_fields,
 )
-from .retry import MOST_SECONDS
 from .types import GenerateContentResponse
 
 
@@ -126,15 +125,3 @@ def generate(
     from .merging import collect
 
     return collect(chunks)
-
-
-def check_limits(deadline: Any, cancel: Any) -> None:
-    """Raise ConfigurationError if ``deadline`` or ``cancel`` is not valid."""
-    if deadline is not None and (
-        isinstance(deadline, bool)
-        or not isinstance(deadline, (int, float))
-        or not 0 < deadline <= MOST_SECONDS
-    ):
-        raise ConfigurationError(f"deadline= must be a number of seconds > 0, got {deadline!r}")
-    if cancel is not None and not isinstance(cancel, Cancel):
-        raise ConfigurationError(f"cancel= must be a Cancel, got {cancel!r}")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from geministream import GenerateContentResponse, Source, cite, collect, find_sources
+from geministream import ConfigurationError, GenerateContentResponse, Source, cite, collect, find_sources
 
 
 def answer(text, **candidate):
@@ -26,6 +26,12 @@ def test_an_answer_without_sources():
     assert find_sources(answer("Hi\n")) == []
     assert cite(answer("Hi\n")) == "Hi\n"
     assert cite(GenerateContentResponse()) == ""
+
+
+@pytest.mark.parametrize("function", [cite, find_sources])
+def test_a_stream_must_be_collected_first(function):
+    with pytest.raises(ConfigurationError, match=r"use collect\(\)"):
+        function(iter([answer("Hi")]))
 
 
 def test_footnotes_are_right_behind_characters_of_several_bytes():

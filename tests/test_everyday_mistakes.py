@@ -143,6 +143,19 @@ def test_a_key_that_was_given_came_from_nowhere(server):
     assert "came from" not in str(caught.value)
 
 
+def test_a_token_of_a_callable_came_from_no_variable(server):
+    endpoint = replace(server.endpoint, api_key=None, auth=lambda: "wrong-token-123456")
+    with pytest.raises(AuthenticationError) as caught:
+        generate(MODEL, "Hi", endpoint=endpoint)
+    assert "came from" not in str(caught.value)
+
+
+def test_a_line_end_in_the_variable_does_not_hide_its_name(server, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", "wrong-key-123456\n")
+    with pytest.raises(AuthenticationError, match="The key came from GEMINI_API_KEY"):
+        generate(MODEL, "Hi", endpoint=Endpoint(server.url, retry=None))
+
+
 def test_without_a_key_one_learns_where_to_get_one():
     with pytest.raises(ConfigurationError, match=r"https://aistudio\.google\.com/apikey.*--offline"):
         stream_generate(MODEL, "Hi")

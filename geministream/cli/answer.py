@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
 from ..citing import find_sources
-from ..errors import BlockedError, GeministreamError
+from ..errors import BlockedError, GeministreamError, IncompleteStreamError
 from ..retry import RetryEvent
 from ..types import Blob, FinishReason, GenerateContentResponse, Part, UsageMetadata
 from .disk import save_media
@@ -31,6 +31,8 @@ def show_answer(answer: "Answer", chunks: Iterable[GenerateContentResponse], *, 
     except GeministreamError as error:
         status = status_of(error, began=answer.began)
         last_words.append(in_options(error))
+        if isinstance(error, IncompleteStreamError) and error.retryable:
+            last_words[-1] += "; the answer is truncated, run the command again"
     finally:
         answer.end()
     if status == DONE:

@@ -185,7 +185,7 @@ class Conversation:
 
     def _model(self, rest: str) -> None:
         if rest:
-            self.chat.endpoint.model_url(rest, "generateContent")  # which checks the name
+            self.chat.endpoint.model_path(rest)  # raises if the name is not valid
             self.chat.model = rest
         note(f"model: {self.chat.model}")
 
@@ -236,7 +236,7 @@ class Conversation:
             raise ConfigurationError("/load takes the path of a file, such as /load talk.json")
         saved = read_conversation(path)
         if saved.model is not None:
-            self.chat.endpoint.model_url(saved.model, "generateContent")  # which checks the name
+            self.chat.endpoint.model_path(saved.model)  # raises if the name is not valid
             self.chat.model = saved.model
         self.chat.history[:] = saved.contents
         if saved.system is not None:

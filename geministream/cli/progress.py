@@ -77,9 +77,8 @@ class Rate:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._amounts: Deque[Tuple[float, float]] = deque(
-            [(self._began, 0.0)]
-        )  # time, total amount at that time
+        # Times, and the total amount at each.
+        self._amounts: Deque[Tuple[float, float]] = deque([(self._began, 0.0)])
 
     @property
     def seconds(self) -> float:

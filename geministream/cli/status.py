@@ -20,7 +20,6 @@ from ..retry import RetryEvent
 from ..types import FinishReason
 
 # The exit statuses.
-
 DONE, FAILED, USAGE, BLOCKED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 # Finish reasons that are neither a normal end nor a block: the model failed.
@@ -116,6 +115,7 @@ _WORDS = (
     (r"^api_version= ", "--api-version "),
     (r"use api_key= or headers=", f"set {KEY_VARIABLES[0]} instead"),
     (r"use Endpoint\(params=\)", "leave it out"),
+    (r"list_models\(\) yields the models", "geministream models lists the models"),
 )
 
 # The environment variables from which requests takes a file of CA certificates.

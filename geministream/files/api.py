@@ -4,7 +4,7 @@ import re
 from typing import Any, Dict, Optional, Union
 from urllib.parse import quote, unquote
 
-from ..cancel import Cancel
+from ..cancel import Cancel, check_limits
 from ..endpoint import Endpoint, resolve
 from ..errors import ConfigurationError, FileProcessingError, StreamDecodeError
 from ..types import File
@@ -19,8 +19,7 @@ def files_endpoint(
     :raises ConfigurationError: if it has none, or if ``cancel`` is not a `Cancel`.
     """
     resolved = resolve(endpoint, api_key)
-    if cancel is not None and not isinstance(cancel, Cancel):
-        raise ConfigurationError(f"cancel= must be a Cancel, got {cancel!r}")
+    check_limits(None, cancel)
     if resolved.is_vertex:
         raise ConfigurationError(
             "Vertex AI has no Files API; put the file into Cloud Storage and use part_from_uri('gs://…')"

@@ -1,15 +1,14 @@
 """Files that are on the server already: look them up, list them, delete them, wait for them."""
 
-from typing import Any, Iterator, List, Optional, Union
+from typing import Iterator, List, Optional, Union
 
 from ..cancel import Cancel
 from ..endpoint import Endpoint
 from ..errors import ConfigurationError, FileProcessingError, NotFoundError, StreamTimeoutError
-from ..retry import MOST_SECONDS
+from ..retry import check_seconds
 from ..transport import Call
 from ..transport.resources import get_object, pages, read_object, with_retries
 from ..types import File
-from ..types.codec import shorten
 from .api import file_id, file_of, file_url, files_endpoint
 
 
@@ -141,8 +140,8 @@ def wait_for_file(
     """
     endpoint = files_endpoint(endpoint, api_key, cancel)
     if timeout is not None:
-        _check_seconds("timeout", timeout)
-    _check_seconds("interval", interval)
+        check_seconds("timeout", timeout)
+    check_seconds("interval", interval)
     url = file_url(endpoint, file)
     if not isinstance(file, File) or file.state == "PROCESSING":
         with Call(endpoint, deadline=timeout, cancel=cancel) as call:
@@ -157,14 +156,6 @@ def wait_for_file(
         reason = getattr(file.error, "message", None) or "the server gave no reason"
         raise FileProcessingError(f"the server could not process {file.name}: {reason}", file=file)
     return file
-
-
-def _check_seconds(name: str, seconds: Any) -> None:
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 < seconds <= MOST_SECONDS:
-        raise ConfigurationError(
-            f"{name}= must be a number of seconds > 0 and <= {MOST_SECONDS}, got {shorten(seconds)}"
-        )
 
 
 def _wait(call: Call, url: str, interval: float) -> File:

@@ -55,6 +55,15 @@ def test_exit_status(here, server, name):
         assert last in result.notes[0]
 
 
+def test_the_last_line_says_what_to_do(here, server):
+    server.queue(Answer.text("some ", "text", stop_after=-20), Answer.failure(404, "is not found"))
+    [cut] = here("stream", "Hello", server=server).notes
+    assert cut.endswith("; the answer is truncated, run the command again")
+    [wrong_model] = here("stream", "Hello", server=server).notes
+    assert "geministream models lists the models" in wrong_model
+    assert "list_models()" not in wrong_model
+
+
 def test_exit_status_of_the_process(server):
     """As the operating system gets it; all at once, to be quick."""
     by_model = {
