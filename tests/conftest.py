@@ -15,6 +15,7 @@ from geministream.transport.patience import Patience
 pytest.register_assert_rewrite("support")
 
 from support.raw_server import server_tls  # noqa: E402  after the line above
+from support.side_by_side import FIGURES, pytest_addoption, pytest_runtestloop  # noqa: E402, F401  hooks
 
 
 def pytest_collection_finish():
@@ -24,6 +25,7 @@ def pytest_collection_finish():
 
 # What a developer's shell may hold and would change what the tests see.
 _VARIABLES = (
+    "PYTHONDONTWRITEBYTECODE",  # programs would compile the package, each anew
     "GOOGLE_API_KEY",
     "GEMINI_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
@@ -103,18 +105,14 @@ def endpoint(server):
     return dataclasses.replace(server.endpoint, retry=None)
 
 
-# What a test counts or measures, shown at the end of the run.
-_FIGURES = {}
-
-
 @pytest.fixture(scope="session")
 def figures():
     """A dict of name to number; it is printed when all tests have run."""
-    return _FIGURES
+    return FIGURES
 
 
 def pytest_terminal_summary(terminalreporter):
-    if _FIGURES:
+    if FIGURES:
         terminalreporter.section("figures")
-        for name, number in sorted(_FIGURES.items()):
+        for name, number in sorted(FIGURES.items()):
             terminalreporter.write_line(f"{name}: {number}")

@@ -1,15 +1,16 @@
 """Clients for Node.js against LocalServer: @google/genai, @google/generative-ai and the Vercel AI SDK.
 
 Their packages are installed into a temporary folder; without Node.js, or without a registry, the
-tests are skipped. Each test runs a script whose function ``main`` returns what the test checks.
+tests are skipped. Each test runs the body of a function, which returns what the test checks, in one
+process of Node.js for all.
 """
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 
@@ -23,9 +24,21 @@ IMAGE_ANSWER = f"You said: Look\nYou sent image/png, 3 bytes, SHA-256 {hashlib.s
 #: What a cut stream is sent with.
 CUT = {"stop_after": -20, "gzip": False}
 
-#: What the scripts share.
+#: Runs the functions whose bodies it reads, one in each line.
+RUNNER = """
+import { createInterface } from "node:readline";
+const AsyncFunction = (async () => {}).constructor;
+const load = name => import(name);
+const failed = error => ({error: String(error), status: error.status});
+for await (const line of createInterface({input: process.stdin})) {
+  const {base, body} = JSON.parse(line);
+  console.log(JSON.stringify(await new AsyncFunction("base", "load", body)(base, load).catch(failed)));
+}
+"""
+
+#: What the functions share.
 COMMON = """
-const base = process.env.BASE_URL, model = "gemini-flash-latest";
+const model = "gemini-flash-latest";
 const image = Buffer.from("abc").toString("base64");
 const cities = {type: "object", properties: {city: {type: "string"}}, required: ["city"]};
 const recipe = {type: "object", properties: {name: {type: "string"}, minutes: {type: "integer"}}};
@@ -38,7 +51,7 @@ const sky = call => ({functionResponse: {name: call.name, id: call.id, response:
 """
 
 GENAI = """
-import { GoogleGenAI } from "@google/genai";
+const { GoogleGenAI } = await load("@google/genai");
 const client = new GoogleGenAI({apiKey: "local-key", httpOptions: {baseUrl: base}});
 const stream = (contents, config) => client.models.generateContentStream({model, contents, config});
 const text = chunk => chunk.text || "";
@@ -46,8 +59,8 @@ const look = {functionDeclarations: [{name: "look", parametersJsonSchema: cities
 """
 
 GENERATIVE_AI = """
-import { GoogleGenerativeAI } from "@google/generative-ai";
-import { GoogleAIFileManager } from "@google/generative-ai/server";
+const { GoogleGenerativeAI } = await load("@google/generative-ai");
+const { GoogleAIFileManager } = await load("@google/generative-ai/server");
 const client = config => new GoogleGenerativeAI("local-key").getGenerativeModel({model, ...config}, {baseUrl: base});
 const text = chunk => chunk.text();
 async function stream(request, config) {
@@ -58,9 +71,9 @@ async function stream(request, config) {
 """
 
 AI_SDK = """
-import { createGoogleGenerativeAI } from "@ai-sdk/google";
-import { stepCountIs, streamObject, streamText, tool } from "ai";
-import { z } from "zod";
+const { createGoogleGenerativeAI } = await load("@ai-sdk/google");
+const { stepCountIs, streamObject, streamText, tool } = await load("ai");
+const { z } = await load("zod");
 const google = createGoogleGenerativeAI({apiKey: "local-key", baseURL: base + "/v1beta"})(model);
 const ask = more => streamText({model: google, maxRetries: 0, onError() {}, ...more});
 """
@@ -84,28 +97,33 @@ def packages(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def node(packages):
+    """A function that runs the body of a JavaScript function with the base URL of a server."""
+    log = packages / "stderr"
+    command = ["node", "--input-type=module", "--eval", RUNNER]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    with open(log, "wb") as stderr, subprocess.Popen(
+        command, cwd=packages, stderr=stderr, **pipes
+    ) as process:
+
+        def run(base, body):
+            limit = threading.Timer(60, process.kill)
+            limit.start()
+            process.stdin.write(json.dumps({"base": base, "body": body}) + "\n")
+            process.stdin.flush()
+            result = process.stdout.readline()
+            limit.cancel()
+            assert result, log.read_text("utf-8")
+            return json.loads(result)
+
+        yield run
+
+
 @pytest.fixture
-def run(packages, server):
+def run(node, server):
     """Run the body of a JavaScript function with a client; return its result, or {error} with its message."""
-
-    def run(client, body, at=server):
-        code = f"""{COMMON}{client}
-            const main = async () => {{ {body} }};
-            const failed = error => ({{error: String(error), status: error.status}});
-            console.log(JSON.stringify(await main().catch(failed)));
-        """
-        done = subprocess.run(
-            ["node", "--input-type=module", "--eval", code],
-            cwd=packages,
-            env={**os.environ, "BASE_URL": at.url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    return lambda client, body, at=server: node(at.url, COMMON + client + body)
 
 
 def strict():

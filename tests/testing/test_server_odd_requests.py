@@ -136,11 +136,16 @@ ODD = [
 
 
 def places_in(value):
-    """Each (container, key) of a JSON value."""
-    for key in list(value) if isinstance(value, dict) else range(len(value)):
-        yield value, key
-        if isinstance(value[key], (dict, list)):
-            yield from places_in(value[key])
+    """Each (container, key) of a JSON value, in the order of the text."""
+    places, waiting = [], [(None, None, value)]
+    while waiting:
+        container, key, value = waiting.pop()
+        if container is not None:
+            places.append((container, key))
+        if isinstance(value, (dict, list)):
+            keys = list(value) if isinstance(value, dict) else range(len(value))
+            waiting.extend((value, key, value[key]) for key in reversed(keys))
+    return places
 
 
 def odd_body(random, count):
@@ -175,7 +180,7 @@ def odd_body(random, count):
     if "contents" in body:
         body["contents"] = body["contents"][-random.choice((1, 1, 3, 4)) :]
     for _ in range(random.choice((0, 1, 1, 1, 2, 4))):
-        places = list(places_in(body))
+        places = places_in(body)
         if places:
             container, key = random.choice(places)
             choice = random.random()

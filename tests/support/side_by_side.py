@@ -1,0 +1,207 @@
+"""The tests side by side, in several processes.
+
+One process waits for half of its time: for countdowns, silent servers, programs.
+So pytest's own process collects the tests and forks workers.  A worker takes the
+next file that nobody has begun, and reports to pytest's process.  A file is never
+divided, so its fixtures are made once.
+
+``--workers 1``, ``--pdb``, ``-s`` and a system without `os.fork` leave all tests
+to pytest's own process, and so does a single file.
+"""
+
+import os
+import signal
+import traceback
+import warnings
+from itertools import groupby
+from multiprocessing.connection import Pipe, wait
+
+import pytest
+
+FIGURES = {}  # what tests count or measure: the largest number of each name
+_NUMBER = 4  # bytes of a file's number in the queue
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the test files (default: two for each processor, at most 8)",
+    )
+
+
+def pytest_runtestloop(session):
+    """Run all tests; None leaves them to pytest's own loop."""
+    files = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
+    count = min(_wanted(session.config), len(files))
+    if count < 2 or session.testsfailed or session.config.option.collectonly:
+        return None
+    queue = _queue_of_numbers(len(files))
+    workers = []
+    try:
+        for _ in range(count):
+            workers.append(_Worker(session, files, queue))
+        _listen(session, workers, queue)
+    finally:
+        os.close(queue)
+        for worker in workers:
+            worker.kill()
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
+    return True
+
+
+def _wanted(config):
+    if not hasattr(os, "fork") or config.option.usepdb or config.option.capture == "no":
+        return 1
+    if config.option.workers is not None:
+        return config.option.workers
+    has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * has, 8)
+
+
+def _queue_of_numbers(count):
+    """A pipe that holds the numbers below `count`: a number that is read is the reader's alone."""
+    reader, writer = os.pipe()
+    # Written before anyone reads: a pipe takes 64 KiB, the numbers of 16,384 files.
+    os.write(writer, b"".join(number.to_bytes(_NUMBER, "big") for number in range(count)))
+    os.close(writer)
+    return reader
+
+
+def _listen(session, workers, queue):
+    """Pass on what the workers say to pytest, until all have ended."""
+    talking = {worker.reader: worker for worker in workers}
+    while talking:
+        for reader in wait(list(talking)):
+            try:
+                message = reader.recv()
+            except EOFError:
+                talking.pop(reader).ended(session)
+            else:
+                talking[reader].said(session, *message)
+        if session.shouldfail or session.shouldstop:
+            while os.read(queue, 4096):  # what nobody has begun, nobody begins
+                pass
+
+
+class _Worker:
+    """A worker, as pytest's own process sees it."""
+
+    def __init__(self, session, files, queue):
+        self._test = None  # the nodeid and the location of the test that runs
+        self._last_words = ""
+        session.config.pluginmanager.getplugin("terminalreporter").flush()
+        self.reader, writer = Pipe(duplex=False)
+        self._pid = os.fork()
+        if not self._pid:
+            _work(session, files, queue, writer)
+        writer.close()
+
+    def said(self, session, what, value):
+        hook = session.config.hook
+        if what == "start":
+            self._test = value
+        elif what == "report":
+            report = hook.pytest_report_from_serializable(config=session.config, data=value)
+            hook.pytest_runtest_logreport(report=report)
+        elif what == "finish":
+            self._test = None
+            hook.pytest_runtest_logfinish(nodeid=value[0], location=value[1])
+        elif what == "warning":
+            hook.pytest_warning_recorded.call_historic(kwargs=value)
+        elif what == "figures":
+            for name, number in value.items():
+                FIGURES[name] = max(number, FIGURES.get(name, number))
+        elif what == "last words":
+            self._last_words = value
+
+    def ended(self, session):
+        """It says nothing any more: the test that runs, if one does, has ended its process."""
+        status = os.waitpid(self._pid, 0)[1]
+        self._pid = None
+        if status or self._test:
+            nodeid, location = self._test or ("a worker, between its tests", ("", None, ""))
+            why = f"The worker's process ended with the wait status {status}.\n{self._last_words}"
+            report = pytest.TestReport(nodeid, location, {}, "failed", why, "call")
+            session.config.hook.pytest_runtest_logreport(report=report)
+
+    def kill(self):
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+
+def _work(session, files, queue, writer):
+    """All that a worker's process does."""
+    status = 1
+    try:
+        _separate(session.config, writer)
+        _run_files(session, files, queue)
+        writer.send(("figures", FIGURES))
+        status = 0
+    except BaseException:
+        writer.send(("last words", traceback.format_exc()))
+    finally:
+        os._exit(status)  # what is to be done at the end is for pytest's own process to do
+
+
+def _separate(config, writer):
+    """From now on this process captures output for itself, and prints nothing."""
+    manager = config.pluginmanager
+    capture = manager.getplugin("capturemanager")
+    capture.stop_global_capturing()
+    capture.start_global_capturing()
+    capture.suspend_global_capture()
+    manager.unregister(name="terminalreporter")
+    manager.register(_Reporter(config, writer))
+
+
+def _run_files(session, files, queue):
+    items = _items(files, queue)
+    item = next(items, None)
+    while item and not (session.shouldfail or session.shouldstop):
+        # The next test is known before this one runs: fixtures that both use are kept.
+        following = next(items, None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        item = following
+
+
+def _items(files, queue):
+    while True:
+        number = os.read(queue, _NUMBER)
+        if not number:
+            return
+        yield from files[int.from_bytes(number, "big")]
+
+
+class _Reporter:
+    """A plugin of the worker's pytest."""
+
+    def __init__(self, config, writer):
+        self._config = config
+        self._writer = writer
+
+    def pytest_runtest_logstart(self, nodeid, location):
+        self._writer.send(("start", (nodeid, location)))
+
+    def pytest_runtest_logreport(self, report):
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._writer.send(("report", data))
+
+    def pytest_runtest_logfinish(self, nodeid, location):
+        self._writer.send(("finish", (nodeid, location)))
+
+    def pytest_warning_recorded(self, warning_message, when, nodeid, location):
+        warning = warnings.WarningMessage(
+            str(warning_message.message),
+            warning_message.category,
+            warning_message.filename,
+            warning_message.lineno,
+        )
+        self._writer.send(
+            ("warning", dict(warning_message=warning, when=when, nodeid=nodeid, location=location))
+        )
