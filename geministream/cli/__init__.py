@@ -60,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser, commands = make_parser()
+    parser, commands = make_parser(argv[0] if argv else None)
     try:
         if argv and argv[0] in ("stream", "count"):
             # Options may stand between the words of a prompt ("intermixed"), but

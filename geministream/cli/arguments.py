@@ -31,8 +31,12 @@ exit status:
 _DESCRIPTION = "Stream answers from Gemini's streamGenerateContent, wherever it is served."
 
 
-def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
-    """The main parser, and the parsers of the commands by name."""
+def make_parser(command_name: Optional[str] = None) -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
+    """The main parser, and the parsers of the commands by name.
+
+    :param command_name: if it is a command, the other commands get no options: 180
+        options take as long to add as two modules to import.
+    """
     parser = Parser(
         prog="geministream",
         description=_DESCRIPTION,
@@ -46,11 +50,13 @@ def make_parser() -> Tuple[argparse.ArgumentParser, Dict[str, Any]]:
         help="print a script that completes commands and options, for this shell",
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for name, (add_arguments, help, description, *examples) in _commands().items():
+    all_commands = _commands()
+    for name, (add_arguments, help, description, *examples) in all_commands.items():
         epilog = _epilog(*examples, environment=name != "serve")
         command = commands.add_parser(name, help=help, description=description, epilog=epilog)
         command.set_defaults(command=name)
-        add_arguments(command)
+        if command_name == name or command_name not in all_commands:
+            add_arguments(command)
     return parser, commands.choices
 
 

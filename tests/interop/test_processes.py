@@ -63,7 +63,8 @@ IMPORTS = f"""
 import dataclasses, json, multiprocessing, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 import requests
-import geministream
+if "ours" in sys.argv:
+    import geministream
 
 MODEL = {MODEL!r}
 """

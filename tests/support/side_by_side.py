@@ -13,7 +13,7 @@ import os
 import signal
 import traceback
 import warnings
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing.connection import Pipe, wait
 
 import pytest
@@ -27,7 +27,7 @@ def pytest_addoption(parser):
         "--workers",
         type=int,
         metavar="N",
-        help="processes that share the test files (default: two for each processor, at most 8)",
+        help="processes that share the test files (default: two for each processor and one more, at most 8)",
     )
 
 
@@ -42,7 +42,7 @@ def pytest_runtestloop(session):
     try:
         for _ in range(count):
             workers.append(_Worker(session, files, queue))
-        _listen(session, workers, queue)
+        _listen(session, files, queue, workers)
     finally:
         os.close(queue)
         for worker in workers:
@@ -60,7 +60,7 @@ def _wanted(config):
     if config.option.workers is not None:
         return config.option.workers
     has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2 * has, 8)
+    return min(2 * has + 1, 8)
 
 
 def _queue_of_numbers(count):
@@ -72,7 +72,7 @@ def _queue_of_numbers(count):
     return reader
 
 
-def _listen(session, workers, queue):
+def _listen(session, files, queue, workers):
     """Pass on what the workers say to pytest, until all have ended."""
     talking = {worker.reader: worker for worker in workers}
     while talking:
@@ -80,37 +80,45 @@ def _listen(session, workers, queue):
             try:
                 message = reader.recv()
             except EOFError:
-                talking.pop(reader).ended(session)
+                left = talking.pop(reader).ended()
+                if left and not (session.shouldfail or session.shouldstop):
+                    workers.append(_Worker(session, files, queue, left))
+                    talking[workers[-1].reader] = workers[-1]
             else:
-                talking[reader].said(session, *message)
+                talking[reader].said(*message)
         if session.shouldfail or session.shouldstop:
             while os.read(queue, 4096):  # what nobody has begun, nobody begins
                 pass
 
 
 class _Worker:
-    """A worker, as pytest's own process sees it."""
+    """A worker, as pytest's own process sees it.
 
-    def __init__(self, session, files, queue):
-        self._test = None  # the nodeid and the location of the test that runs
+    :param left: the tests that it runs before it takes files.
+    """
+
+    def __init__(self, session, files, queue, left=()):
+        self._session = session
+        self._files = files
+        self._left = list(left)  # the first of them runs
         self._last_words = ""
         session.config.pluginmanager.getplugin("terminalreporter").flush()
         self.reader, writer = Pipe(duplex=False)
         self._pid = os.fork()
         if not self._pid:
-            _work(session, files, queue, writer)
+            _work(session, files, queue, writer, left)
         writer.close()
 
-    def said(self, session, what, value):
-        hook = session.config.hook
-        if what == "start":
-            self._test = value
+    def said(self, what, value):
+        hook = self._session.config.hook
+        if what == "takes":
+            self._left += self._files[value]
         elif what == "report":
-            report = hook.pytest_report_from_serializable(config=session.config, data=value)
+            report = hook.pytest_report_from_serializable(config=self._session.config, data=value)
             hook.pytest_runtest_logreport(report=report)
         elif what == "finish":
-            self._test = None
-            hook.pytest_runtest_logfinish(nodeid=value[0], location=value[1])
+            item = self._left.pop(0)
+            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         elif what == "warning":
             hook.pytest_warning_recorded.call_historic(kwargs=value)
         elif what == "figures":
@@ -119,15 +127,21 @@ class _Worker:
         elif what == "last words":
             self._last_words = value
 
-    def ended(self, session):
-        """It says nothing any more: the test that runs, if one does, has ended its process."""
+    def ended(self):
+        """It says nothing any more; return the tests that another has to run.
+
+        If tests are left, the first of them has ended the process, and that is a failure.
+        """
         status = os.waitpid(self._pid, 0)[1]
         self._pid = None
-        if status or self._test:
-            nodeid, location = self._test or ("a worker, between its tests", ("", None, ""))
-            why = f"The worker's process ended with the wait status {status}.\n{self._last_words}"
-            report = pytest.TestReport(nodeid, location, {}, "failed", why, "call")
-            session.config.hook.pytest_runtest_logreport(report=report)
+        if not (self._left or status):
+            return []
+        item, left = (self._left or [self._session])[0], self._left[1:]
+        location = getattr(item, "location", ("", None, ""))
+        why = f"The worker's process ended with wait status {status}.\n{self._last_words}"
+        report = pytest.TestReport(item.nodeid, location, {}, "failed", why, "call")
+        self._session.config.hook.pytest_runtest_logreport(report=report)
+        return left
 
     def kill(self):
         if self._pid:
@@ -135,12 +149,12 @@ class _Worker:
             os.waitpid(self._pid, 0)
 
 
-def _work(session, files, queue, writer):
+def _work(session, files, queue, writer, left):
     """All that a worker's process does."""
     status = 1
     try:
         _separate(session.config, writer)
-        _run_files(session, files, queue)
+        _run_items(session, chain(left, _items(files, queue, writer)))
         writer.send(("figures", FIGURES))
         status = 0
     except BaseException:
@@ -160,22 +174,23 @@ def _separate(config, writer):
     manager.register(_Reporter(config, writer))
 
 
-def _run_files(session, files, queue):
-    items = _items(files, queue)
+def _items(files, queue, writer):
+    while True:
+        data = os.read(queue, _NUMBER)
+        if not data:
+            return
+        number = int.from_bytes(data, "big")
+        writer.send(("takes", number))
+        yield from files[number]
+
+
+def _run_items(session, items):
     item = next(items, None)
     while item and not (session.shouldfail or session.shouldstop):
         # The next test is known before this one runs: fixtures that both use are kept.
         following = next(items, None)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         item = following
-
-
-def _items(files, queue):
-    while True:
-        number = os.read(queue, _NUMBER)
-        if not number:
-            return
-        yield from files[int.from_bytes(number, "big")]
 
 
 class _Reporter:
@@ -185,15 +200,12 @@ class _Reporter:
         self._config = config
         self._writer = writer
 
-    def pytest_runtest_logstart(self, nodeid, location):
-        self._writer.send(("start", (nodeid, location)))
-
     def pytest_runtest_logreport(self, report):
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._writer.send(("report", data))
 
-    def pytest_runtest_logfinish(self, nodeid, location):
-        self._writer.send(("finish", (nodeid, location)))
+    def pytest_runtest_logfinish(self, nodeid):
+        self._writer.send(("finish", nodeid))
 
     def pytest_warning_recorded(self, warning_message, when, nodeid, location):
         warning = warnings.WarningMessage(

@@ -79,7 +79,7 @@ FULL = {
     "continuationToken": base64.urlsafe_b64encode(b'["x", 0, 0, null]').decode(),
     "generateContentRequest": {"contents": [{"parts": [{"text": "x"}]}], "model": "models/m"},
 }
-
+FULL_TEXT = json.dumps(FULL)
 
 ODD = [
     None,
@@ -167,7 +167,7 @@ def odd_body(random, count):
                 json.dumps(FULL).encode("utf-16"),
             ]
         )
-    body = copy.deepcopy(FULL)
+    body = json.loads(FULL_TEXT)
     rare = {
         "contents": 0.05,
         "cachedContent": 0.95,

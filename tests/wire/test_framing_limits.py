@@ -40,7 +40,7 @@ def in_random_pieces(pick, body):
     size = pick.choice((1, 3, 20, 200, len(body)))
     pieces, start = [], 0
     while start < len(body):
-        end = start + pick.randint(1, size)
+        end = start + 1 + int(pick.random() * size)
         pieces.append(body[start:end])
         start = end
     return pieces
