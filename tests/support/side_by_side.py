@@ -170,7 +170,8 @@ def _separate(config, writer):
     capture.stop_global_capturing()
     capture.start_global_capturing()
     capture.suspend_global_capture()
-    manager.unregister(name="terminalreporter")
+    # Not unregistered: other plugins ask it whether to colour what they report.
+    config.get_terminal_writer()._file = open(os.devnull, "w")
     manager.register(_Reporter(config, writer))
 
 
