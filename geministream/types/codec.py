@@ -22,13 +22,15 @@ Three rules make the conversion lossless:
 Decoding must be fast, so each class gets one decoder on first use, which looks up each field
 when it first sees it.  This also allows rare messages to be imported on first use.  Dataclass
 defaults are class attributes, so an object contains only the fields that arrived, in the order
-of their arrival, and they are sent back in the same order.
+of their arrival, and they are sent back in the same order.  A field that comes often and is read
+seldom is decoded when it is read: see `DecodedLater`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 import operator
 import re
 import sys
@@ -53,6 +55,31 @@ class _NothingExtra:
 
     def __get__(self, message: Any, owner: Any) -> Any:
         return self if message is None else message.__dict__.setdefault("extra", {})
+
+
+class DecodedLater:
+    """The default of a field whose message remains a JSON object until it is first read.
+
+    Every chunk has the token counts so far, and most callers read those of the last chunk.
+    https://docs.python.org/3/library/dataclasses.html#descriptor-typed-fields
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, message: Any, owner: Any = None) -> Any:
+        if message is None:
+            return None  # the default of the dataclass field
+        value = message.__dict__.get(self._name)
+        if value.__class__ is dict:
+            cls = type(message)
+            convert = _converter(cls, cls.__dataclass_fields__[self._name])
+            assert convert is not None
+            value = message.__dict__[self._name] = convert(value)
+        return value
+
+    def __set__(self, message: Any, value: Any) -> None:
+        message.__dict__[self._name] = value
 
 
 class Message:
@@ -95,10 +122,9 @@ class Message:
         """
         encoders = _encoders(type(self))
         wire = {}
-        for name, value in self.__dict__.items():
-            if value is not None and name in encoders:
-                key, convert = encoders[name]
-                wire[key] = value if convert is None else convert(value)
+        for name, value in given(self).items():
+            key, convert = encoders[name]
+            wire[key] = value if convert is None else convert(value)
         wire.update(self.__dict__.get("extra") or {})
         return wire
 
@@ -120,14 +146,15 @@ Message.extra = _NothingExtra()  # type: ignore[assignment]
 def given(message: Any) -> Dict[str, Any]:
     """Return the JSON fields that are set, in the order of their arrival, without ``extra``."""
     known = _encoders(type(message))
-    return {name: value for name, value in message.__dict__.items() if value is not None and name in known}
+    names = [name for name, value in message.__dict__.items() if value is not None and name in known]
+    return {name: getattr(message, name) for name in names}
 
 
 def _set_fields(message: Any) -> Dict[str, Any]:
     """Return the fields that are set, in the order of the dataclass, without an empty ``extra``."""
     values = message.__dict__
-    names = (field.name for field in fields(message))
-    return {n: values[n] for n in names if values.get(n) is not None and (n != "extra" or values[n])}
+    names = (field.name for field in fields(message) if values.get(field.name) is not None)
+    return {name: getattr(message, name) for name in names if name != "extra" or values[name]}
 
 
 _LONGEST_COLLECTION = 2000  # characters; items beyond this are omitted
@@ -310,7 +337,8 @@ def decoder(cls: type) -> Callable[[Any], Any]:
                 if field is None:
                     message.extra[key] = value[key]
                     continue
-                name, convert = seen[key] = field.name, _converter(cls, field)
+                later = isinstance(inspect.getattr_static(cls, field.name), DecodedLater)
+                name, convert = seen[key] = field.name, None if later else _converter(cls, field)
             values[name] = value[key] if convert is None else convert(value[key])
         return message
 

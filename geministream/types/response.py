@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ..errors import BlockedError
-from .codec import Message, shorten
+from .codec import DecodedLater, Message, shorten
 from .content import Blob, Content, FunctionCall, Part
 
 if TYPE_CHECKING:  # imported on first use
@@ -185,7 +185,7 @@ class GenerateContentResponse(_Delivered, Message):
     """
 
     candidates: Optional[List[Candidate]] = None
-    usage_metadata: Optional[UsageMetadata] = None
+    usage_metadata: Optional[UsageMetadata] = DecodedLater()  # type: ignore[assignment]
     prompt_feedback: Optional[PromptFeedback] = None
     model_version: Optional[str] = None
     response_id: Optional[str] = None
@@ -197,11 +197,13 @@ class GenerateContentResponse(_Delivered, Message):
     def text(self) -> str:
         """The text of the answer, without the thoughts; default: ""."""
         candidates: Any = self.candidates
-        try:  # without `parts`, because this is called for every chunk
-            parts = candidates[0].content.parts
-            return "".join([p.text for p in parts if isinstance(p, Part) and p.text and not p.thought])
-        except (AttributeError, LookupError, TypeError):
-            return "".join([p.text for p in self.parts if isinstance(p.text, str) and not p.thought])
+        try:  # most chunks have one part
+            (part,) = candidates[0].content.parts
+            if type(part) is Part and type(part.text) is str and not part.thought:
+                return part.text
+        except (AttributeError, LookupError, TypeError, ValueError):
+            pass
+        return "".join([p.text for p in self.parts if isinstance(p.text, str) and not p.thought])
 
     @property
     def thoughts(self) -> str:
