@@ -177,9 +177,10 @@ class Call:
             auth = HTTPBasicAuth(*auth)
         if callable(auth):
             prepared = auth(prepared)
-        if not is_home(prepared.url or "", self.endpoint) and not self.secrets.are_in(prepared):
-            return prepared  # the session's own request, such as one for its next token
-        check_home(prepared.url or "", self.endpoint)
+        if not is_home(prepared.url or "", self.endpoint):
+            if not self.secrets.are_in(prepared):
+                return prepared  # the session's own request, such as one for its next token
+            check_home(prepared.url or "", self.endpoint)
         prepared.hooks["response"].append(_hide_location)
         self.secrets.add_request(prepared)
         adapter = session.get_adapter(prepared.url)

@@ -1,5 +1,6 @@
 """The check that requests go only to the origin of the base URL."""
 
+from functools import lru_cache
 from typing import Optional, Tuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
 
@@ -12,7 +13,7 @@ _MOST_REDIRECTS = 5
 
 def is_home(url: str, endpoint: Endpoint) -> bool:
     """Whether the URL is at the origin of the base URL."""
-    return _origin(urlsplit(url)) == _origin(urlsplit(endpoint.base_url))
+    return _origin(urlsplit(url)) == _base_origin(endpoint.base_url)
 
 
 def check_home(url: str, endpoint: Endpoint) -> None:
@@ -47,6 +48,11 @@ def redirected(url: str, location: str, count: int, secrets: Secrets) -> str:
         raise TransportError(f"{here.netloc} redirects forever; check the base URL")
     query = [pair for pair in parse_qsl(there.query, True) if pair[1] not in secrets.values]
     return there._replace(query=urlencode(query), fragment="").geturl()
+
+
+@lru_cache(maxsize=64)
+def _base_origin(base_url: str) -> Tuple[str, Optional[str], Optional[int]]:
+    return _origin(urlsplit(base_url))
 
 
 def _origin(url: SplitResult) -> Tuple[str, Optional[str], Optional[int]]:

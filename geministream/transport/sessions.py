@@ -5,8 +5,10 @@ adapters).  Pools of our sessions and of the user's own sessions get our connect
 Other pools (recorders, mocks, Unix sockets, other HTTP libraries) are not changed.
 """
 
+import os
 from functools import lru_cache
 from typing import Any
+from urllib.request import getproxies_environment
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -22,12 +24,35 @@ def new_session(connections: int = 10) -> requests.Session:
 
     :param connections: the number of connections that it keeps open; default 10, as in requests.
     """
-    session = requests.Session()
+    session: requests.Session = _quick(requests.Session)()
     session.headers["User-Agent"] = f"geministream/{__version__} {requests.utils.default_user_agent()}"
     adapter = _Adapter(pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+@lru_cache(maxsize=16)
+def _quick(base: Any) -> Any:
+    """Return a session class that looks for the proxies of the environment only if it may have some.
+
+    requests reads the entire environment twice for each request, a sixth of the request's time.
+    ``base`` is looked up at each call: some packages replace ``requests.Session``.
+    """
+
+    class Quick(base):  # type: ignore[misc]
+        def merge_environment_settings(self, url: str, *args: Any, **kwargs: Any) -> Any:
+            # requests looks for the proxies of a host; an empty URL has none.
+            return super().merge_environment_settings(url if _may_have_proxies() else "", *args, **kwargs)
+
+    return Quick
+
+
+def _may_have_proxies() -> bool:
+    """Whether requests would find proxies; Windows and macOS have some outside the environment."""
+    if getattr(requests.utils, "getproxies", None) is not getproxies_environment:
+        return True
+    return b"_proxy" in b"\n".join(os.environb).lower()
 
 
 class _Adapter(HTTPAdapter):

@@ -229,6 +229,19 @@ def test_plain_http_is_forwarded(monkeypatch, auth, own_session):
         assert server.requests[0].target == path
 
 
+@pytest.mark.filterwarnings("ignore::geministream.InsecureEndpointWarning")
+@pytest.mark.parametrize("where", ["http_proxy", "HTTP_PROXY", "Http_Proxy", "All_Proxy", "system"])
+def test_proxies_are_found_wherever_requests_finds_them(monkeypatch, where):
+    """Windows and macOS have proxies outside the environment, too."""
+    with LocalServer(api_key=KEY) as server, Proxy({"gemini.example:80": server.port}) as proxy:
+        if where == "system":
+            monkeypatch.setattr("requests.utils.getproxies", lambda: {"http": proxy.url})
+        else:
+            monkeypatch.setenv(where, proxy.url)
+        assert ask(Endpoint("http://gemini.example", api_key=KEY)) == ANSWER
+        assert len(proxy.requests) == 1
+
+
 def test_no_proxy_goes_around_it(server, session, monkeypatch):
     with Proxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
