@@ -158,9 +158,11 @@ class Bench:
 
     def small(self) -> Iterator[Row]:
         what = f"CPU, {SMALL_CHUNKS:,} small chunks"
-        yield self.answers(what, "small", 1.5)
-        # Not a budget of the design: the system calls for each chunk decide here, and scatter widely.
-        yield self.answers(f"{what}, each one coming alone", "small-slow", 2.0, share=3)
+        yield self.answers(what, "small", 1.25)
+        # System calls decide here, so the floor has the timeouts that every program should have.
+        jobs = self.jobs("cpu", "small-slow", "sse", 1)
+        jobs[FLOOR] = partial(self.do, "floor with timeouts", "cpu", "small-slow", "sse", 1)
+        yield self.compare(f"{what}, each one coming alone", 1.25, max(self.rounds // 3, 3), jobs)
 
     def framings(self) -> Iterator[Row]:
         cpu = partial(self.do, OURS, "cpu")

@@ -67,7 +67,7 @@ class _Watched(_Any):  # type: ignore[misc]
         if sending is None:
             return super()._new_conn()
         patience = sending.patience
-        if (patience.deadline is None and patience.cancel is None) or not self._finds_addresses_itself():
+        if patience.endless or not self._finds_addresses_itself():
             sock = super()._new_conn()
         else:
             sock = self._first_that_connects(patience)

@@ -33,6 +33,11 @@ class Patience:
         self._forget: Callable[[], None] = nothing  # reverts watch()
 
     @property
+    def endless(self) -> bool:
+        """Whether nothing but a timeout can end the call: it has neither a deadline nor a cancel."""
+        return self._ends is None and self.cancel is None
+
+    @property
     def cancelled(self) -> bool:
         """Whether ``cancel()`` was called."""
         return self.cancel is not None and self.cancel.cancelled

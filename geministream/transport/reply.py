@@ -109,11 +109,14 @@ class Reply:
         """Yield ``pieces`` until the call ends; replace exceptions by errors of this library."""
         patience = self._patience
         try:
-            for data in pieces:
-                if patience.cancelled:
-                    break
-                yield data
-                patience.check()  # after the yield, so that data that arrived is never lost
+            if patience.endless:
+                yield from pieces
+            else:
+                for data in pieces:
+                    if patience.cancelled:
+                        break
+                    yield data
+                    patience.check()  # after the yield, so that data that arrived is never lost
         except IncompleteStreamError:
             patience.check()  # a cancel shuts the connection down, which looks like truncation
             raise

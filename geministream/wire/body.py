@@ -44,6 +44,14 @@ def dechunk(read: Callable[[int], bytes]) -> Generator[bytes, None, bytes]:
             continue
         if rest:
             data = rest + data
+            # From a model, each chunk comes alone and complete.
+            head = _chunk_head(data)
+            start = head.end() if head else 0
+            pos = start + int(head.group(1), 16) if head else 0
+            if start < pos == len(data) - len(b"\r\n"):
+                rest = data[pos:]
+                yield data[start:pos]
+                continue
         pieces = [data[:left]] if left else []
         pos = left
         while True:

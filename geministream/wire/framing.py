@@ -200,6 +200,8 @@ class _ServerSentEvents:
                 if pos == len(text):
                     text, pos = "", 0
                 yield value
+            if pos == len(text):
+                return
             match = _line.match(text, pos)
             if (match.end(1) if match else len(text)) - pos > self._longest_line:
                 yield from self._too_long()
