@@ -19,10 +19,12 @@ class Body(NamedTuple):
     :ivar pieces: each becomes one HTTP chunk; the number is how often in a row the
         piece is sent, so that a million events need no million objects.
     :ivar pause: seconds between two HTTP chunks; without one, all goes out at once.
+    :ivar latency: seconds before the answer begins.
     """
 
     pieces: List[Tuple[bytes, int]]
     pause: float = 0.0
+    latency: float = 0.0
 
 
 def small_chunk(**more: Any) -> Dict[str, Any]:
@@ -96,6 +98,7 @@ def all_bodies() -> Dict[Tuple[str, bool], Body]:
     (many,), (end,) = sse(chunk), sse(last)
     return {
         ("one", False): Body(_once(sse(last))),
+        ("one-late", False): Body(_once(sse(last)), latency=0.05),
         ("small", False): Body(_once(sse(*small))),
         ("small", True): Body(_once(array(*small))),
         # As many gateways write it.

@@ -5,6 +5,7 @@ JSON list a line, such as ``["cpu", "small", "sse", 1]``; the answer is one JSON
 a line.  So no contender's imports, heap or garbage weigh on another's figures.
 """
 
+import base64
 import gc
 import importlib
 import json
@@ -23,21 +24,29 @@ QUESTION = "Tell me a story about a lighthouse"
 # The contenders ----------------------------------------------------------------
 
 
-def floor(url: str, model: str, alt: str, media: Any = None, timeout: Any = None) -> Iterator[Any]:
+def floor(
+    url: str,
+    model: str,
+    alt: str,
+    media: Any = None,
+    timeout: Any = None,
+    post: Any = None,
+    question: str = QUESTION,
+) -> Iterator[Any]:
     """The least that a `requests` program can do: one framing, no types and no checks.
 
     It is tuned, not naive: events that came together are split together, and the
     pieces of a large one are put together once.
 
     :param timeout: as in requests; without one, it waits forever for a server that is silent.
+    :param post: default: `requests.post`.
     """
     import requests
 
     url = f"{url}/v1beta/models/{model}:streamGenerateContent?alt=sse"
-    body = {"contents": [{"parts": [{"text": QUESTION}], "role": "user"}]}
-    with requests.post(
-        url, json=body, headers={"x-goog-api-key": KEY}, stream=True, timeout=timeout
-    ) as response:
+    body = {"contents": [{"parts": [{"text": question}], "role": "user"}]}
+    headers = {"x-goog-api-key": KEY}
+    with (post or requests.post)(url, json=body, headers=headers, stream=True, timeout=timeout) as response:
         pieces: List[bytes] = []
         for piece in response.iter_content(chunk_size=None):
             pieces.append(piece)
@@ -71,6 +80,7 @@ def google_genai(url: str, model: str, alt: str, media: Any = None) -> Iterator[
 CONTENDERS: Dict[str, Callable[..., Iterator[Any]]] = {
     "floor": floor,
     "floor with timeouts": partial(floor, timeout=(10, 60)),
+    "floor with base64": floor,  # its caller makes bytes of an image
     "geministream": geministream,
     "google-genai": google_genai,
 }
@@ -93,7 +103,12 @@ class Client:
         """One complete answer, read as its caller would; the floor's caller looks at nothing."""
         count = 0
         chunks = self._start(model, alt, media)
-        if self._contender.startswith("floor"):
+        if self._contender == "floor with base64":
+            for chunk in chunks:
+                blob = chunk["candidates"][0]["content"]["parts"][0]["inlineData"]
+                assert len(base64.b64decode(blob["data"])) == IMAGE_BASE64 // 4 * 3
+                count += 1
+        elif self._contender.startswith("floor"):
             for _ in chunks:
                 count += 1
         elif model.startswith("image"):
@@ -135,6 +150,41 @@ class Client:
         for worker in workers:
             worker.join()
         return threads * SMALL_CHUNKS / (time.perf_counter() - start)
+
+    def batch(self, model: str, count: int, workers: int) -> float:
+        """Prompts in a second, so many workers at once, each keeping its connection."""
+        start = time.perf_counter()
+        if self._contender == "floor":
+            self._bare_threads(model, count, workers)
+        else:
+            from geministream import generate_many
+
+            prompts = (f"{QUESTION} {number}" for number in range(count))
+            results = generate_many(
+                prompts, model=model, endpoint=self._url, api_key=KEY, max_workers=workers
+            )
+            assert sum(bool(result.text) for result in results) == count
+        return count / (time.perf_counter() - start)
+
+    def _bare_threads(self, model: str, count: int, workers: int) -> None:
+        """Threads that share the numbers of the prompts, with a session each."""
+        import requests
+
+        numbers = iter(range(count))
+
+        def work() -> None:
+            with requests.Session() as session:
+                for number in numbers:
+                    chunks = floor(
+                        self._url, model, "sse", post=session.post, question=f"{QUESTION} {number}"
+                    )
+                    assert "".join(chunk["candidates"][0]["content"]["parts"][0]["text"] for chunk in chunks)
+
+        threads = [threading.Thread(target=work) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def peak_memory(self, model: str, alt: str, media: Any) -> int:
         """Bytes that the process grows by at most, in a fresh process, after a first small call."""

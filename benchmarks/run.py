@@ -174,11 +174,17 @@ class Bench:
         }
         sse, *others = self.in_turns(self.rounds, turns).items()
         for what, seconds in others:
-            yield _row(f"CPU, {what} against {sse[0]}", {FLOOR: sse[1], OURS: seconds}, 1.25)
+            # An array without white space has as much to read as SSE; the other two have more.
+            budget = 1.1 if what == "JSON array" else 1.25
+            yield _row(f"CPU, {what} against {sse[0]}", {FLOOR: sse[1], OURS: seconds}, budget)
 
     def image(self) -> Iterator[Row]:
         size = f"{IMAGE_BASE64 // MIB} MiB"
-        yield self.answers(f"CPU, one event of {size}, data as bytes", "image", 1.5)
+        jobs = self.jobs("cpu", "image", "sse", 1)
+        jobs[FLOOR] = partial(self.do, "floor with base64", "cpu", "image", "sse", 1)
+        yield self.compare(f"CPU, one event of {size}, data as bytes", 1.15, self.rounds, jobs)
+        # Two fifths of our time are in binascii.a2b_base64(), which this floor does not call.
+        yield self.answers("CPU, the same, the floor leaves the data in base64", "image", 1.35)
         yield self.answers("CPU, the same in 256 HTTP chunks", "image-split", 1.5)
 
         def peak(contender: str, model: str = "image", alt: str = "sse") -> float:
@@ -216,7 +222,7 @@ class Bench:
 
     def first(self) -> Iterator[Row]:
         jobs = self.jobs("first_chunk", "small-slow", 5)
-        yield self.compare("time to the first chunk", 1.2, self.rounds, jobs)
+        yield self.compare("time to the first chunk", 1.1, self.rounds, jobs)
 
     def request(self) -> Iterator[Row]:
         yield self.answers("CPU, a request without media and one chunk", "one", 1.3, times=20)
@@ -255,6 +261,13 @@ class Bench:
         figures = self.in_turns(max(self.rounds // 8, 3), {name: jobs[name] for name in (FLOOR, OURS)})
         floor, ours = (f"{statistics.median(figures[name]):,.0f}/s" for name in (FLOOR, OURS))
         yield Row("chunks a second, 32 threads", floor, ours, _ratio(figures), 0.6, at_least=True)
+
+    def batch(self) -> Iterator[Row]:
+        jobs = self.jobs("batch", "one-late", 1000, 32)
+        figures = self.in_turns(max(self.rounds // 4, 3), {name: jobs[name] for name in (FLOOR, OURS)})
+        floor, ours = (f"{statistics.median(figures[name]):,.0f}/s" for name in (FLOOR, OURS))
+        what = "prompts a second, generate_many with 32 workers, 50 ms latency"
+        yield Row(what, floor, ours, _ratio(figures), 0.95, at_least=True)
 
     def growth(self) -> Iterator[Row]:
         grown = self.do_afresh(OURS, "growth", "many") / MIB
@@ -368,6 +381,7 @@ def main() -> int:
         "upload",
         "imports",
         "threads",
+        "batch",
         "growth",
         "size",
     )

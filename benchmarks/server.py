@@ -23,10 +23,11 @@ _AT_ONCE = 2**20  # bytes; a piece that is often repeated is joined up to about 
 
 
 class Answer(NamedTuple):
-    """The texts that go into the socket, each so many times, and the seconds between them."""
+    """The texts that go into the socket, each so many times, and the seconds between and before them."""
 
     texts: List[Tuple[bytes, int]]
     pause: float
+    latency: float
 
 
 def render(body: Body) -> Answer:
@@ -43,7 +44,7 @@ def render(body: Body) -> Answer:
             together = bytearray(http_chunk * (times % at_once))
         else:
             together += http_chunk * times
-    return Answer([*texts, (bytes(together) + b"0\r\n\r\n", 1)], body.pause)
+    return Answer([*texts, (bytes(together) + b"0\r\n\r\n", 1)], body.pause, body.latency)
 
 
 def serve(connection: socket.socket, answers: Dict[Tuple[str, bool], Answer]) -> None:
@@ -56,6 +57,7 @@ def serve(connection: socket.socket, answers: Dict[Tuple[str, bool], Answer]) ->
                 as_array = "alt=sse" not in query
                 head = _HEAD % (b"application/json" if as_array else b"text/event-stream")
                 answer = answers[model, as_array]
+                time.sleep(answer.latency)
                 for text, times in answer.texts:
                     for _ in range(times):
                         connection.sendall(head + text if head else text)

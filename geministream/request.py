@@ -53,7 +53,7 @@ class RequestBody:
         extra_body: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self._media: List[bytes] = []
-        self._mark = os.urandom(16).hex()  # followed by an index, the placeholder of media in the fields
+        self._mark = ""  # followed by an index, the placeholder of media in the fields
         fields: Dict[str, Any] = {"contents": [self._content(content) for content in to_contents(contents)]}
         if system_instruction is not None:
             fields["systemInstruction"] = self._content(to_instruction(system_instruction))
@@ -122,6 +122,7 @@ class RequestBody:
         """Return the part with a placeholder instead of its bytes."""
         if not _has_media(part):
             return part
+        self._mark = self._mark or os.urandom(16).hex()
         mark = f"{self._mark}{len(self._media)}"
         self._media.append(part.inline_data.data)
         return replace(part, inline_data=replace(part.inline_data, data=mark))

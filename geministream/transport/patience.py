@@ -84,7 +84,10 @@ class Patience:
     def arm(self, sock: Any) -> None:
         """Set the socket's timeout before a wait."""
         self.check()
-        sock.settimeout(self.left(self.silence))
+        seconds = self.left(self.silence)
+        # Setting it is a system call, for which Python lets another thread run.
+        if not hasattr(sock, "gettimeout") or sock.gettimeout() != seconds:
+            sock.settimeout(seconds)
 
     def watch(self, sock: Any) -> None:
         """Set the socket that a cancel shuts down; None for no socket."""
