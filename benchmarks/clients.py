@@ -5,7 +5,6 @@ JSON list a line, such as ``["cpu", "small", "sse", 1]``; the answer is one JSON
 a line.  So no contender's imports, heap or garbage weigh on another's figures.
 """
 
-import base64
 import gc
 import importlib
 import json
@@ -80,7 +79,6 @@ def google_genai(url: str, model: str, alt: str, media: Any = None) -> Iterator[
 CONTENDERS: Dict[str, Callable[..., Iterator[Any]]] = {
     "floor": floor,
     "floor with timeouts": partial(floor, timeout=(10, 60)),
-    "floor with base64": floor,  # its caller makes bytes of an image
     "geministream": geministream,
     "google-genai": google_genai,
 }
@@ -103,12 +101,7 @@ class Client:
         """One complete answer, read as its caller would; the floor's caller looks at nothing."""
         count = 0
         chunks = self._start(model, alt, media)
-        if self._contender == "floor with base64":
-            for chunk in chunks:
-                blob = chunk["candidates"][0]["content"]["parts"][0]["inlineData"]
-                assert len(base64.b64decode(blob["data"])) == IMAGE_BASE64 // 4 * 3
-                count += 1
-        elif self._contender.startswith("floor"):
+        if self._contender.startswith("floor"):
             for _ in chunks:
                 count += 1
         elif model.startswith("image"):

@@ -335,6 +335,11 @@ def test_the_elements_of_any_split(key, text):
         assert list(iter_items(pieces_of(text, seed), key=key)) == VALUES
 
 
+def test_half_a_pair_of_surrogates_passes():
+    text = '["a \ud83d b", "\ude00"]'
+    assert list(iter_items(text)) == list(iter_items([text])) == ["a \ud83d b", "\ude00"]
+
+
 @pytest.mark.parametrize("text, key", [("[]", None), (" [ ] \n", None), ('{"items":[]}', "items")])
 def test_no_elements(text, key):
     assert list(iter_items(text, key=key)) == []

@@ -8,11 +8,10 @@ A value that is complete in one piece is parsed in place.  A value over several 
 until the search has found its end, so that the time is linear for any split.
 """
 
-import io
 import json
 import re
 from itertools import accumulate
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Tuple
 
 from ..errors import IncompleteStreamError, StreamDecodeError
 
@@ -155,29 +154,27 @@ class JSONValues:
 
 
 class Held:
-    """Incomplete text with a maximum length."""
+    """Incomplete text with a maximum length.
+
+    It is kept in UTF-8: a bytearray grows in place, while an io.StringIO copies the text at the end.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._text: Optional[io.StringIO] = None
+        self.room = self._limit = limit  # the number of characters that can be added
+        self._data = bytearray()
         self.begun = False
-
-    @property
-    def room(self) -> int:
-        """The number of characters that can be added."""
-        return self._limit if self._text is None else self._limit - self._text.tell()
 
     def add(self, text: str) -> None:
         """Append text."""
-        if self._text is None:
-            self._text = io.StringIO()
-            self.begun = True
-        self._text.write(text)
+        self._data += text.encode("utf-8", "surrogatepass")  # a model may say half a pair
+        self.room -= len(text)
+        self.begun = True
 
     def take(self) -> str:
         """Return the text and clear it."""
-        text = "" if self._text is None else self._text.getvalue()
-        self._text = None
+        text = self._data.decode("utf-8", "surrogatepass")
+        self._data = bytearray()
+        self.room = self._limit
         self.begun = False
         return text
 
