@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import pickle
 
 import pytest
@@ -16,8 +17,10 @@ from geministream.types import (
     FinishReason,
     FunctionCall,
     GenerateContentResponse,
+    ModalityTokenCount,
     Part,
     PromptFeedback,
+    UsageMetadata,
 )
 
 
@@ -217,3 +220,66 @@ def test_the_longest_names_have_friendlier_ones():
     assert type(maps.place_answer_sources) is types.MapsPlaceAnswerSources
     assert type(maps.place_answer_sources) is types.GroundingChunkMapsPlaceAnswerSources
     assert maps.place_answer_sources.review_snippets[0].author_attribution.uri == "u"
+
+
+# A field that is decoded when it is read ---------------------------------------------------
+
+USED = {
+    "candidates": [{"index": 0}],
+    "usageMetadata": {"totalTokenCount": 3, "promptTokensDetails": [{"modality": "TEXT"}], "new": [1]},
+    "responseId": "r",
+}
+USAGE = UsageMetadata(
+    total_token_count=3, prompt_tokens_details=[ModalityTokenCount(modality="TEXT")], extra={"new": [1]}
+)
+
+
+def used():
+    return GenerateContentResponse.from_dict(copy.deepcopy(USED))
+
+
+def test_token_counts_are_decoded_when_they_are_read():
+    response = used()
+    assert type(vars(response)["usage_metadata"]) is dict
+    assert response.usage_metadata == USAGE and response.usage_metadata is response.usage_metadata
+    assert list(vars(response)) == ["candidates", "usage_metadata", "response_id"]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda response: pickle.loads(pickle.dumps(response)),
+        lambda response: dataclasses.replace(response, response_id="r"),
+        lambda response: GenerateContentResponse.from_dict(response.to_dict()),
+    ],
+)
+@pytest.mark.parametrize("read_before", [False, True])
+def test_nothing_shows_whether_token_counts_were_read(same, read_before):
+    response = used()
+    if read_before:
+        assert response.usage_metadata
+    other = same(response)
+    assert other == response == used() and repr(other) == repr(used()) and "UsageMetadata(" in repr(other)
+    assert json.dumps(other.to_dict()) == json.dumps(USED)
+    assert other.usage_metadata == USAGE
+
+
+def test_token_counts_can_be_set_and_have_a_default():
+    assert GenerateContentResponse().usage_metadata is None is GenerateContentResponse.usage_metadata
+    response = used()
+    response.usage_metadata = None
+    assert response.usage_metadata is None and "usageMetadata" not in response.to_dict()
+    response = GenerateContentResponse(usage_metadata=USAGE)
+    assert response.usage_metadata is USAGE
+    for odd in (None, [], "x", 3):
+        assert GenerateContentResponse.from_dict({"usageMetadata": odd}).usage_metadata == odd
+
+
+def test_a_subclass_decodes_token_counts_later():
+    class Mine(GenerateContentResponse):
+        pass
+
+    mine = Mine.from_dict(copy.deepcopy(USED))
+    assert type(vars(mine)["usage_metadata"]) is dict and mine.usage_metadata == USAGE
