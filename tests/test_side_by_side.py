@@ -104,6 +104,15 @@ def test_a_process_that_dies_is_a_failure(run):
     assert "4 failed, 5 passed, 1 skipped" in printed  # those that follow in the file, too
 
 
+def test_some_run_alone_at_the_end(run):
+    names = [f"test_{number}.py" for number in range(4)]
+    alone = "\n        import pytest\n        @pytest.mark.alone\n        def test_alone(): pass"
+    files = {name: f"{alone}\n        def test_with_others(): pass" for name in names}
+    status, printed = run({"conftest.py": FILES["conftest.py"], **files}, "--workers", "3", "-v")
+    order = re.findall(r"::test_(\w+)", printed.partition("= warnings summary")[0])
+    assert status == 0 and order == ["with_others"] * 4 + ["alone"] * 4
+
+
 def test_the_first_failure_is_the_last(run):
     many = {f"test_{number}.py": "\n        def test(): assert 0" for number in range(20)}
     status, printed = run({**FILES, **many}, "--workers", "2", "-x")

@@ -143,6 +143,7 @@ def _rate(ask, count):
     return count / (time.monotonic() - started)
 
 
+@pytest.mark.alone
 def test_throughput():
     """32 workers at 50 ms: at least 0.8 of what 32 such workers can do on this machine.
 

@@ -3,7 +3,8 @@
 One process waits for half of its time: for countdowns, silent servers, programs.
 So pytest's own process collects the tests and forks workers.  A worker takes the
 next file that nobody has begun, and reports to pytest's process.  A file is never
-divided, so its fixtures are made once.
+divided, so its fixtures are made once; but tests with the marker ``alone``, which
+measure how fast something is, run when the workers have ended.
 
 ``--workers 1``, ``--pdb``, ``-s`` and a system without `os.fork` leave all tests
 to pytest's own process, and so does a single file.
@@ -33,7 +34,9 @@ def pytest_addoption(parser):
 
 def pytest_runtestloop(session):
     """Run all tests; None leaves them to pytest's own loop."""
-    files = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
+    alone = [item for item in session.items if item.get_closest_marker("alone")]
+    together = [item for item in session.items if item not in alone]
+    files = [list(items) for _, items in groupby(together, key=lambda item: item.path)]
     count = min(_wanted(session.config), len(files))
     if count < 2 or session.testsfailed or session.config.option.collectonly:
         return None
@@ -43,6 +46,9 @@ def pytest_runtestloop(session):
         for _ in range(count):
             workers.append(_Worker(session, files, queue))
         _listen(session, files, queue, workers)
+        if alone and not (session.shouldfail or session.shouldstop):
+            workers.append(_Worker(session, files, queue, alone))
+            _listen(session, files, queue, workers[-1:])
     finally:
         os.close(queue)
         for worker in workers:
@@ -113,11 +119,11 @@ class _Worker:
         hook = self._session.config.hook
         if what == "takes":
             self._left += self._files[value]
-        elif what == "report":
-            report = hook.pytest_report_from_serializable(config=self._session.config, data=value)
-            hook.pytest_runtest_logreport(report=report)
-        elif what == "finish":
+        elif what == "ran":
             item = self._left.pop(0)
+            for data in value:
+                report = hook.pytest_report_from_serializable(config=self._session.config, data=data)
+                hook.pytest_runtest_logreport(report=report)
             hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         elif what == "warning":
             hook.pytest_warning_recorded.call_historic(kwargs=value)
@@ -200,13 +206,15 @@ class _Reporter:
     def __init__(self, config, writer):
         self._config = config
         self._writer = writer
+        self._reports = []  # those of the test that runs: sent together, they take less time
 
     def pytest_runtest_logreport(self, report):
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._writer.send(("report", data))
+        self._reports.append(data)
 
-    def pytest_runtest_logfinish(self, nodeid):
-        self._writer.send(("finish", nodeid))
+    def pytest_runtest_logfinish(self):
+        self._writer.send(("ran", self._reports))
+        self._reports = []
 
     def pytest_warning_recorded(self, warning_message, when, nodeid, location):
         warning = warnings.WarningMessage(

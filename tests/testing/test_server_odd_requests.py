@@ -1,151 +1,16 @@
 """Whatever comes is answered: requests that are odd at random."""
 
-import base64
 import copy
 import json
 import random
 import socket
 
 import pytest
-import requests
 from support.long_form import LONG
+from support.odd_requests import FULL, FULL_TEXT, ODD, places_in
 from support.plain_client import STREAM
 
 from geministream.testing import LocalServer
-
-# A request with every field that the server looks at, for its values to be replaced one by one.
-FULL = {
-    "contents": [
-        {
-            "role": "user",
-            "parts": [
-                {"text": "Call look(3) 'now'."},
-                {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
-            ],
-        },
-        {
-            "role": "model",
-            "parts": [
-                {
-                    "functionCall": {"name": "look", "args": {"x": 1}, "id": "1"},
-                    "thoughtSignature": "skip_thought_signature_validator",
-                }
-            ],
-        },
-        {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"a": 1}, "id": "1"}}]},
-        {
-            "role": "user",
-            "parts": [
-                {"text": "look", "thought": False, "videoMetadata": {"fps": 1}},
-                {"fileData": {"fileUri": "gs://x/y", "mimeType": "video/mp4"}},
-                {"executableCode": {"language": "PYTHON", "code": "1"}},
-            ],
-        },
-    ],
-    "systemInstruction": {"parts": [{"text": "Be brief."}]},
-    "generationConfig": {
-        "stopSequences": ["x"],
-        "responseMimeType": "application/json",
-        "candidateCount": 2,
-        "maxOutputTokens": 5,
-        "temperature": 1,
-        "responseModalities": ["TEXT", "IMAGE"],
-        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1},
-        "seed": 1,
-        "responseJsonSchema": {
-            "type": "object",
-            "required": ["a"],
-            "propertyOrdering": ["b", "a"],
-            "$defs": {"n": {"type": "string", "minLength": 2}},
-            "properties": {
-                "a": {"$ref": "#/$defs/n"},
-                "b": {"type": ["null", "array"], "items": {"enum": [1]}, "minItems": 1, "maxItems": 3},
-                "c": {"anyOf": [{"type": "integer", "minimum": 2, "maximum": 5}]},
-                "d": {"prefixItems": [{"const": 1}]},
-            },
-        },
-    },
-    "tools": [
-        {
-            "functionDeclarations": [
-                {"name": "look", "parameters": {"type": "OBJECT", "properties": {"x": {"type": "INTEGER"}}}}
-            ]
-        }
-    ],
-    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}},
-    "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
-    "cachedContent": "cachedContents/x",
-    "labels": {"a": "b"},
-    "continuationToken": base64.urlsafe_b64encode(b'["x", 0, 0, null]').decode(),
-    "generateContentRequest": {"contents": [{"parts": [{"text": "x"}]}], "model": "models/m"},
-}
-FULL_TEXT = json.dumps(FULL)
-
-ODD = [
-    None,
-    True,
-    False,
-    0,
-    -1,
-    2,
-    1.5,
-    1e308,
-    -1e-308,
-    10**30,
-    float("inf"),
-    float("nan"),
-    "",
-    " ",
-    "x",
-    "3",
-    "2.0",
-    "1e0",
-    "\ud800",
-    "\udc00x",
-    "\0",
-    "null",
-    "é" * 3,
-    "(((",
-    "[a",
-    "\\",
-    "x" * 3000,
-    "AAA",
-    "====",
-    "https://x.test/v1beta/files/abc",
-    [],
-    [[]],
-    [None],
-    [1, "a"],
-    {},
-    {"a": {}},
-    {"": None},
-    {"\ud800": "\ud800"},
-    {"parts": [{"text": "\ud800"}]},
-    [{"text": None}],
-    {"name": 3},
-    {"type": {}},
-    {"$ref": 3},
-    {"$ref": "#/x/y"},
-    {"enum": {}},
-    {"type": "array", "items": 3},
-    {"type": "object", "properties": [1]},
-    {"type": "string", "minLength": "x"},
-    {"type": "integer", "minimum": "x"},
-    {"anyOf": 3},
-]
-
-
-def places_in(value):
-    """Each (container, key) of a JSON value, in the order of the text."""
-    places, waiting = [], [(None, None, value)]
-    while waiting:
-        container, key, value = waiting.pop()
-        if container is not None:
-            places.append((container, key))
-        if isinstance(value, (dict, list)):
-            keys = list(value) if isinstance(value, dict) else range(len(value))
-            waiting.extend((value, key, value[key]) for key in reversed(keys))
-    return places
 
 
 def odd_body(random, count):
@@ -343,67 +208,6 @@ def odd_request(random, profile):
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-#: Good requests of the other methods.
-METHODS = [
-    ("POST", "models/m:embedContent", {"content": {"parts": [{"text": "x"}]}, "outputDimensionality": 3}),
-    ("POST", "models/m:batchEmbedContents", {"requests": [{"content": {"parts": [{"text": "x"}]}}]}),
-    ("POST", "models/m:computeTokens", {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}),
-    (
-        "POST",
-        "models/m:predict",
-        {
-            "instances": [{"content": "x", "task_type": "CLUSTERING"}],
-            "parameters": {"outputDimensionality": 3},
-        },
-    ),
-    (
-        "POST",
-        "cachedContents",
-        {
-            **{name: FULL[name] for name in ("contents", "systemInstruction", "tools", "toolConfig")},
-            "model": "models/m",
-            "displayName": "x",
-            "ttl": "5s",
-        },
-    ),
-    ("PATCH", "cachedContents/{}?updateMask=expireTime", {"expireTime": "2999-01-01T00:00:00.5+01:00"}),
-    ("GET", "cachedContents?pageSize=x", {}),
-]
-STRANGE_TIMES = [
-    "9999-12-31T23:59:59Z",
-    "0001-01-01T00:00:00+14:00",
-    "2999-13-01T00:00:00Z",
-    "999999999s",
-    ".5s",
-]
-
-
-@pytest.mark.parametrize("profile", ["google", "vertex"])
-@pytest.mark.parametrize("lenient", [False, True])
-def test_odd_requests_of_the_other_methods_are_answered(profile, lenient):
-    choose = random.Random(f"others/{profile}/{lenient}")
-    statuses = set()
-    with LocalServer(profile=profile, lenient=lenient) as server, requests.Session() as session:
-        session.headers.update({"x-goog-api-key": "local-key"})
-        base = f"{server.url}/v1beta/"
-        if profile == "vertex":
-            base += "projects/p/locations/l/"
-        create = dict(METHODS[4][2], ttl="500s")
-        name = session.post(base + "cachedContents", json=create).json()["name"].rpartition("/")[2]
-        for _ in range(20000 if LONG else 400):
-            method, path, body = copy.deepcopy(choose.choice(METHODS))
-            if profile == "vertex" and path.startswith("models"):
-                path = f"publishers/google/{path}"
-            for _ in range(choose.choice((0, 1, 1, 2))):
-                container, key = choose.choice(list(places_in(body)) or [({}, "x")])
-                container[key] = copy.deepcopy(choose.choice(ODD + STRANGE_TIMES))
-            answer = session.request(method, base + path.format(name), data=json.dumps(body), timeout=10)
-            if server.errors:
-                raise AssertionError(f"{method} {path} {body!r}"[:3000]) from server.errors.pop()
-            statuses.add(answer.status_code)
-    assert {200, 400} <= statuses <= {200, 400, 403, 404}
 
 
 @pytest.mark.parametrize("lenient", [False, True])
