@@ -159,7 +159,7 @@ def test_what_is_nested_too_deeply_to_be_saved(here, server, tmp_path):
     """Written with indents, JSON takes more of the stack than it takes to read it."""
     path, saved = tmp_path / "talk.json", tmp_path / "saved.json"
     results = []
-    for depth in (*range(900, 1000, 4), 1500):  # which of them are read and not written, Python decides
+    for depth in (*range(900, 1000, 12), 1500):  # which of them are read and not written, Python decides
         deep = '{"a":' * depth + "1" + "}" * depth
         path.write_text(
             '[{"role": "model", "parts": [{"functionCall": {"name": "f", "args": ' + deep + "}}]}]"

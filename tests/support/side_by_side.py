@@ -16,6 +16,7 @@ import traceback
 import warnings
 from itertools import chain, groupby
 from multiprocessing.connection import Pipe, wait
+from types import SimpleNamespace
 
 import pytest
 
@@ -176,8 +177,9 @@ def _separate(config, writer):
     capture.stop_global_capturing()
     capture.start_global_capturing()
     capture.suspend_global_capture()
-    # Not unregistered: other plugins ask it whether to colour what they report.
-    config.get_terminal_writer()._file = open(os.devnull, "w")
+    terminal = manager.unregister(name="terminalreporter")
+    # Other plugins ask it whether to colour what they report.
+    manager.register(SimpleNamespace(_tw=terminal._tw), "terminalreporter")
     manager.register(_Reporter(config, writer))
 
 
