@@ -1,7 +1,10 @@
 """The short form of `adversary.py`."""
 
 import adversary
+import pytest
 from support.long_form import LONG
+
+pytestmark = pytest.mark.early
 
 MET = """
 interim, several interim, cut head, junk: CRLF, junk: byte, junk: response, status 503, status 400,

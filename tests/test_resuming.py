@@ -22,6 +22,8 @@ from geministream import (
 )
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
+
 
 @pytest.mark.parametrize("how", BREAKS)
 def test_a_stream_that_broke_at_a_checkpoint_resumes_there(how):

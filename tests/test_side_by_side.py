@@ -113,6 +113,30 @@ def test_some_run_alone_at_the_end(run):
     assert status == 0 and order == ["with_others"] * 4 + ["alone"] * 4
 
 
+EARLY = """
+        import pathlib, pytest, time
+        @pytest.mark.early
+        def test_long():
+            assert not list(pathlib.Path().glob("begun.short*"))
+            pathlib.Path(f"begun.{__name__}").touch()
+            until = time.monotonic() + 30
+            while len(list(pathlib.Path().glob("begun.test*"))) < 2:  # both have begun
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        def test_after(): pass  # with a file's last test, a worker takes its next file
+"""
+SHORT = """
+        import pathlib
+        def test_short(): pathlib.Path(f"begun.short.{__name__}").touch()
+"""
+
+
+def test_long_files_begin_first(run):
+    files = {f"test_{number}.py": EARLY if number in (3, 7) else SHORT for number in range(8)}
+    status, printed = run({"conftest.py": FILES["conftest.py"], **files}, "--workers", "2")
+    assert status == 0, printed
+
+
 def test_the_first_failure_is_the_last(run):
     many = {f"test_{number}.py": "\n        def test(): assert 0" for number in range(20)}
     status, printed = run({**FILES, **many}, "--workers", "2", "-x")

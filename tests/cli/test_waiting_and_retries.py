@@ -15,6 +15,7 @@ from geministream.errors import RateLimitError
 from geministream.retry import RetryEvent
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
 here, server = program.here, program.server
 
 DIM, BRIGHT = "\x1b[2m", "\x1b[22m"

@@ -25,6 +25,8 @@ from support.uploads import (
 from geministream import NotFoundError, RateLimitError, Retry, ServerError, TransportError, upload_file
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
+
 
 @pytest.mark.parametrize("how", ["reset", "drop", "drop_answer", 408, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("piece", [0, 1, 3])

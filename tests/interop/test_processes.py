@@ -15,7 +15,7 @@ import pytest
 
 from geministream.testing import Answer, LocalServer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+pytestmark = [pytest.mark.early, pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")]
 
 MODEL = "gemini-flash-latest"
 

@@ -3,8 +3,9 @@
 One process waits for half of its time: for countdowns, silent servers, programs.
 So pytest's own process collects the tests and forks workers.  A worker takes the
 next file that nobody has begun, and reports to pytest's process.  A file is never
-divided, so its fixtures are made once; but tests with the marker ``alone``, which
-measure how fast something is, run when the workers have ended.
+divided, so its fixtures are made once.  Files with the marker ``early``, which
+take long, begin first: at the end, nobody waits for them.  Tests with the marker
+``alone``, which measure how fast something is, run when the workers have ended.
 
 ``--workers 1``, ``--pdb``, ``-s`` and a system without `os.fork` leave all tests
 to pytest's own process, and so does a single file.
@@ -38,6 +39,7 @@ def pytest_runtestloop(session):
     alone = [item for item in session.items if item.get_closest_marker("alone")]
     together = [item for item in session.items if item not in alone]
     files = [list(items) for _, items in groupby(together, key=lambda item: item.path)]
+    files.sort(key=lambda items: not any(item.get_closest_marker("early") for item in items))
     count = min(_wanted(session.config), len(files))
     if count < 2 or session.testsfailed or session.config.option.collectonly:
         return None

@@ -12,6 +12,8 @@ from support.plain_client import STREAM
 
 from geministream.testing import LocalServer
 
+pytestmark = pytest.mark.early
+
 
 def odd_body(random, count):
     """A request as bytes: good but for a few places, or no JSON of use at all."""

@@ -30,6 +30,7 @@ from geministream import (
 )
 from geministream.transport import Call
 
+pytestmark = pytest.mark.early
 LONG = 30  # seconds that nothing here may take
 WHOLE = sse(A, B, C)
 

@@ -14,6 +14,8 @@ from support.raw_server import RawServer, head
 from geministream import Endpoint, Retry, ServerError, StreamTimeoutError
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
+
 
 def test_silence_before_the_answer_is_not_retried(server, retrying, sleeps):
     server.queue(Answer(wait=threading.Event()), OK)
