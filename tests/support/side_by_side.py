@@ -17,7 +17,6 @@ import traceback
 import warnings
 from itertools import chain, groupby
 from multiprocessing.connection import Pipe, wait
-from types import SimpleNamespace
 
 import pytest
 
@@ -180,9 +179,7 @@ def _separate(config, writer):
     capture.start_global_capturing()
     capture.suspend_global_capture()
     terminal = manager.unregister(name="terminalreporter")
-    # Other plugins ask it whether to colour what they report.
-    manager.register(SimpleNamespace(_tw=terminal._tw), "terminalreporter")
-    manager.register(_Reporter(config, writer))
+    manager.register(_Reporter(config, writer, terminal), "terminalreporter")
 
 
 def _items(files, queue, writer):
@@ -205,9 +202,10 @@ def _run_items(session, items):
 
 
 class _Reporter:
-    """A plugin of the worker's pytest."""
+    """In the worker's pytest, what reports to the terminal otherwise."""
 
-    def __init__(self, config, writer):
+    def __init__(self, config, writer, terminal):
+        self._tw = terminal._tw  # other plugins ask it whether to colour what they report
         self._config = config
         self._writer = writer
         self._reports = []  # those of the test that runs: sent together, they take less time
