@@ -3,7 +3,7 @@
 At a terminal, lines can be edited and recalled, including those of earlier sessions;
 Tab completes commands and paths, and a paste of several lines is one line with
 line ends in it.  Python's readline module does most of that; without it, as on
-Windows, only the console's own editing is available.
+Windows, or where it cannot control the terminal, only the console's own editing is available.
 """
 
 import glob
@@ -149,6 +149,10 @@ def _prepared_readline() -> Optional[ModuleType]:
         import readline
     except ImportError:
         return None  # Windows: its console can edit lines
+    try:
+        readline.get_line_buffer()  # PyPy's looks at the terminal now, and raises errors of many kinds
+    except Exception:
+        return None  # as with TERM=dumb
     readline.set_completer_delims(" ")
     if _is_gnu(readline):
         readline.parse_and_bind("tab: complete")

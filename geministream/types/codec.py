@@ -22,8 +22,8 @@ Three rules make the conversion lossless:
 Decoding must be fast, so each class gets one decoder on first use, which looks up each field
 when it first sees it.  This also allows rare messages to be imported on first use.  Dataclass
 defaults are class attributes, so an object contains only the fields that arrived, in the order
-of their arrival, and they are sent back in the same order.  A field that comes often and is read
-seldom is decoded when it is read: see `DecodedLater`.
+of their arrival, and they are sent back in the same order (PyPy may change it).  A field that comes
+often and is read seldom is decoded when it is read: see `DecodedLater`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,12 @@ class DecodedLater:
 
     def __set__(self, message: Any, value: Any) -> None:
         message.__dict__[self._name] = value
+
+    def __delete__(self, message: Any) -> None:
+        try:
+            del message.__dict__[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
 
 
 class Message:

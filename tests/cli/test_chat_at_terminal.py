@@ -59,9 +59,12 @@ def test_a_paste_of_several_lines_is_one_message(server):
 
 
 @needs_pty
-def test_a_paste_into_a_terminal_that_does_not_mark_it(server):
+def test_a_paste_into_a_terminal_that_does_not_mark_it(server, tmp_path):
+    (tmp_path / "geministream").mkdir()
+    (tmp_path / "geministream" / "chat-history").write_text('"kept"\n')
     server.queue("1")
-    with on_terminal("chat", server=server, env={"TERM": "dumb"}) as (process, read):
+    env = {"TERM": "dumb", "XDG_STATE_HOME": str(tmp_path)}
+    with on_terminal("chat", server=server, env=env) as (process, read):
         read("> ")
         os.write(process.terminal, b"first\nsecond\nthird\n")
         read("1\n")
