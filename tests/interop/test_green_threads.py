@@ -7,6 +7,8 @@ from support.raw_server import RawServer, head
 
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
+
 PATCHES = {
     "gevent": """
 from gevent import monkey; monkey.patch_all()

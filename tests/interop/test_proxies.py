@@ -33,6 +33,7 @@ from geministream.testing import Answer, LocalServer
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"
 MITMDUMP = os.path.join(os.path.dirname(sys.executable), "mitmdump")
+pytestmark = pytest.mark.early
 LONG = 20  # seconds; nothing waits so long, unless it hangs
 
 
