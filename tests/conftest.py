@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import os
+import signal
 import subprocess
 import sys
 
@@ -48,6 +49,9 @@ def _plain_environment():
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in _VARIABLES:
             monkeypatch.delenv(name, raising=False)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            # Shells let background jobs ignore Ctrl-C, and programs inherit that.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # The user's own .netrc is looked for in the home directory.
         monkeypatch.setenv("NETRC", os.devnull)
         yield

@@ -4,7 +4,6 @@ import atexit
 import io
 import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -110,12 +109,11 @@ def here(capfd, monkeypatch):
 
 @contextmanager
 def started(*args, server=None, env=None, **pipes):
-    with ctrl_c_allowed():
-        process = subprocess.Popen(
-            command(*args, server=server),
-            env=environment(**(env or {})),
-            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes},
-        )
+    process = subprocess.Popen(
+        command(*args, server=server),
+        env=environment(**(env or {})),
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes},
+    )
     watchdog = threading.Timer(TIMEOUT, process.kill)
     watchdog.start()
     try:
@@ -127,19 +125,6 @@ def started(*args, server=None, env=None, **pipes):
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-
-
-@contextmanager
-def ctrl_c_allowed():
-    """Shells let background jobs ignore Ctrl-C, and what these start inherits that."""
-    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if ignored:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if ignored:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def rest_of(process, already=b""):

@@ -29,7 +29,7 @@ def pytest_addoption(parser):
         "--workers",
         type=int,
         metavar="N",
-        help="processes that share the test files (default: two for each processor and one more, at most 8)",
+        help="processes that share the test files (default: three for each processor, at most 8)",
     )
 
 
@@ -68,7 +68,7 @@ def _wanted(config):
     if config.option.workers is not None:
         return config.option.workers
     has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2 * has + 1, 8)
+    return min(3 * has, 8)
 
 
 def _queue_of_numbers(count):
