@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -25,21 +24,10 @@ FIXTURES = [
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
+def endpoint(npm_installed):
     """The endpoint of an aimock that answers from `FIXTURES`, and with 503 to everything else."""
-    npm = shutil.which("npm")
-    if not (npm and shutil.which("node")):
-        pytest.skip("there is no Node.js with npm")
-    folder = tmp_path_factory.mktemp("aimock")
-    (folder / "package.json").write_text("{}")
+    folder = npm_installed("@copilotkit/aimock")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": FIXTURES}), "utf-8")
-    install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "@copilotkit/aimock"]
-    try:
-        installed = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not install aimock within 120 s")
-    if installed.returncode:
-        pytest.skip(f"npm cannot install aimock: {installed.stderr[-500:]}")
     command = ["node_modules/.bin/llmock", "-p", "0", "-f", "fixtures.json", "--strict"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

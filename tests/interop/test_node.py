@@ -1,14 +1,13 @@
 """Clients for Node.js against LocalServer: @google/genai, @google/generative-ai and the Vercel AI SDK.
 
-Their packages are installed into a temporary folder; without Node.js, or without a registry, the
-tests are skipped. Each test runs the body of a function, which returns what the test checks, in one
+Their packages are installed into a temporary folder if GEMINISTREAM_NPM_TESTS=1 allows it; without
+Node.js, or without a registry, the tests are skipped. Each test runs the body of a function, which returns what the test checks, in one
 process of Node.js for all.
 """
 
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import threading
 
@@ -80,32 +79,13 @@ const ask = more => streamText({model: google, maxRetries: 0, onError() {}, ...m
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory):
-    """A folder with the packages."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not (node and npm):
-        pytest.skip("there is no Node.js with npm")
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text("{}")
-    command = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
-    try:
-        installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not install the packages within 120 s")
-    if installed.returncode:
-        pytest.skip(f"npm cannot install the packages: {installed.stderr[-500:]}")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def node(packages):
+def node(npm_installed):
     """A function that runs the body of a JavaScript function with the base URL of a server."""
-    log = packages / "stderr"
+    folder = npm_installed(*PACKAGES)
+    log = folder / "stderr"
     command = ["node", "--input-type=module", "--eval", RUNNER]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    with open(log, "wb") as stderr, subprocess.Popen(
-        command, cwd=packages, stderr=stderr, **pipes
-    ) as process:
+    with open(log, "wb") as stderr, subprocess.Popen(command, cwd=folder, stderr=stderr, **pipes) as process:
 
         def run(base, body):
             limit = threading.Timer(60, process.kill)
