@@ -308,6 +308,17 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="words in a chunk of the server's own text (default: %(default)s)",
     )
     parser.add_argument(
+        "--lenient", action="store_true", help="accept requests that Google would reject, if they can be read"
+    )
+    parser.add_argument(
+        "--require-signatures", action="store_true", help="check thought signatures as Gemini 3 does"
+    )
+    parser.add_argument(
+        "--done-marker",
+        action="store_true",
+        help="end server-sent events with data: [DONE], as some gateways do",
+    )
+    parser.add_argument(
         "--script",
         metavar="FILE.json",
         help="a script of answers and faults; its format: pydoc geministream.testing.script_file",

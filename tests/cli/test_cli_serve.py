@@ -75,6 +75,29 @@ def test_control():
         assert len(requests.get(url + "/_control/requests").json()["requests"]) == 1
 
 
+UNSIGNED = {
+    "contents": [
+        *HELLO["contents"],
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "options, statuses, ending",
+    [
+        ([], [400, 200], b"}\r\n\r\n"),
+        (["--lenient", "--require-signatures", "--done-marker"], [200, 400], b"data: [DONE]\r\n\r\n"),
+    ],
+)
+def test_how_strict_it_is_and_how_an_answer_ends(options, statuses, ending):
+    with serving(*options) as process:
+        url = url_of(process)
+        assert [ask(url, body).status_code for body in ({**HELLO, "nosuch": 1}, UNSIGNED)] == statuses
+        assert ask(url).content.endswith(ending)
+
+
 def test_record_and_replay(tmp_path):
     tapes = tmp_path / "tapes"
     with LocalServer(api_key=KEY_OF_THE_ENVIRONMENT) as upstream:
