@@ -150,9 +150,9 @@ def _prepared_readline() -> Optional[ModuleType]:
     except ImportError:
         return None  # Windows: its console can edit lines
     try:
-        readline.get_line_buffer()  # PyPy's looks at the terminal now, and raises errors of many kinds
-    except Exception:
-        return None  # as with TERM=dumb
+        readline.get_line_buffer()
+    except Exception:  # PyPy's own readline raises several kinds
+        return None  # the terminal can do too little, as with TERM=dumb
     readline.set_completer_delims(" ")
     if _is_gnu(readline):
         readline.parse_and_bind("tab: complete")

@@ -18,8 +18,8 @@ def session():
 def npm_installed(tmp_path_factory):
     """A function that installs packages for Node.js into a new folder.
 
-    They are programs from the network, so only a variable allows it.  Without it, the test is skipped,
-    and so it is if the packages cannot be had.
+    They are programs from the network, so the developer has to ask for them with an environment variable.
+    Without it, or without Node.js or a registry, the test is skipped.
     """
     if not os.environ.get("GEMINISTREAM_NPM_TESTS"):
         pytest.skip("set GEMINISTREAM_NPM_TESTS=1 to download packages from npm")

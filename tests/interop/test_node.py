@@ -1,8 +1,8 @@
 """Clients for Node.js against LocalServer: @google/genai, @google/generative-ai and the Vercel AI SDK.
 
-Their packages are installed into a temporary folder if GEMINISTREAM_NPM_TESTS=1 allows it; without
-Node.js, or without a registry, the tests are skipped. Each test runs the body of a function, which returns what the test checks, in one
-process of Node.js for all.
+With GEMINISTREAM_NPM_TESTS=1 their packages are installed into a temporary folder; otherwise the tests
+are skipped. Each test runs the body of a function, which returns what the test checks, in one process
+of Node.js for all.
 """
 
 import hashlib

@@ -30,10 +30,11 @@ from geministream import (
 )
 from geministream.testing import Answer, LocalServer
 
+pytestmark = pytest.mark.early
+
 MODEL = "gemini-flash-latest"
 KEY = "secret-key-of-this-test"
 MITMDUMP = os.path.join(os.path.dirname(sys.executable), "mitmdump")
-pytestmark = pytest.mark.early
 LONG = 20  # seconds; nothing waits so long, unless it hangs
 
 
