@@ -320,6 +320,10 @@ _json_begins = re.compile(r'[\[{](?=\s*[\[{"])')
 _MOST_BEGINNINGS = 16
 _json = json.JSONDecoder()
 
+# What a JSON decoder raises for a value with too many levels.  On PyPy, a RecursionError that cannot
+# be linked to the exception that is being handled, for lack of stack, becomes a TypeError.
+TOO_DEEP = (RecursionError, TypeError)
+
 
 def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
     """Return the message and, if a gateway put the upstream's error into it as JSON, that error.
@@ -329,7 +333,7 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
     for begin in islice(_json_begins.finditer(message), _MOST_BEGINNINGS):
         try:
             value, end = _json.raw_decode(message, begin.start())
-        except (ValueError, RecursionError):
+        except (ValueError, *TOO_DEEP):
             continue  # not JSON, it only looks like it
         if isinstance(value, list):
             value = value[0]

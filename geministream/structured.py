@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
-from .errors import ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
+from .errors import TOO_DEEP, ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
 from .tools.annotations import kind_of
 from .tools.schema import Kind, schema_of
 from .tools.values import Mismatch, below
@@ -242,7 +242,7 @@ def _parsed(text: str, kind: Kind, ended: str) -> Any:
         raise StreamDecodeError(f"the answer is nested too deeply, more than {DEEPEST} levels{ended}")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except RecursionError:
+    except TOO_DEEP:
         raise StreamDecodeError(f"the answer is nested too deeply to be read{ended}") from None
     except ValueError as error:
         place = getattr(error, "pos", None)

@@ -380,6 +380,19 @@ def test_looking_for_json_takes_linear_time(message):
     assert len(started) <= 16
 
 
+@pytest.mark.parametrize("kind", [RecursionError, TypeError])
+def test_a_message_whose_json_is_too_deep(monkeypatch, kind):
+    """On PyPy, a decoder without stack may raise a TypeError."""
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, *args):
+            raise kind("as if there were too many levels")
+
+    monkeypatch.setattr(errors, "_json", Decoder())
+    message = '{"error": ' * 10 + "1" + "}" * 10
+    assert made_of({"code": 400, "message": message}).message == message
+
+
 @pytest.mark.parametrize(
     "message", ["{", "{}", "[]", "[1]", '{"error": 1}', '{"error": {}}', "[" * 100000, "{not json"]
 )

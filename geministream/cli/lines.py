@@ -76,7 +76,7 @@ class TypedLines:
         if self._readline is not None:
             self._readline.set_completer(self._complete)
             for line in self._lines_kept():
-                self._readline.add_history(line)
+                self._remember(line)
 
     def read(self, prompt: str) -> str:
         """Read a line; a paste may contain line ends."""
@@ -96,7 +96,7 @@ class TypedLines:
     def keep(self, text: str) -> None:
         """Make the text available in this session and in later ones."""
         if self._readline is not None and hasattr(self._readline, "set_auto_history"):
-            self._readline.add_history(text)
+            self._remember(text)
         if self._kept is None or self._readline is None:
             return
         try:
@@ -108,6 +108,12 @@ class TypedLines:
         except OSError as error:
             note(f"{self._kept} cannot be written: {reason_of(error)}; use --no-history to keep no lines")
             self._kept = None
+
+    def _remember(self, text: str) -> None:
+        try:
+            self._readline.add_history(text)  # type: ignore[union-attr]
+        except ValueError:
+            pass  # the locale's encoding does not have all of its characters; it cannot be typed here
 
     def _lines_kept(self) -> List[str]:
         """The lines of earlier sessions; if there are too many, the oldest are removed."""
@@ -178,10 +184,10 @@ def _takes_pastes(readline: Optional[ModuleType]) -> bool:
 
 
 def _text_in(line: str) -> str:
-    """The text in a line of the file; "" for a truncated line."""
+    """The text in a line of the file; "" for a truncated or changed line."""
     try:
         text = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return text if isinstance(text, str) else ""
 

@@ -13,6 +13,7 @@ import math
 import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from ..errors import TOO_DEEP
 from .answers import Answer
 from .prompt import bytes_of, camel_name
 from .shapes import ANY, BYTES, SCHEMA, STRUCT, Enum, Map, Number, request_shape
@@ -65,8 +66,8 @@ def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
         value = json.loads(body or b"{}", parse_constant=_no_number)
         if not isinstance(value, dict):
             raise ValueError("Root element must be a message.")
-        _limit_depth(value)
-    except (ValueError, RecursionError) as error:
+        limit_depth(value)
+    except (ValueError, *TOO_DEEP) as error:
         text = f"Invalid JSON payload received. {error}"
         return None, bad_request(text, [("", text)])
     return value, None
@@ -76,7 +77,8 @@ def _no_number(name: str) -> None:
     raise ValueError(f"Unexpected token. {name}")
 
 
-def _limit_depth(value: Any) -> None:
+def limit_depth(value: Any) -> None:
+    """Check that a value has no more levels than a message may have; a ValueError says so."""
     level, depth = [value], 0
     while level:
         depth += 1

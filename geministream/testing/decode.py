@@ -81,7 +81,7 @@ class LongDecode:
         if token:
             try:
                 owner, start, index, parent = json.loads(base64.urlsafe_b64decode(token))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 return Answer.failure(400, "The continuation_token is not valid.")
             if owner != mark:  # issued by another server, or before this one was started
                 return _other_request()

@@ -32,6 +32,8 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
+from ..errors import TOO_DEEP
+from .checks import limit_depth
 from .prompt import bytes_of, last_parts, normal, prompt_text, prompt_token_details, whole_number, words
 from .samples import instance_of
 
@@ -161,12 +163,15 @@ def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     calls: List[Dict[str, Any]] = []
     names = "|".join(re.escape(name) for name in sorted(declared, key=len, reverse=True))
     for match in re.finditer(rf"(?<![\w.])({names})(?![\w])(\(\s*)?", text):
-        args: Any = None
+        args: Optional[Dict[str, Any]] = None
         if match.group(2) is not None:
             try:
-                args, _ = json.JSONDecoder().raw_decode(text, match.end())
-            except ValueError:
-                pass
+                value, _ = json.JSONDecoder().raw_decode(text, match.end())
+                if isinstance(value, dict):
+                    limit_depth(value)
+                    args = value
+            except (ValueError, *TOO_DEEP):
+                pass  # not arguments
         calls.append(_call(declared[match.group(1)], args, len(calls)))
     if not calls and mode == "ANY":
         calls.append(_call(next(iter(declared.values())), None, 0))

@@ -13,12 +13,12 @@ import re
 from itertools import accumulate
 from typing import Any, Iterator, List, Mapping, Tuple
 
-from ..errors import IncompleteStreamError, StreamDecodeError
+from ..errors import TOO_DEEP, IncompleteStreamError, StreamDecodeError
 
 raw_decode = json.JSONDecoder().raw_decode
 # raw_decode() calls this; it is faster for many chunks, and raises StopIteration if there is no value.
 scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-NO_VALUE = (ValueError, StopIteration, RecursionError)
+NO_VALUE = (ValueError, StopIteration, *TOO_DEEP)
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
 
@@ -146,7 +146,7 @@ class JSONValues:
         self.state = self._values[self.state]
         try:
             value, end = raw_decode(text)
-        except (ValueError, RecursionError):
+        except (ValueError, *TOO_DEEP):
             end = -1
         if end != len(text):
             raise bad_json(text)
@@ -246,7 +246,7 @@ class _Search:
             try:
                 if raw_decode(whole)[1] == len(whole):
                     return True
-            except (ValueError, RecursionError):
+            except (ValueError, *TOO_DEEP):
                 pass
         return False
 
@@ -273,7 +273,7 @@ def values_in(text: str) -> Iterator[Any]:
     while pos < len(text) and not text.startswith("[DONE]", pos):
         try:
             value, end = raw_decode(text, pos)
-        except (ValueError, RecursionError):
+        except (ValueError, *TOO_DEEP):
             end = -1
         if end < 0 or nested_too_deeply(text, pos, end):
             search = _Search(text[pos])
@@ -323,7 +323,7 @@ def bad_json(text: str) -> StreamDecodeError:
     try:
         at = raw_decode(text)[1]
         why = "extra data after the value"
-    except RecursionError:
+    except TOO_DEEP:
         return _too_deep()
     except ValueError as error:
         at = getattr(error, "pos", 0)

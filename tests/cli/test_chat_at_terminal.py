@@ -129,6 +129,12 @@ def test_lines_are_kept_across_sessions_in_a_private_file(server, tmp_path):
     assert kept.read_bytes() == before
 
 
+def test_lines_that_something_else_wrote_are_left_out(tmp_path):
+    kept = tmp_path / "chat-history"
+    kept.write_text('"first"\n5\nnull\n\n' + "[" * 100000 + '\n"\\ud800 \\u0000"\nnot JSON\n"last"\n')
+    assert TypedLines([], [], str(kept))._lines_kept() == ["first", "\ud800 \0", "last"]
+
+
 def test_only_the_last_lines_are_kept(tmp_path):
     kept = tmp_path / "chat-history"
     kept.write_text("".join(json.dumps(str(number)) + "\n" for number in range(2001)))

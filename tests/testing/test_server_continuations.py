@@ -1,5 +1,6 @@
 """The test server's long answers over many requests."""
 
+import base64
 import json
 import random
 
@@ -48,6 +49,8 @@ def test_checkpoints_and_tokens_are_checked():
         assert text_of(chunks[:4]) + rest == expected_text(body)
         for other in (
             {**body, "continuationToken": "made up"},
+            {**body, "continuationToken": base64.b64encode(b"[" * 100000).decode()},
+            {**body, "continuationToken": base64.b64encode(b"[null, 0, 0, null]").decode()},
             {**prompt("else"), "continuationToken": tokens[3]},
         ):
             error = ask(server, other).json()["error"]

@@ -164,6 +164,16 @@ def test_functions_are_called_by_name(server):
     assert text_of(sse(ask(server, none).content)) == "You said: get_time"
 
 
+@pytest.mark.parametrize("levels", [99, 100, 500, 100000])
+@pytest.mark.parametrize("opening, closing", ["[]", ('{"a": ', "}")])
+def test_functions_are_not_called_with_what_is_too_deep_for_a_message(server, opening, closing, levels):
+    args = '{"a": ' + opening * levels + "1" + closing * levels + "}"
+    tools = [{"functionDeclarations": [{"name": "look"}]}]
+    chunks = sse(ask(server, prompt(f"look({args})", tools=tools)).content)
+    call = chunks[0]["candidates"][0]["content"]["parts"][0]["functionCall"]
+    assert call["args"] == (json.loads(args) if levels == 99 else {})
+
+
 def test_reply_replaces_the_rules():
     with LocalServer(reply=lambda request: "x " * 20, words_per_chunk=7) as server:
         chunks = sse(ask(server).content)
