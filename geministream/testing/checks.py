@@ -13,13 +13,11 @@ import math
 import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from ..errors import TOO_DEEP
 from .answers import Answer
+from .json_checks import parse_json
 from .prompt import bytes_of, camel_name
 from .shapes import ANY, BYTES, SCHEMA, STRUCT, Enum, Map, Number, request_shape
 
-#: How many objects and arrays may be nested.
-DEEPEST = 100
 #: A part has exactly one of these; a thought or a signature alone is not a part.
 PART_DATA = (
     "text",
@@ -63,11 +61,10 @@ def bad_request(message: str, found: List[Violation]) -> Answer:
 def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
     """The JSON object that a request consists of, or the error."""
     try:
-        value = json.loads(body or b"{}", parse_constant=_no_number)
+        value = parse_json(body or b"{}", parse_constant=_no_number)
         if not isinstance(value, dict):
             raise ValueError("Root element must be a message.")
-        limit_depth(value)
-    except (ValueError, *TOO_DEEP) as error:
+    except ValueError as error:
         text = f"Invalid JSON payload received. {error}"
         return None, bad_request(text, [("", text)])
     return value, None
@@ -75,17 +72,6 @@ def parse(body: bytes) -> Tuple[Any, Optional[Answer]]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"Unexpected token. {name}")
-
-
-def limit_depth(value: Any) -> None:
-    """Check that a value has no more levels than a message may have; a ValueError says so."""
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > DEEPEST:
-            raise ValueError("Message too deep.")
-        children = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
-        level = [child for child in children if isinstance(child, (dict, list))]
 
 
 def check(

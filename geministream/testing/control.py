@@ -27,12 +27,11 @@ Control requests are not recorded.  With ``serve --control --port 8765``::
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any, Callable, Dict
 
 from .answers import Answer
 from .delivery import deliver
-from .json_checks import ScriptError, one_or_more
+from .json_checks import ScriptError, one_or_more, parse_json
 from .record import Record, RecordedRequest
 from .redact import without_credentials
 from .render import render
@@ -97,8 +96,8 @@ class Control:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return parse_json(body)
+    except ValueError as error:
         raise ScriptError(f"$: is not valid JSON: {error}") from None
 
 
@@ -118,6 +117,6 @@ def _shown(recorded: RecordedRequest) -> Dict[str, Any]:
     except UnicodeDecodeError:
         return {**shown, "body_base64": base64.b64encode(recorded.body).decode()}
     try:
-        return {**shown, "body": json.loads(text)}
-    except (ValueError, RecursionError):
+        return {**shown, "body": parse_json(text)}
+    except ValueError:
         return {**shown, "body": text}

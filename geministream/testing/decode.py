@@ -16,6 +16,7 @@ from typing import Any, Callable, Container, Dict, List, NamedTuple, Optional, U
 
 from .answers import Answer
 from .generation import Hop, reworded
+from .json_checks import parse_json
 
 #: How many tokens are remembered.
 REMEMBERED = 100_000
@@ -80,8 +81,8 @@ class LongDecode:
         mark = fingerprint(request)
         if token:
             try:
-                owner, start, index, parent = json.loads(base64.urlsafe_b64decode(token))
-            except (ValueError, TypeError, RecursionError):
+                owner, start, index, parent = parse_json(base64.urlsafe_b64decode(token))
+            except (ValueError, TypeError):
                 return Answer.failure(400, "The continuation_token is not valid.")
             if owner != mark:  # issued by another server, or before this one was started
                 return _other_request()

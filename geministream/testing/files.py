@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-import json
 import re
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .answers import Answer
+from .json_checks import parse_json
 from .pages import page
 from .times import timestamp
 from .wire import Head
@@ -110,11 +110,11 @@ class Files:
     def wish(self, body: bytes) -> Union[Wish, Answer]:
         """The metadata of an upload, or the error in it."""
         try:
-            file = json.loads(body or b"{}").get("file") or {}
+            file = parse_json(body or b"{}").get("file") or {}
             name = file.get("name") or ""
             display_name = file.get("displayName") or file.get("display_name") or ""
             mime_type = file.get("mimeType") or file.get("mime_type") or ""
-        except (ValueError, AttributeError, RecursionError):
+        except (ValueError, AttributeError):
             return Answer.failure(400, "Invalid JSON payload received.")
         if not all(isinstance(each, str) for each in (name, display_name, mime_type)):
             return Answer.failure(400, "Invalid JSON payload received. A file's names are strings.")

@@ -33,7 +33,7 @@ import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..errors import TOO_DEEP
-from .checks import limit_depth
+from .json_checks import limit_depth
 from .prompt import bytes_of, last_parts, normal, prompt_text, prompt_token_details, whole_number, words
 from .samples import instance_of
 

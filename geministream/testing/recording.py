@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from . import json_checks
-from .json_checks import ScriptError, list_of, one_of, one_or_more, record
+from .json_checks import ScriptError, list_of, one_of, one_or_more, parse_json, record
 from .redact import Redactor, is_credential, without_credentials
 from .wire import Headers
 
@@ -55,8 +55,8 @@ def request_key(method: str, path: str, query: Iterable[Tuple[str, str]], header
     """A key that is equal for equal requests; headers, credentials and JSON formatting do not matter."""
     asked = sorted(pair for pair in query if not is_credential(pair[0]))
     try:
-        return method, path, asked, json.dumps(json.loads(body), sort_keys=True)
-    except (ValueError, RecursionError):
+        return method, path, asked, json.dumps(parse_json(body), sort_keys=True)
+    except ValueError:
         # Each request of a form has a new boundary.
         boundary = re.search('boundary="?([^";]+)', Headers(headers).get("content-type", ""))
         return method, path, asked, body.replace(boundary.group(1).encode(), b"") if boundary else body
@@ -186,8 +186,8 @@ def _written(data: bytes, may_be_json: bool = False) -> Dict[str, Any]:
         return {"base64": base64.b64encode(data).decode()}
     if may_be_json:
         try:
-            return {"json": json.loads(text)}
-        except (ValueError, RecursionError):
+            return {"json": parse_json(text)}
+        except ValueError:
             pass  # written as text
     return {"text": text}
 

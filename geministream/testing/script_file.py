@@ -67,7 +67,6 @@ stop_how            the fault: "end" (the body ends early), "drop" (the connecti
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -76,7 +75,18 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import json_checks
 from .answers import ERROR_FORMS, FRAMINGS, STOP_HOW, TRANSFERS, Answer, chunk_of
-from .json_checks import Check, ScriptError, integer, list_of, map_of, one_of, one_or_more, record, wrong
+from .json_checks import (
+    Check,
+    ScriptError,
+    integer,
+    list_of,
+    map_of,
+    one_of,
+    one_or_more,
+    parse_json,
+    record,
+    wrong,
+)
 
 Source = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 
@@ -113,10 +123,10 @@ def read_script(source: Source) -> ScriptFile:
         return script(source)
     with open(source, encoding="utf-8-sig") as file:
         try:
-            return script(json.load(file))
+            return script(parse_json(file.read()))
         except ScriptError as error:
             raise ScriptError(f"{os.fspath(source)}: {error}") from None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ScriptError(f"{os.fspath(source)}: is not valid JSON: {error}") from None
 
 
