@@ -12,6 +12,8 @@ import warnings
 from itertools import islice
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
+from .depth import is_deep, raw_decode
+
 __all__ = [
     "GeministreamError",
     "APIError",
@@ -318,11 +320,6 @@ def api_error(error: Any, *, http_status: int, headers: Optional[Mapping[str, st
 # Where JSON may begin.  The number of places that are tried is limited, to keep the time linear.
 _json_begins = re.compile(r'[\[{](?=\s*[\[{"])')
 _MOST_BEGINNINGS = 16
-_json = json.JSONDecoder()
-
-# What a JSON decoder raises for a value with too many levels.  On PyPy, a RecursionError that cannot
-# be linked to the exception that is being handled, for lack of stack, becomes a TypeError.
-TOO_DEEP = (RecursionError, TypeError)
 
 
 def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
@@ -332,31 +329,16 @@ def _without_json(message: str) -> Tuple[str, Dict[str, Any]]:
     """
     for begin in islice(_json_begins.finditer(message), _MOST_BEGINNINGS):
         try:
-            value, end = _json.raw_decode(message, begin.start())
-        except (ValueError, *TOO_DEEP):
+            value, end = raw_decode(message, begin.start())
+        except (ValueError, RecursionError):
             continue  # not JSON, it only looks like it
         if isinstance(value, list):
             value = value[0]
         error = value.get("error") if isinstance(value, dict) else None
-        if error and isinstance(error, dict) and not _is_deep(error):
+        if error and isinstance(error, dict) and not is_deep(error):
             text = str(error.get("message") or message[begin.start() : end])
             return message[: begin.start()] + text + message[end:], error
     return message, {}
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than a stream's JSON may be (`json_values.DEEPEST`)."""
-    level = [value]
-    for _ in range(200):
-        level = [
-            item
-            for each in level
-            if isinstance(each, (dict, list))
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _words(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
+from .depth import DEEPEST, is_deep
 from .errors import ConfigurationError
 from .parts import ContentsLike, to_contents, to_instruction
 from .types import Content, Part
@@ -95,6 +96,10 @@ class RequestBody:
 
     def _write(self, more: Dict[str, Any]) -> bytes:
         fields = {**self._fields, **more}
+        if is_deep(fields):
+            raise ConfigurationError(
+                f"the request has more than {DEEPEST} levels of lists and objects, or contains itself"
+            )
         try:
             text = _dumps(fields)
             if not self._media:
@@ -109,7 +114,7 @@ class RequestBody:
                     body.write(binascii.b2a_base64(data[start : start + _SLICE], newline=False))
                 body.write(after.encode("utf-8"))
             return body.getvalue()
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
 
     def _content(self, content: Content) -> Dict[str, Any]:

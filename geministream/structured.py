@@ -4,13 +4,14 @@ import json
 from collections.abc import Generator
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
-from .errors import TOO_DEEP, ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
+from .depth import DEEPEST, is_deep_json
+from .errors import ConfigurationError, GeministreamError, IncompleteStreamError, StreamDecodeError
 from .tools.annotations import kind_of
 from .tools.schema import Kind, schema_of
 from .tools.values import Mismatch, below
 from .types import FinishReason, GenerateContentResponse
 from .types.codec import shorten
-from .wire.json_values import AFTER, DEEPEST, FIRST, NEXT, OUTSIDE, JSONValues, nested_too_deeply
+from .wire.json_values import AFTER, FIRST, NEXT, OUTSIDE, JSONValues
 
 T = TypeVar("T")
 
@@ -238,11 +239,11 @@ class _Items(JSONValues):
 def _parsed(text: str, kind: Kind, ended: str) -> Any:
     if not text.strip():
         raise StreamDecodeError(f"the answer has no text{ended}")
-    if nested_too_deeply(text, 0, len(text)):
+    if is_deep_json(text, 0, len(text)):
         raise StreamDecodeError(f"the answer is nested too deeply, more than {DEEPEST} levels{ended}")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except TOO_DEEP:
+    except RecursionError:
         raise StreamDecodeError(f"the answer is nested too deeply to be read{ended}") from None
     except ValueError as error:
         place = getattr(error, "pos", None)

@@ -24,13 +24,13 @@ from support.dialects import QUOTA, STREAMS, array, chunk, ndjson, pretty, sse
 
 from geministream import collect
 from geministream.answer import Hop, _hide_continuation
+from geministream.depth import DEEPEST
 from geministream.errors import GeministreamError, IncompleteStreamError, StreamDecodeError, api_error
 from geministream.transport.reply import error_value
 from geministream.types import GenerateContentResponse
 from geministream.types.codec import decoder
 from geministream.wire.body import dechunk, inflate
 from geministream.wire.framing import Framing
-from geministream.wire.json_values import DEEPEST
 
 SECONDS = 2.0  # CPU of one case; they take well under a hundredth of it
 

@@ -28,9 +28,9 @@ from geministream import (
     parse,
     stream_generate,
 )
+from geministream.depth import DEEPEST
 from geministream.testing import Answer, LocalServer
 from geministream.types import GenerateContentResponse
-from geministream.wire.json_values import DEEPEST
 
 
 class Unit(enum.Enum):

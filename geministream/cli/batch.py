@@ -10,7 +10,6 @@ device) cannot be resumed.
 
 import argparse
 import hashlib
-import json
 import os
 import stat
 import sys
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Deque, Dict, Iterator, Optional
 
 from ..batch import BatchResult, generate_many
-from ..errors import APIError, BlockedError, ConfigurationError, StreamDecodeError
+from ..depth import DEEPEST, loads
+from ..errors import APIError, BlockedError, ConfigurationError
 from .batch_progress import Progress
 from .disk import replacing
 from .generation import model_of, request_fields
@@ -134,13 +134,10 @@ def _request(line: bytes, is_text: bool) -> "tuple[Any, Any]":
     try:
         if is_text:
             return {"contents": line.decode("utf-8-sig").strip("\r\n")}, None
-        value = json.loads(line.decode("utf-8-sig"))
-        if isinstance(value, dict):
-            # The id is written to the output, which must be readable at a greater stack depth.
-            json.loads("[" * 50 + json_line(value.get("id")) + "]" * 50)
+        value = loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigurationError("the line is not UTF-8") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"the line is not valid JSON: {error}") from None
     if isinstance(value, str):
         return {"contents": value}, None
@@ -284,8 +281,8 @@ def _result_in(line: bytes) -> Optional[Dict[str, Any]]:
     if not line.startswith(_BEGINNING):
         return None
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = loads(line, DEEPEST + 1)  # the record around an answer is one level
+    except ValueError:
         return None
     is_ours = type(value["index"]) is int and isinstance(value.get("input"), str)
     return value if is_ours else None
@@ -331,28 +328,20 @@ class _Writer:
         place = self._places.pop(result.index)
         more: Dict[str, Any] = {"attempts": result.attempts, "seconds": round(result.seconds, 3)}
         response, error = result.response, result.error
-        try:
-            if response is not None:
-                self._progress.count(response)
-                error = problem_of(_block_of(response), response.finish_reason, complete=self._strict)
-                more = {"text": response.text, **more, "response": response.to_dict()}
-            elif getattr(error, "partial", None) is not None:
-                more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
-            if error is None:
-                self._write({**place.fields(), **more})
-                self._progress.one_done()
-                return
-        except RecursionError:
-            error = error or StreamDecodeError("the answer is nested too deeply to be written as JSON")
-        self._failed(place, error, more)
+        if response is not None:
+            self._progress.count(response)
+            error = problem_of(_block_of(response), response.finish_reason, complete=self._strict)
+            more = {"text": response.text, **more, "response": response.to_dict()}
+        elif getattr(error, "partial", None) is not None:
+            more["partial"] = error.partial.to_dict()  # type: ignore[union-attr]
+        if error is None:
+            self._write({**place.fields(), **more})
+            self._progress.one_done()
+        else:
+            self._failed(place, error, more)
 
     def _failed(self, place: _Place, error: Exception, more: Dict[str, Any]) -> None:
-        fields = {**place.fields(), "error": _error_fields(error)}
-        try:
-            self._write({**fields, **more})
-        except RecursionError:  # in the partial answer, or in the error's details
-            fields["error"].pop("details", None)
-            self._write(fields)
+        self._write({**place.fields(), "error": _error_fields(error), **more})
         self._progress.one_failed(f"line {place.index + 1} of {self._prompts}: {in_options(error)}")
 
     def _write(self, fields: Dict[str, Any]) -> None:

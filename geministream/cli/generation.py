@@ -1,11 +1,11 @@
 """The request's fields, from the options."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from ..depth import loads
 from ..errors import ConfigurationError
 
 DEFAULT_MODEL = "gemini-flash-latest"
@@ -46,12 +46,12 @@ def _generation_config(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
 
 def _schema(path: str) -> Dict[str, Any]:
     try:
-        schema = json.loads(Path(path).read_bytes())
+        schema = loads(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"--schema {path} cannot be read: {error.strerror}; name a file with a JSON schema"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"--schema {path} is not valid JSON: {error}") from error
     if not isinstance(schema, dict):
         raise ConfigurationError(f"--schema {path} is not a JSON schema; it must be an object")

@@ -14,6 +14,7 @@ import sys
 from types import ModuleType
 from typing import Callable, List, Optional, Sequence
 
+from ..depth import loads
 from ..errors import ConfigurationError
 from .disk import replacing
 from .status import reason_of
@@ -186,8 +187,8 @@ def _takes_pastes(readline: Optional[ModuleType]) -> bool:
 def _text_in(line: str) -> str:
     """The text in a line of the file; "" for a truncated or changed line."""
     try:
-        text = json.loads(line)
-    except (ValueError, RecursionError):
+        text = loads(line)
+    except ValueError:
         return ""
     return text if isinstance(text, str) else ""
 

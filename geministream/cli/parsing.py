@@ -6,11 +6,11 @@ errors name what the user typed.
 
 import argparse
 import dataclasses
-import json
 import math
 import re
 from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
+from ..depth import loads
 from ..retry import MOST_SECONDS
 from .status import USAGE, nearest
 from .terminal import note
@@ -195,8 +195,8 @@ class GenerationOption(argparse.Action):
                     self, f"{_shown(name)} is not a field of the generation config{hint}"
                 )
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = loads(text)
+        except ValueError:
             value = text  # a string may be typed without quotes
         if snake == "stop_sequences" and not isinstance(value, list):
             value = [text]

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
+from ..depth import loads
 from ..errors import ConfigurationError
 from ..parts import to_contents
 from ..types import Content, Part
@@ -32,7 +33,7 @@ def write_conversation(path: str, saved: Saved) -> None:
     try:
         with replacing(path) as file:
             file.write(json.dumps(fields, indent=1).encode("ascii") + b"\n")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be written: {reason_of(error)}") from error
 
 
@@ -43,12 +44,12 @@ def read_conversation(path: str) -> Saved:
     """
     try:
         with open(path, "rb") as file:
-            saved = json.loads(file.read())
+            saved = loads(file.read())
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}; name a saved conversation"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not a saved conversation: {error}") from error
     contents = saved.get("contents") if isinstance(saved, dict) else saved
     if not isinstance(contents, list) or not all(map(_is_content, contents)):

@@ -9,16 +9,15 @@ from __future__ import annotations
 import base64
 import difflib
 import json
-from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, NoReturn, Optional, Sequence, Union
 
-from ..errors import TOO_DEEP
+from ..depth import loads
 
 Check = Callable[[Any, str], Any]
 
 
 #: How many objects and arrays may be nested in JSON that somebody else wrote, as at Google.
 DEEPEST = 100
-_TOO_DEEP = f"Nested more than {DEEPEST} levels deep."
 
 
 def parse_json(data: Union[str, bytes], parse_constant: Optional[Callable[[str], Any]] = None) -> Any:
@@ -27,26 +26,7 @@ def parse_json(data: Union[str, bytes], parse_constant: Optional[Callable[[str],
     :param parse_constant: called for NaN and the infinities, as by ``json.loads``.
     :raises ValueError: if it is not JSON, or has more levels.
     """
-    try:
-        value = json.loads(data, parse_constant=parse_constant)
-    except TOO_DEEP:
-        raise ValueError(_TOO_DEEP) from None
-    limit_depth(value)
-    return value
-
-
-def limit_depth(value: Any) -> None:
-    """Check that parsed JSON has at most `DEEPEST` levels.
-
-    :raises ValueError: if it has more.
-    """
-    level: List[Any] = [[value]]
-    for _ in range(DEEPEST + 1):
-        children = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
-        level = [child for child in children if isinstance(child, (dict, list))]
-        if not level:
-            return
-    raise ValueError(_TOO_DEEP)
+    return loads(data, DEEPEST, parse_constant=parse_constant)
 
 
 class ScriptError(ValueError):

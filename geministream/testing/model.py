@@ -32,8 +32,8 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from ..errors import TOO_DEEP
-from .json_checks import limit_depth
+from ..depth import is_deep, raw_decode
+from .json_checks import DEEPEST
 from .prompt import bytes_of, last_parts, normal, prompt_text, prompt_token_details, whole_number, words
 from .samples import instance_of
 
@@ -166,11 +166,9 @@ def function_calls(request: Dict[str, Any]) -> List[Dict[str, Any]]:
         args: Optional[Dict[str, Any]] = None
         if match.group(2) is not None:
             try:
-                value, _ = json.JSONDecoder().raw_decode(text, match.end())
-                if isinstance(value, dict):
-                    limit_depth(value)
-                    args = value
-            except (ValueError, *TOO_DEEP):
+                value, _ = raw_decode(text, match.end())
+                args = value if isinstance(value, dict) and not is_deep(value, DEEPEST) else None
+            except (ValueError, RecursionError):
                 pass  # not arguments
         calls.append(_call(declared[match.group(1)], args, len(calls)))
     if not calls and mode == "ANY":

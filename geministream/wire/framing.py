@@ -27,19 +27,9 @@ import codecs
 import re
 from typing import Any, Iterator, Optional, Tuple, Union
 
+from ..depth import FLAT, is_deep_json, scan_once
 from ..errors import IncompleteStreamError, StreamDecodeError
-from .json_values import (
-    CUT,
-    FLAT,
-    NO_VALUE,
-    Held,
-    JSONValues,
-    bad_json,
-    nested_too_deeply,
-    scan_once,
-    too_large,
-    values_in,
-)
+from .json_values import CUT, NO_VALUE, Held, JSONValues, bad_json, too_large, values_in
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -181,7 +171,7 @@ class _ServerSentEvents:
                 # A line end is white space in JSON, but it ends the line of an event.
                 if text.find("\n", pos, end) >= 0 or text.find("\r", pos, end) >= 0:
                     break
-                if end - pos > FLAT and nested_too_deeply(text, pos, end):
+                if end - pos > FLAT and is_deep_json(text, pos, end):
                     break
                 if text.startswith("\r\n\r\n", end):
                     end += 4

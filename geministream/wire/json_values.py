@@ -8,24 +8,15 @@ A value that is complete in one piece is parsed in place.  A value over several 
 until the search has found its end, so that the time is linear for any split.
 """
 
-import json
 import re
-from itertools import accumulate
 from typing import Any, Iterator, List, Mapping, Tuple
 
-from ..errors import TOO_DEEP, IncompleteStreamError, StreamDecodeError
+from ..depth import DEEPEST, FLAT, is_deep_json, raw_decode, scan_once
+from ..errors import IncompleteStreamError, StreamDecodeError
 
-raw_decode = json.JSONDecoder().raw_decode
-# raw_decode() calls this; it is faster for many chunks, and raises StopIteration if there is no value.
-scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-NO_VALUE = (ValueError, StopIteration, *TOO_DEEP)
+NO_VALUE = (ValueError, StopIteration, RecursionError)  # what scan_once() raises
 # JSON's white space, https://www.rfc-editor.org/rfc/rfc8259#section-2
 _space = re.compile(r"[ \t\n\r]*")
-
-# The maximum number of nested lists and objects: copy.deepcopy() needs two calls for each level,
-# and Python's default limit is 1,000 calls.
-DEEPEST = 200
-
 
 # The states between two values, in the words of an error.
 OUTSIDE = "outside any array"
@@ -102,7 +93,7 @@ class JSONValues:
             if (
                 end < 0
                 or end - pos > self._limit
-                or (end - pos > FLAT and nested_too_deeply(text, pos, end))
+                or (end - pos > FLAT and is_deep_json(text, pos, end))
                 or (not isinstance(value, (dict, list, str)) and text[end : end + 1] not in _SCALAR_ENDS)
             ):
                 # The value is incomplete or not valid, which is known at its end.
@@ -146,7 +137,7 @@ class JSONValues:
         self.state = self._values[self.state]
         try:
             value, end = raw_decode(text)
-        except (ValueError, *TOO_DEEP):
+        except (ValueError, RecursionError):
             end = -1
         if end != len(text):
             raise bad_json(text)
@@ -246,7 +237,7 @@ class _Search:
             try:
                 if raw_decode(whole)[1] == len(whole):
                     return True
-            except (ValueError, *TOO_DEEP):
+            except (ValueError, RecursionError):
                 pass
         return False
 
@@ -273,9 +264,9 @@ def values_in(text: str) -> Iterator[Any]:
     while pos < len(text) and not text.startswith("[DONE]", pos):
         try:
             value, end = raw_decode(text, pos)
-        except (ValueError, *TOO_DEEP):
+        except (ValueError, RecursionError):
             end = -1
-        if end < 0 or nested_too_deeply(text, pos, end):
+        if end < 0 or is_deep_json(text, pos, end):
             search = _Search(text[pos])
             stop = search.find_end(text, pos, len(text))
             rest = text[pos:] if stop < 0 else text[pos:stop]
@@ -284,34 +275,6 @@ def values_in(text: str) -> Iterator[Any]:
             value, end = CUT, len(text)
         yield value
         pos = _end_of_space(text, end)
-
-
-# A value of at most so many characters cannot be nested too deeply.
-FLAT = 2 * DEEPEST
-_LARGE = 2**12  # characters; in longer text, counting stops as soon as the result is known
-_bracket = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([{}\[\]])', re.DOTALL)
-_STEP_IN = {"{": 1, "[": 1, "}": -1, "]": -1}
-
-
-def nested_too_deeply(text: str, pos: int, end: int) -> bool:
-    """Whether the JSON has more than `DEEPEST` levels; counting its brackets is enough for most values."""
-    if end - pos < _LARGE:
-        found = text.count("[", pos, end)
-        # An object has at least five characters, {"":}, only the innermost one has two.
-        if found + (end - pos + 3) // 5 <= DEEPEST:
-            return False
-        found += text.count("{", pos, end)
-    else:
-        found = 0
-        for bracket in "[{":
-            at = text.find(bracket, pos, end)
-            while at >= 0 and found <= DEEPEST:
-                found += 1
-                at = text.find(bracket, at + 1, end)
-    if found <= DEEPEST:
-        return False
-    steps = map(_STEP_IN.__getitem__, "".join(_bracket.findall(text, pos, end)))
-    return max(accumulate(steps), default=0) > DEEPEST
 
 
 def _end_of_space(text: str, pos: int) -> int:
@@ -323,7 +286,7 @@ def bad_json(text: str) -> StreamDecodeError:
     try:
         at = raw_decode(text)[1]
         why = "extra data after the value"
-    except TOO_DEEP:
+    except RecursionError:
         return _too_deep()
     except ValueError as error:
         at = getattr(error, "pos", 0)

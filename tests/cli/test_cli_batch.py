@@ -13,8 +13,8 @@ import pytest
 from support.long_form import LONG
 from support.program import KEY, TIMEOUT, needs_posix, needs_pty, on_terminal, rest_of, run, started
 
-from geministream import GenerateContentResponse
 from geministream.cli import batch as cli_batch
+from geministream.depth import DEEPEST
 from geministream.testing import Answer, LocalServer
 
 
@@ -300,47 +300,33 @@ def test_the_largest_file_that_is_allowed(server, tmp_path, output):
     assert sorted(results(output)) == list(range(20))
 
 
-def nested(depth):
-    value = "x"
-    for _ in range(depth):
-        value = [value]
-    return value
+def nested(levels):
+    return "[" * levels + "]" * levels
 
 
-def test_what_is_nested_too_deeply_fails_alone(here, server, tmp_path, output, monkeypatch):
-    prompts = tmp_path / "prompts.jsonl"
-    ids = [
-        f'{{"contents": "x", "id": {"[" * depth}{"]" * depth}}}' for depth in (300, *range(850, 1000), 10**5)
-    ]
-    prompts.write_text("\n".join(['"prompt 0"', '"deep 1"', *ids, '"prompt"']))
-    deep = Answer(chunks=[{"candidates": [{"content": {"parts": [{"text": "t"}]}, "finishReason": "STOP"}]}])
-    server.answer_with(lambda request: deep if b"deep" in request.body else None)
-    to_dict = GenerateContentResponse.to_dict
+def test_the_deepest_ids_and_answers(here, server, prompts, output):
+    """What can be read can be written, and read again by the next run; what is deeper fails alone."""
 
-    def deeper(response):  # however deep an answer may be that is read
-        made = to_dict(response)
-        return {**made, "deep": nested(10**5)} if response.text == "t" else made
+    def answer(request):
+        name = request.body.partition(b"#")[2][:1]
+        if name in b"ab":  # the deepest chunk, and one that is deeper
+            extra = json.loads(nested(DEEPEST - 1 if name == b"a" else DEEPEST))
+            return Answer(chunks=[{"extra": extra, "candidates": [{"finishReason": "STOP"}]}])
+        return Answer.failure(400, "no", details=[{"extra": json.loads(nested(DEEPEST - 4))}])
 
-    monkeypatch.setattr(GenerateContentResponse, "to_dict", deeper)
-    result = here("batch", prompts, "-o", output, server=server)
-    lines = results(output)
-    assert result.status == 1 and sorted(lines) == list(range(155))
-    assert lines[1]["error"]["type"] == "StreamDecodeError" and "nested" in lines[1]["error"]["message"]
-    assert lines[0]["text"] and lines[2]["id"] and "id" not in lines[153] and lines[154]["text"]
+    ids = [f'{{"contents": "#a", "id": {nested(levels)}}}' for levels in (DEEPEST - 1, DEEPEST, 10**5)]
+    prompts.write_text("\n".join([*ids, '"#a"', '"#b"', '"#c"']))
+    server.answer_with(answer)
+    assert here("batch", prompts, "-o", output, server=server).status == 1
+    found = [line for _, line in sorted(results(output).items())]
+    errors = [line.get("error", {}).get("message", "none") for line in found]
+    too_deep = "the line is not valid JSON: Nested more than 200 levels deep"
+    assert errors[:4] == ["none", too_deep, too_deep, "none"]
+    assert "nested too deeply" in errors[4] and found[5]["error"]["details"]
+    assert found[0]["id"] == found[3]["response"]["extra"] == json.loads(nested(DEEPEST - 1))
     count = server.request_count
     assert here("batch", prompts, "-o", output, server=server).status == 1
-    assert server.request_count == count
-
-
-def test_an_error_that_is_nested_too_deeply(here, server, tmp_path, output, monkeypatch):
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text('"x"\n"y"\n')
-    fields = cli_batch._error_fields
-    monkeypatch.setattr(cli_batch, "_error_fields", lambda error: {**fields(error), "details": nested(10**5)})
-    server.answer_with(lambda request: Answer.failure(400, "no"))
-    result = here("batch", prompts, "-o", output, server=server)
-    assert result.status == 1
-    assert [line["error"]["code"] for line in results(output).values()] == [400, 400]
+    assert server.request_count == count == 4
 
 
 # -- what the output is stays -----------------------------------------------------------

@@ -12,6 +12,7 @@ from support.program import KEY, TIMEOUT, gated, needs_posix, needs_pty, on_term
 
 from geministream.cli.disk import replacing
 from geministream.cli.lines import read_message
+from geministream.depth import DEEPEST
 from geministream.testing import Answer, LocalServer
 
 
@@ -155,18 +156,21 @@ def test_a_save_keeps_what_the_file_is(here, server, tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["new.json", "other.json", "real.json", "talk.json"]
 
 
-def test_what_is_nested_too_deeply_to_be_saved(here, server, tmp_path):
-    """Written with indents, JSON takes more of the stack than it takes to read it."""
+def test_the_deepest_conversation(here, server, tmp_path):
     path, saved = tmp_path / "talk.json", tmp_path / "saved.json"
-    results = []
-    for depth in (*range(900, 1000, 12), 1500):  # which of them are read and not written, Python decides
-        deep = '{"a":' * depth + "1" + "}" * depth
-        path.write_text(
-            '[{"role": "model", "parts": [{"functionCall": {"name": "f", "args": ' + deep + "}}]}]"
-        )
-        results.append(here("chat", "--load", path, server=server, stdin=f"/save {saved}\n".encode()))
-    assert {result.status for result in results} <= {0, 2}
-    assert not [note for result in results for note in result.notes if "bug" in note]
+
+    def load(levels):  # of the entire file, whose args are on the seventh level
+        args = '{"a":' * (levels - 6) + "1" + "}" * (levels - 6)
+        call = '{"functionCall": {"name": "f", "args": ' + args + "}}"
+        path.write_text('{"contents": [{"role": "model", "parts": [' + call + "]}]}")
+        return here("chat", "--load", path, server=server, stdin=f"/save {saved}\n".encode())
+
+    assert load(DEEPEST).status == 0
+    assert json.loads(saved.read_text())["contents"] == json.loads(path.read_text())["contents"]
+    for levels in (DEEPEST + 1, 10**5):
+        result = load(levels)
+        assert result.status == 2
+        assert result.notes[0].endswith("is not a saved conversation: Nested more than 200 levels deep")
 
 
 @needs_posix

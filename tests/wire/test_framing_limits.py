@@ -14,12 +14,11 @@ from support.framings import in_pieces, outcome, values_of
 from support.memory import TracedMemory
 
 from geministream import collect, iter_items, parse
+from geministream.depth import DEEPEST
 from geministream.errors import IncompleteStreamError, StreamDecodeError
 from geministream.request import RequestBody
 from geministream.types import GenerateContentResponse
-from geministream.wire import framing, json_values
 from geministream.wire.framing import Framing
-from geministream.wire.json_values import DEEPEST
 
 
 def text_event(size):
@@ -251,29 +250,6 @@ def test_the_bound_is_exact_for_the_shortest_value_so_deep(nest):
     for frame in (b"[%b]", b"event: x\ndata: %b\n\n"):
         assert values_of([frame % nested(nest, DEEPEST)])[1] is None
         assert values_of([frame % nested(nest, DEEPEST + 1)])[1] is StreamDecodeError
-
-
-def test_a_decoder_without_stack_may_raise_a_type_error(monkeypatch):
-    """As PyPy's does, if its RecursionError cannot be linked to an exception that is being handled."""
-
-    def as_on_pypy(decode):
-        def decoding(*args):
-            try:
-                return decode(*args)
-            except RecursionError:
-                raise TypeError("couldn't record exception context") from None
-
-        return decoding
-
-    with monkeypatch.context() as patch:
-        for module, name in [(json_values, "raw_decode"), (json_values, "scan_once"), (framing, "scan_once")]:
-            patch.setattr(module, name, as_on_pypy(getattr(module, name)))
-        for nest in NESTS:
-            for frame in FRAMES:
-                body = frame % (b'{"candidates": ' + nested(nest, 100000) + b"}")
-                for pieces in ([body], in_pieces(body, 4096)):
-                    values, error, said = outcome(pieces)
-                    assert error is StreamDecodeError and f"more than {DEEPEST} levels" in said
 
 
 def test_brackets_in_strings_and_side_by_side_add_no_depth():
