@@ -114,7 +114,7 @@ class RequestBody:
                     body.write(binascii.b2a_base64(data[start : start + _SLICE], newline=False))
                 body.write(after.encode("utf-8"))
             return body.getvalue()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error
 
     def _content(self, content: Content) -> Dict[str, Any]:

@@ -1,7 +1,10 @@
 """The levels of JSON: counted in values and in text, each against a count by hand."""
 
+import inspect
 import json
+import platform
 import random
+import sys
 
 import pytest
 
@@ -141,3 +144,28 @@ def test_loads_like_json_with_a_limit():
     for data in ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), b"[" * 10**6, b'{"a":' * 10**6):
         with pytest.raises(ValueError, match=f"^Nested more than {DEEPEST} levels deep$"):
             loads(data)
+
+
+@pytest.mark.skipif(
+    platform.python_implementation() != "CPython", reason="PyPy limits the stack's bytes, not its calls"
+)
+def test_a_request_that_is_too_deep_for_its_caller():
+    """A caller far down the stack has fewer calls left than the request has levels."""
+
+    def below(frames, use):
+        return below(frames - 1, use) if frames else use()
+
+    value = json.loads('{"a":' * 180 + "1" + "}" * 180)
+
+    def send():
+        try:
+            stream_generate("m", "hi", extra_body=value, endpoint=Endpoint(api_key="k"))
+        except ConfigurationError as error:
+            return str(error)
+        return "written"  # its encoder has a stack of its own
+
+    here = len(inspect.stack())
+    said = {below(sys.getrecursionlimit() - here - left, send) for left in range(60, 400, 10)}
+    too_deep = "the request cannot be written as JSON: maximum recursion depth exceeded"
+    assert all(each == "written" or each.startswith(too_deep) for each in said)
+    assert "written" in said and (len(said) > 1 or sys.version_info >= (3, 12))
