@@ -29,13 +29,14 @@ def chunk(text):
 
 def endings(server, session):
     base = dataclasses.replace(
-        server.endpoint, session=session, timeout=(5, 0.5), retry=Retry(attempts=2, initial_delay=0.001)
+        server.endpoint, session=session, timeout=(5, 60), retry=Retry(attempts=2, initial_delay=0.001)
     )
 
-    def run(answer, **options):
+    def run(answer, timeout=(5, 60), **options):
         server.queue(*answer if isinstance(answer, list) else [answer])
+        endpoint = dataclasses.replace(base, timeout=timeout)
         try:
-            collect(stream_generate("m", "Hello", endpoint=base, **options))
+            collect(stream_generate("m", "Hello", endpoint=endpoint, **options))
         except GeministreamError as error:
             return error
 
@@ -45,11 +46,13 @@ def endings(server, session):
     yield lambda: run(Answer.failure(400))
     yield lambda: run([Answer.failure(503), Answer.failure(503)])
     yield lambda: run([Answer.nothing("drop"), Answer.nothing("reset")])
-    yield lambda: run(Answer.nothing("stall"))
+    yield lambda: run(Answer.nothing("stall"), timeout=(5, 0.5))
     yield lambda: run(Answer(chunks=[chunk("a")], stream_error=(503,)))
     yield lambda: run(Answer.garbage())
     yield lambda: run(Answer(chunks=[chunk("a"), chunk("b")], stop_after=-5, stop_how="reset"))
-    yield lambda: run(Answer(chunks=[chunk("a"), chunk("b")], stop_after=-5, stop_how="stall"))
+    yield lambda: run(
+        Answer(chunks=[chunk("a"), chunk("b")], stop_after=-5, stop_how="stall"), timeout=(5, 0.5)
+    )
     yield lambda: run(Answer(chunks=[chunk("a"), threading.Event()]), deadline=0.05)
     yield lambda: run(Answer(body=b"", status=302, headers={"Location": "http://127.0.0.1:1/"}))
 
@@ -104,6 +107,7 @@ def main():
                 server.wait_for_connections(0 if session is None or not counted else 10)
                 before = open_files()
                 for number, end in enumerate(endings(server, session)):
+                    server.reset()  # an ending may have left the server no time to take its answer
                     end()
                     gc.collect()
                     if session is not None:

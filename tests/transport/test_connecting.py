@@ -32,7 +32,7 @@ def test_a_host_that_is_none(sleeps, monkeypatch):
 def test_connecting_is_bounded_and_retried(sleeps):
     with full_port() as port:
         endpoint = Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(0.1, 30), retry=Retry(attempts=3))
-        with within(0.3, 3):
+        with within(0.3, 8):
             texts, raised = outcome(ask(endpoint))
     assert type(raised) is StreamTimeoutError and len(sleeps) == 2
     assert "no connection" in str(raised) and "0.1 s" in str(raised)
@@ -41,7 +41,7 @@ def test_connecting_is_bounded_and_retried(sleeps):
 def test_the_deadline_bounds_connecting():
     with full_port() as port:
         endpoint = Endpoint(f"http://127.0.0.1:{port}", auth=(), timeout=(30, 30), retry=Retry(attempts=3))
-        with within(0.2, 2):
+        with within(0.2, 8):
             texts, raised = outcome(ask(endpoint, deadline=0.3))
     assert type(raised) is StreamTimeoutError and "deadline" in str(raised)
 
@@ -62,16 +62,16 @@ def addresses(monkeypatch):
 
 def test_the_deadline_bounds_connecting_to_all_addresses_of_a_name(addresses):
     with full_port() as port:
-        addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
+        addresses += [(f"127.0.0.{number}", port) for number in range(1, 41)]
         endpoint = Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None)
-        with within(0.5, 2):  # all of them would take 3.2 s
+        with within(0.5, 8):  # all of them would take 16 s
             texts, raised = outcome(ask(endpoint, deadline=0.6))
     assert type(raised) is StreamTimeoutError and "deadline of 0.6 s" in str(raised)
 
 
 def test_a_cancel_ends_connecting_at_the_next_address(addresses):
     with full_port() as port:
-        addresses += [(f"127.0.0.{number}", port) for number in range(1, 9)]
+        addresses += [(f"127.0.0.{number}", port) for number in range(1, 41)]
         running = Running(
             Endpoint(f"http://several.localhost:{port}", auth=(), timeout=(0.4, 30), retry=None)
         )
