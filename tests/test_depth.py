@@ -1,12 +1,12 @@
 """The levels of JSON: counted in values and in text, each against a count by hand."""
 
-import inspect
 import json
 import platform
 import random
 import sys
 
 import pytest
+from support.stack import with_calls_left
 
 from geministream import ConfigurationError, Endpoint, stream_generate
 from geministream.depth import DEEPEST, FLAT, is_deep, is_deep_json, limited, loads, raw_decode, scan_once
@@ -151,10 +151,6 @@ def test_loads_like_json_with_a_limit():
 )
 def test_a_request_that_is_too_deep_for_its_caller():
     """A caller far down the stack has fewer calls left than the request has levels."""
-
-    def below(frames, use):
-        return below(frames - 1, use) if frames else use()
-
     value = json.loads('{"a":' * 180 + "1" + "}" * 180)
 
     def send():
@@ -164,8 +160,7 @@ def test_a_request_that_is_too_deep_for_its_caller():
             return str(error)
         return "written"  # its encoder has a stack of its own
 
-    here = len(inspect.stack())
-    said = {below(sys.getrecursionlimit() - here - left, send) for left in range(60, 400, 10)}
+    said = {with_calls_left(left, send) for left in range(100, 400, 10)}
     too_deep = "the request cannot be written as JSON: maximum recursion depth exceeded"
     assert all(each == "written" or each.startswith(too_deep) for each in said)
     assert "written" in said and (len(said) > 1 or sys.version_info >= (3, 12))

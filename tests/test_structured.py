@@ -7,13 +7,13 @@ import pickle
 import platform
 import random
 import re
-import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union
 
 import pytest
+from support.stack import with_calls_left
 
 from geministream import (
     BlockedError,
@@ -206,13 +206,10 @@ def test_what_is_too_deep_for_a_type_is_an_error_of_the_tree():
     class Nest:
         inner: "Optional[Nest]" = None
 
-    def below(frames, use):
-        return below(frames - 1, use) if frames else use()
-
     text = '{"inner":' * DEEPEST + "null" + "}" * DEEPEST
     for read in (lambda: parse(text, Nest), lambda: list(iter_items(["[", text, "]"], Nest))):
         with pytest.raises(StreamDecodeError, match="nested too deeply to be read"):
-            below(sys.getrecursionlimit() - 350, read)
+            with_calls_left(300, read)
 
 
 made = []  # of the classes below
