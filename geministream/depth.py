@@ -24,7 +24,7 @@ _STEP_IN = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def is_deep(value: Any, deepest: int = DEEPEST) -> bool:
-    """Whether a value has more levels of lists and dictionaries, or contains itself."""
+    """Whether a value has more than ``deepest`` levels of lists and dictionaries, or contains itself."""
     level: List[Any] = [[value]]
     for _ in range(deepest + 1):
         items = (item for each in level for item in (each.values() if isinstance(each, dict) else each))
@@ -36,7 +36,7 @@ def is_deep(value: Any, deepest: int = DEEPEST) -> bool:
 
 
 def is_deep_json(text: str, pos: int, end: int, deepest: int = DEEPEST) -> bool:
-    """Whether JSON has more levels; counting its brackets is enough for most values."""
+    """Whether JSON has more than ``deepest`` levels; counting its brackets is enough for most values."""
     if end - pos < _LARGE:
         found = text.count("[", pos, end)
         # An object has at least five characters, {"":}, only the innermost one has two.
@@ -57,9 +57,9 @@ def is_deep_json(text: str, pos: int, end: int, deepest: int = DEEPEST) -> bool:
 
 
 def loads(data: Union[str, bytes], deepest: int = DEEPEST, **hooks: Any) -> Any:
-    """Parse JSON like ``json.loads``, with a limit.
+    """Parse JSON like ``json.loads``, which also takes ``hooks``.
 
-    :raises ValueError: if it is not JSON, or has more levels.
+    :raises ValueError: if it is not JSON, or has more than ``deepest`` levels.
     """
     text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
     if is_deep_json(text, 0, len(text), deepest):
@@ -68,7 +68,7 @@ def loads(data: Union[str, bytes], deepest: int = DEEPEST, **hooks: Any) -> Any:
 
 
 def limited(decode: Decode) -> Decode:
-    """Return the decoder with a RecursionError of its own, for an interpreter whose stack must not end."""
+    """Return a decoder that counts the levels first, and raises RecursionError for too many of them."""
 
     def decoding(text: str, pos: int = 0) -> Tuple[Any, int]:
         level = 0
